@@ -1,0 +1,314 @@
+"""Everything the ledger can refuse, as one tree. Errors carry their data as fields and build their own sentence.
+
+No HTTP here: `routes/problems.py` maps each class to a problem type and a status, and a test fails on an unmapped one.
+
+LedgerError
+├── Malformed              what the published contract forbids
+│   ├── BadParameter       path, query or header
+│   └── BadBody            the request body
+├── Absent                 what was asked for is not there
+│   ├── UnknownRecord
+│   ├── UnknownRevision
+│   ├── UnknownActor
+│   └── NotYet             a position or time the ledger has not reached
+├── Stale                  the revision expected is not the current one
+├── Conflict               allowed by the contract, refused by a rule or by the ledger's state
+│   ├── AnswerDoesNotFit
+│   ├── BadAnswer
+│   ├── BadText
+│   ├── Cycle
+│   ├── FieldFixed
+│   ├── IdForm
+│   ├── IdTaken
+│   ├── IdempotencyKeyReused
+│   ├── IntervalReversed
+│   ├── LinkRefused
+│   ├── MissingExpect
+│   ├── NoChange
+│   ├── NotApplicable
+│   ├── StatusRefused
+│   └── UnknownReference
+├── Unavailable            the database or the node cannot serve now
+└── Misconfigured          a setting that cannot be honoured
+"""
+
+from dataclasses import dataclass, field
+
+
+class LedgerError(Exception):
+    """Base of all refusals. `pointer` names the field by JSON Pointer (RFC 6901) where one is to blame."""
+
+    pointer: str = ""
+    operation: int | None = None
+
+    def __str__(self) -> str:
+        return self.sentence()
+
+    def sentence(self) -> str:
+        """Say what was refused and why, never repeating the refused value."""
+        return "refused"
+
+
+class Malformed(LedgerError):
+    """The published contract forbids it."""
+
+
+@dataclass(eq=False)
+class BadParameter(Malformed):
+    """A path, query or header value outside the contract. `place` is path, query or header."""
+
+    place: str
+    name: str
+    rule: str
+
+    def sentence(self) -> str:
+        return f"{self.place} parameter {self.name}: {self.rule}"
+
+
+@dataclass(eq=False)
+class BadBody(Malformed):
+    """A request body outside the contract."""
+
+    rule: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return f"{self.pointer or 'body'}: {self.rule}"
+
+
+class Absent(LedgerError):
+    """Nothing is there."""
+
+
+@dataclass(eq=False)
+class UnknownRecord(Absent):
+    """No record of that kind has that id at the position read."""
+
+    kind: str
+
+    def sentence(self) -> str:
+        return f"no {self.kind} has this id here"
+
+
+@dataclass(eq=False)
+class UnknownRevision(Absent):
+    """The record has fewer revisions."""
+
+    revisions: int
+
+    def sentence(self) -> str:
+        return f"the record has revisions 1 to {self.revisions}"
+
+
+@dataclass(eq=False)
+class UnknownActor(Absent):
+    """No key of that actor was ever made."""
+
+    def sentence(self) -> str:
+        return "no actor has this id"
+
+
+@dataclass(eq=False)
+class NotYet(Absent):
+    """A position or time past the head."""
+
+    head: int
+
+    def sentence(self) -> str:
+        return f"the ledger has not reached this yet; its head is at position {self.head}"
+
+
+@dataclass(eq=False)
+class Stale(LedgerError):
+    """The caller's expected revision is not the current one."""
+
+    kind: str
+    id: str
+    expected: int | None
+    position: int
+    revision: int
+
+    def sentence(self) -> str:
+        return f"the {self.kind} is at revision {self.revision}, position {self.position}"
+
+
+class Conflict(LedgerError):
+    """Well formed, and refused by a rule between fields or by what the ledger holds."""
+
+
+@dataclass(eq=False)
+class AnswerDoesNotFit(Conflict):
+    """The answer is not of the question's answer_type or unit."""
+
+    expected: str
+    pointer: str = "/answer"
+
+    def sentence(self) -> str:
+        return f"the question expects {self.expected}"
+
+
+@dataclass(eq=False)
+class BadAnswer(Conflict):
+    """An answer that contradicts itself: no bound at all, low above high, an amount outside its bounds."""
+
+    rule: str
+    pointer: str = "/answer"
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class BadText(Conflict):
+    """Text no canonical form exists for: U+0000, a lone surrogate, a number beyond 2^53 - 1."""
+
+    rule: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class Cycle(Conflict):
+    """part_of or derives_from would lead back to the record itself."""
+
+    relation: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return f"{self.relation} would close a cycle"
+
+
+@dataclass(eq=False)
+class FieldFixed(Conflict):
+    """A field that is never revised, or not any more."""
+
+    rule: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class IdForm(Conflict):
+    """A chosen id that looks like a UUID."""
+
+    pointer: str = "/id"
+
+    def sentence(self) -> str:
+        return "a chosen id may not have the form of a UUID; leave id out to have one minted"
+
+
+@dataclass(eq=False)
+class IdTaken(Conflict):
+    """A record of this kind has this id already."""
+
+    kind: str
+    pointer: str = "/id"
+
+    def sentence(self) -> str:
+        return f"another {self.kind} has this id"
+
+
+@dataclass(eq=False)
+class IdempotencyKeyReused(Conflict):
+    """The key was used for another request."""
+
+    def sentence(self) -> str:
+        return "this Idempotency-Key was used for another request"
+
+
+@dataclass(eq=False)
+class IntervalReversed(Conflict):
+    """An interval that ends before it starts."""
+
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return "the interval ends before it starts"
+
+
+@dataclass(eq=False)
+class LinkRefused(Conflict):
+    """A link to itself, twice, to what is not asserted, or an unlink of nothing."""
+
+    rule: str
+    pointer: str = "/claim"
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class MissingExpect(Conflict):
+    """A batch operation on a record not touched earlier in the batch must say which revision it expects."""
+
+    pointer: str = "/expect"
+
+    def sentence(self) -> str:
+        return "expect is required on a record that this batch has not touched before"
+
+
+@dataclass(eq=False)
+class NoChange(Conflict):
+    """The revision would leave the record as it is."""
+
+    def sentence(self) -> str:
+        return "the revision changes nothing"
+
+
+@dataclass(eq=False)
+class NotApplicable(Conflict):
+    """Parameters or fields that are each allowed, but not together."""
+
+    rule: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class StatusRefused(Conflict):
+    """The action does not fit the record's status, or one it refers to is retracted."""
+
+    rule: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class UnknownReference(Conflict):
+    """A field names a record that does not exist."""
+
+    kind: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return f"no {self.kind} has the id given"
+
+
+@dataclass(eq=False)
+class Unavailable(LedgerError):
+    """The node cannot serve this now; the client may try again."""
+
+    reason: str
+
+    def sentence(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class Misconfigured(LedgerError):
+    """A setting, file or database that cannot be honoured; the process says so and stops."""
+
+    setting: str
+    rule: str
+    hints: list[str] = field(default_factory=list)
+
+    def sentence(self) -> str:
+        return f"{self.setting}: {self.rule}"
