@@ -11,6 +11,7 @@ LedgerError
 │   ├── UnknownRevision
 │   ├── UnknownActor
 │   └── NotYet             a position or time the ledger has not reached
+├── PreconditionMissing    a revision must say what it is based on
 ├── Stale                  the revision expected is not the current one
 ├── Conflict               allowed by the contract, refused by a rule or by the ledger's state
 │   ├── AnswerDoesNotFit
@@ -116,6 +117,14 @@ class NotYet(Absent):
 
     def sentence(self) -> str:
         return f"the ledger has not reached this yet; its head is at position {self.head}"
+
+
+@dataclass(eq=False)
+class PreconditionMissing(LedgerError):
+    """A revision without the revision it is based on (RFC 6585 section 3)."""
+
+    def sentence(self) -> str:
+        return "say which revision this is based on, with If-Match"
 
 
 @dataclass(eq=False)

@@ -1,0 +1,150 @@
+"""Entries and payloads of the log, format version 1, to the byte (DESIGN section 6).
+
+An entry's bytes are what the Merkle tree holds, so a change here is a new `v`, never a correction.
+Which event may follow which is the ledger's to decide; here an event is only well formed or not.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+import msgspec
+
+from api.domain import text
+
+VERSION = 1
+TYPES = ("opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted")
+KINDS = ("entity", "source", "question", "claim", "redaction", "ledger")
+BASES = ("court-order", "data-protection", "copyright", "safety", "error")
+MAX_ENTRY = 65_534
+
+Type = Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"]
+Kind = Literal["entity", "source", "question", "claim", "redaction", "ledger"]
+Basis = Literal["court-order", "data-protection", "copyright", "safety", "error"]
+Count = Annotated[int, msgspec.Meta(ge=1, le=text.MAX_INTEGER)]
+Uuid4 = Annotated[str, msgspec.Meta(pattern=text.UUID4_PATTERN)]
+RecordedAt = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_FIRST_OF_A_RECORD = {"opened", "recorded", "redacted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Redacts:
+    """The target of a redaction: a record and a closed range of its revisions."""
+
+    record: Uuid4
+    first: Count
+    last: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the log keeps of an event for ever. It names nothing a person could want removed."""
+
+    v: Literal[1]
+    position: Count
+    type: Type
+    kind: Kind
+    record: Uuid4
+    revision: Count
+    recorded_at: RecordedAt
+    actor: Uuid4 | None
+    batch: tuple[Count, Count] | None
+    schema: Count
+    payload_digest: text.Sha256Hex
+    redacts: Redacts | None
+    basis: Basis | None
+
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER = msgspec.json.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    """Give the entry's canonical bytes (RFC 8785); they are stored as written and are the truth from then on.
+
+    Raises ValueError for an entry that `decode` would refuse, so no malformed one is ever born.
+    """
+    raw = _ENCODER.encode(entry)
+    decode(raw)
+    return raw
+
+
+def decode(raw: bytes) -> Entry:
+    """Read an entry back, raising ValueError unless the bytes are exactly those that version 1 prescribes."""
+    if len(raw) > MAX_ENTRY:
+        raise ValueError(f"an entry stays below {MAX_ENTRY + 1} bytes")
+    entry = _DECODER.decode(raw)
+    # Equal bytes leave no room for another key, a repeated one, white space, another order or another escape.
+    if _ENCODER.encode(entry) != raw:
+        raise ValueError("the entry is not in its canonical form")
+    _check(entry)
+    return entry
+
+
+def stamp(us: int) -> str:
+    """Write microseconds since the Unix epoch as `recorded_at`; ValueError outside the years 1 to 9999."""
+    try:
+        moment = _EPOCH + us * _MICROSECOND
+    except OverflowError as error:
+        raise ValueError("the time lies outside the years 1 to 9999") from error
+    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+
+
+def unstamp(recorded_at: str) -> int:
+    """Read `recorded_at` back as microseconds since the Unix epoch; ValueError for any other form or no such time."""
+    if len(recorded_at) != 27 or not recorded_at.isascii() or recorded_at[10] != "T" or recorded_at[26] != "Z":
+        raise ValueError("recorded_at must be YYYY-MM-DDTHH:MM:SS.ffffffZ")
+    us = (datetime.fromisoformat(recorded_at) - _EPOCH) // _MICROSECOND
+    if stamp(us) != recorded_at:
+        raise ValueError("recorded_at must be YYYY-MM-DDTHH:MM:SS.ffffffZ")
+    return us
+
+
+def payload(reason: str | None, state: dict[str, text.Json]) -> bytes:
+    """Give the canonical bytes of `{reason, state}`; `errors.BadText` for what has none, which nothing may digest."""
+    content: dict[str, text.Json] = {"reason": reason, "state": state}
+    text.check_canonical(content)
+    return text.canonical(content)
+
+
+def payload_digest(salt: bytes, payload: bytes) -> str:
+    """Commit to a payload without betraying it: hex of SHA-256(salt ‖ payload), the salt 32 fresh random bytes."""
+    return hashlib.sha256(salt + payload).hexdigest()
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    """Hash an entry as a leaf (RFC 6962 §2.1); the 0x00 keeps a leaf from passing for an inner node."""
+    return hashlib.sha256(b"\x00" + entry).digest()
+
+
+def _check(entry: Entry) -> None:
+    unstamp(entry.recorded_at)
+    for holds, rule in (
+        ((entry.type == "opened") is (entry.position == 1), "position 1, and only it, is opened"),
+        (entry.type != "opened" or entry.kind == "ledger", "only the ledger is opened"),
+        ((entry.type == "redacted") is (entry.kind == "redaction"), "a redaction is redacted and nothing else is"),
+        ((entry.type in _FIRST_OF_A_RECORD) is (entry.revision == 1), "a record's first event, and only it, begins it"),
+        (entry.type not in ("linked", "unlinked") or entry.kind == "claim", "only claims are linked"),
+        (entry.actor is not None or entry.kind == "ledger", "only the ledger's own events have no actor"),
+    ):
+        if not holds:
+            raise ValueError(rule)
+    _check_redaction(entry)
+    _check_batch(entry)
+
+
+def _check_redaction(entry: Entry) -> None:
+    is_redaction = entry.kind == "redaction"
+    if (entry.redacts is not None) is not is_redaction or (entry.basis is not None) is not is_redaction:
+        raise ValueError("a redaction, and only it, carries redacts and basis")
+    if entry.redacts is not None and entry.redacts.first > entry.redacts.last:
+        raise ValueError("redacts must run forward")
+
+
+def _check_batch(entry: Entry) -> None:
+    if entry.batch is not None and not entry.batch[0] <= entry.position <= entry.batch[1]:
+        raise ValueError("a batch must hold the event's own position")

@@ -1,0 +1,112 @@
+"""Records: things with a history, whatever their kind. A record is what its latest event says; `evolve` folds events into it.
+
+Also the shapes in which a record is shown: its representation, and the names of the fields that changed.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from api.domain import edtf
+from api.domain.agreement import RULES
+from api.domain.event import Entry, stamp, unstamp
+
+State = dict[str, Any]
+KINDS = ("entity", "source", "question", "claim")
+ASSERTED, RETRACTED = "asserted", "retracted"
+_EMPTY: tuple[object, ...] = (None, [], {})
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record after its latest event. `record` is the UUID in the tree, `id` the public one; times are microseconds."""
+
+    kind: str
+    record: str
+    id: str
+    revision: int
+    position: int
+    revised_at: int
+    first_position: int
+    recorded_at: int
+    recorded_by: str | None
+    state: State
+
+    @property
+    def is_asserted(self) -> bool:
+        return bool(self.state["status"] == ASSERTED)
+
+
+class Look(Protocol):
+    """What a rule may ask of the ledger while it judges a command."""
+
+    def find(self, kind: str, public_id: str) -> Record | None:
+        """Give the record as it stands, with what the same transaction already changed."""
+
+    def is_answered(self, question: str) -> bool:
+        """Say whether any claim, retracted ones included, answers the question."""
+
+    def state_at(self, record: Record, revision: int) -> State | None:
+        """Give the state of an earlier revision; None where there was none."""
+
+
+def evolve(before: Record | None, entry: Entry, state: State) -> Record:
+    """Fold one event into a record. Never refuses: what was accepted once is history."""
+    moment = unstamp(entry.recorded_at)
+    return Record(
+        kind=entry.kind,
+        record=entry.record,
+        id=state["id"],
+        revision=entry.revision,
+        position=entry.position,
+        revised_at=moment,
+        first_position=before.first_position if before else entry.position,
+        recorded_at=before.recorded_at if before else moment,
+        recorded_by=before.recorded_by if before else entry.actor,
+        state=state,
+    )
+
+
+def represent(record: Record) -> bytes:
+    """Render the JSON of one revision: its state, where it stands in the log, and what is computed from it."""
+    return msgspec.json.encode(representation(record))
+
+
+def representation(record: Record) -> State:
+    """Give the representation as plain values, in reading order."""
+    state = record.state
+    shown: State = {"kind": record.kind, "id": record.id, "revision": record.revision, "status": state["status"]}
+    shown.update(state)
+    if record.kind == "claim":
+        shown.update(_computed(state))
+    shown["position"] = record.position
+    shown["revised_at"] = stamp(record.revised_at)
+    shown["first_position"] = record.first_position
+    shown["recorded_at"] = stamp(record.recorded_at)
+    shown["recorded_by"] = record.recorded_by
+    return shown
+
+
+def valid_extent(state: State) -> edtf.Extent | None:
+    """When a claim's answer holds; a time answer is its own `valid`."""
+    answer = state["answer"]
+    text = answer["edtf"] if answer["type"] == "time" else state["valid"]
+    return edtf.parse(text) if text is not None else None
+
+
+def _computed(state: State) -> State:
+    extent = valid_extent(state)
+    bounds = edtf.render(extent) if extent else None
+    computed: State = {"valid_bounds": bounds, "rules": RULES}
+    if state["answer"]["type"] == "time":
+        computed["answer"] = {**state["answer"], "bounds": bounds}
+    return computed
+
+
+def changed_fields(before: State | None, after: State) -> list[str]:
+    """Name the top-level fields in which two states differ; of a first revision, those that say anything."""
+    if before is None:
+        return sorted(name for name, value in after.items() if value not in _EMPTY)
+    names = before.keys() | after.keys()
+    return sorted(name for name in names if before.get(name) != after.get(name))

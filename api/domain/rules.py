@@ -1,0 +1,170 @@
+"""The rules that a state must keep beyond its JSON Schema: references, cycles, dates, and answers that fit.
+
+Each check raises a Conflict whose pointer is relative to the record's own fields.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from api.domain import answer as answers
+from api.domain import edtf
+from api.domain.errors import (
+    AnswerDoesNotFit,
+    Cycle,
+    FieldFixed,
+    IntervalReversed,
+    NotApplicable,
+    StatusRefused,
+    UnknownReference,
+)
+from api.domain.record import Look, State
+
+_FIXED = {"entity": ("id",), "source": ("id",), "question": ("id", "answer_type"), "claim": ("id", "source", "question")}
+_FIXED_ONCE_ANSWERED = ("unit", "varies")
+
+
+def check(kind: str, before: State | None, state: State, look: Look) -> None:
+    """Refuse a state that breaks a rule of its kind; `before` is None for a new record."""
+    if before is not None:
+        _check_fixed(kind, before, state, look)
+    _CHECKS[kind](before, state, look)
+
+
+def _check_fixed(kind: str, before: State, state: State, look: Look) -> None:
+    for name in _FIXED[kind]:
+        if before[name] != state[name]:
+            raise FieldFixed("this field is never revised", f"/{name}")
+    if kind != "question":
+        return
+    for name in _FIXED_ONCE_ANSWERED:
+        if before[name] != state[name] and look.is_answered(state["id"]):
+            raise FieldFixed("not revised once a claim answers the question", f"/{name}")
+
+
+def _check_entity(before: State | None, state: State, look: Look) -> None:
+    _need(look, "entity", state["part_of"], "/part_of")
+    if before is not None and before["part_of"] != state["part_of"]:
+        _refuse_cycle(look, "entity", "part_of", state)
+
+
+def _check_source(before: State | None, state: State, look: Look) -> None:
+    _need(look, "entity", state["publisher"], "/publisher")
+    _need_all(look, "source", state["derives_from"], "/derives_from")
+    _need(look, "source", state["part_of"], "/part_of")
+    for name in ("derives_from", "part_of"):
+        if before is not None and before[name] != state[name]:
+            _refuse_cycle(look, "source", name, state)
+    published, modified = _date(state, "published"), _date(state, "modified")
+    if published and modified and _is_before(modified, published):
+        raise IntervalReversed("/modified")
+    _check_captures(state["captures"])
+
+
+def _check_captures(captures: list[State]) -> None:
+    for index, capture in enumerate(captures):
+        if capture["captured_at"] is None:
+            continue
+        try:
+            edtf.parse_instant(capture["captured_at"])
+        except ValueError:
+            raise NotApplicable("no such day in the calendar", f"/captures/{index}/captured_at") from None
+
+
+def _check_question(_before: State | None, state: State, look: Look) -> None:
+    _need_all(look, "entity", state["about"], "/about")
+    if (state["unit"] is None) == (state["answer_type"] == "quantity"):
+        raise NotApplicable("a quantity needs a unit, and no other answer has one", "/unit")
+
+
+def _check_claim(before: State | None, state: State, look: Look) -> None:
+    if before is None:
+        _need_asserted(look, "source", state["source"])
+        _need_asserted(look, "question", state["question"])
+    _need(look, "entity", state["speaker"], "/speaker")
+    _need_all(look, "source", state["via"], "/via")
+    _check_answer(state, look)
+    if state["valid"] is not None and state["answer"]["type"] == "time":
+        raise NotApplicable("a time answer is its own valid; leave this out", "/valid")
+    _date(state, "valid")
+
+
+def _check_answer(state: State, look: Look) -> None:
+    question = look.find("question", state["question"])
+    given = answers.from_state(state["answer"])
+    answers.check(given)
+    if question is None:
+        return
+    kind, unit = question.state["answer_type"], question.state["unit"]
+    if not answers.fits(given, kind, unit):
+        raise AnswerDoesNotFit(f"{kind} in {unit}" if unit else kind, "/answer")
+    if isinstance(given, answers.EntityAnswer):
+        _need(look, "entity", given.entity, "/answer/entity")
+    if isinstance(given, answers.EntitiesAnswer):
+        _need_all(look, "entity", given.entities, "/answer/entities")
+
+
+def _need(look: Look, kind: str, public_id: str | None, pointer: str) -> None:
+    if public_id is not None and look.find(kind, public_id) is None:
+        raise UnknownReference(kind, pointer)
+
+
+def _need_all(look: Look, kind: str, ids: Iterable[str], pointer: str) -> None:
+    seen: set[str] = set()
+    for index, public_id in enumerate(ids):
+        if public_id in seen:
+            raise NotApplicable("names the same record twice", f"{pointer}/{index}")
+        seen.add(public_id)
+        _need(look, kind, public_id, f"{pointer}/{index}")
+
+
+def _need_asserted(look: Look, kind: str, public_id: str) -> None:
+    found = look.find(kind, public_id)
+    if found is None:
+        raise UnknownReference(kind, f"/{kind}")
+    if not found.is_asserted:
+        raise StatusRefused(f"the {kind} is retracted; new claims on it are refused", f"/{kind}")
+
+
+def _refuse_cycle(look: Look, kind: str, field: str, state: State) -> None:
+    """Walk the relation upward from the new state: whoever meets the record itself has found a cycle."""
+    waiting, seen = _targets(state, field), set()
+    while waiting:
+        public_id = waiting.pop()
+        if public_id == state["id"]:
+            raise Cycle(field, f"/{field}")
+        found = look.find(kind, public_id) if public_id not in seen else None
+        seen.add(public_id)
+        if found is not None:
+            waiting += _targets(found.state, field)
+
+
+def _targets(state: State, field: str) -> list[str]:
+    value = state[field]
+    if isinstance(value, list):
+        return list(value)
+    return [value] if value is not None else []
+
+
+def _date(state: State, field: str) -> edtf.Extent | None:
+    if state[field] is None:
+        return None
+    try:
+        return edtf.parse(state[field])
+    except IntervalReversed:
+        raise IntervalReversed(f"/{field}") from None
+
+
+def _is_before(one: edtf.Extent, other: edtf.Extent) -> bool:
+    """Say whether `one` must be over when `other` can first begin."""
+    end, start = one.end.latest, other.start.earliest
+    return end is not None and start is not None and end <= start
+
+
+_CHECKS = {"entity": _check_entity, "source": _check_source, "question": _check_question, "claim": _check_claim}
+
+
+def defaults(body: msgspec.Struct) -> State:
+    """Turn a validated body into plain state fields, defaults filled in."""
+    fields: State = msgspec.to_builtins(body)
+    return fields

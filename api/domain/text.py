@@ -1,0 +1,173 @@
+"""Text as the ledger keeps, compares and searches it: canonical JSON, folded words, paragraphs, and the forms of ids.
+
+Patterns end in `\\Z`, because Python's `$` lets a final newline pass; `ecma` gives the spelling that a published
+JSON Schema needs. Nothing here knows what a claim or an event is, reads a file or asks the time.
+"""
+
+import hashlib
+import re
+import unicodedata
+from typing import Annotated
+
+import msgspec
+
+from api.domain import errors
+
+Json = dict[str, "Json"] | list["Json"] | str | int | bool | None
+
+MAX_INTEGER = 2**53 - 1
+MAX_DEPTH = 32
+MAX_TOKEN = 64
+
+ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,99}\Z"
+UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
+UUID4_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
+SHA256_PATTERN = r"^[0-9a-f]{64}\Z"
+TEXT_PATTERN = r"^[^\u0000]*$"
+URL_PATTERN = (
+    r"^https?://(?:[A-Za-z0-9._~!$&'()*+,;=:@\[\]-]|%[0-9A-Fa-f]{2})+"
+    r"(?:[/?#](?:[A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]-]|%[0-9A-Fa-f]{2})*)?\Z"
+)
+LANGUAGE_PATTERN = (
+    r"^(?:(?:[A-Za-z]{2,3}(?:-[A-Za-z]{3}){0,3}|[A-Za-z]{4,8})"
+    r"(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?(?:-(?:[A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*"
+    r"(?:-[0-9A-WYZa-wyz](?:-[A-Za-z0-9]{2,8})+)*(?:-[Xx](?:-[A-Za-z0-9]{1,8})+)?"
+    r"|[Xx](?:-[A-Za-z0-9]{1,8})+)\Z"
+)
+UUID_FORM = re.compile(UUID_PATTERN)
+
+Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN, min_length=1, max_length=100)]
+Reason = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=2000)]
+Sentence = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=2000)]
+Note = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, max_length=10000)]
+Title = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=1000)]
+Name = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=500)]
+Url = Annotated[str, msgspec.Meta(pattern=URL_PATTERN, max_length=2000)]
+Language = Annotated[str, msgspec.Meta(pattern=LANGUAGE_PATTERN, max_length=35)]
+Sha256Hex = Annotated[str, msgspec.Meta(pattern=SHA256_PATTERN)]
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_WORD = re.compile(r"[^\W_]{1,%d}" % MAX_TOKEN)
+_SIGNS = re.compile(r"[^\w\s\x00-\x7f]+")
+_LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ı": "i"})
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_DECODER = msgspec.json.Decoder()
+
+
+def ecma(pattern: str) -> str:
+    r"""Spell a pattern of this module for ECMA-262, as JSON Schema asks (2020-12 Core §6.4): `$` in place of `\Z`."""
+    return pattern[:-2] + "$" if pattern.endswith(r"\Z") else pattern
+
+
+def canonical(value: Json) -> bytes:
+    """Give the one byte form (RFC 8785) of a value that `check_canonical` accepts.
+
+    With ASCII keys, sorting by code point equals the sorting by UTF-16 unit that RFC 8785 §3.2.3 asks for.
+    """
+    return _ENCODER.encode(value)
+
+
+def check_canonical(value: Json, pointer: str = "") -> None:
+    """Raise `errors.BadText`, naming the place by JSON Pointer (RFC 6901), for what has no canonical form here."""
+    if isinstance(value, str):
+        _check_string(value, pointer)
+    elif isinstance(value, dict):
+        _check_object(value, pointer)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            check_canonical(item, f"{pointer}/{index}")
+    elif isinstance(value, int):
+        _check_integer(value, pointer)
+    elif value is not None:
+        raise errors.BadText(rule="a number must be an integer without fraction or exponent", pointer=pointer)
+
+
+def read_json(raw: bytes) -> Json:
+    """Parse one JSON text and hold it to the ledger's rules. Of a repeated key the last counts (RFC 8259 §4).
+
+    Raises ValueError for what is not JSON in UTF-8, lone surrogates included, and `errors.BadText` for the rest.
+    The caller refuses what is nested too deeply first, by `depth`.
+    """
+    value: Json = _DECODER.decode(raw)
+    check_canonical(value)
+    return value
+
+
+def depth(raw: bytes, *, limit: int = MAX_DEPTH) -> int:
+    """Count how deeply a JSON text nests, in linear time and without recursion: 0 for a scalar, 1 for `[]`.
+
+    Exact up to `limit`; anything deeper gives some number above it. Of brackets never closed each counts as a level.
+    """
+    brackets = _STRING.sub(b"", raw).translate(_ONE_KIND, _NOT_BRACKETS)
+    level = 0
+    while level <= limit and b"[]" in brackets:
+        brackets = brackets.replace(b"[]", b"")
+        level += 1
+    return level + brackets.count(b"[")
+
+
+def fold(text: str) -> str:
+    """Fold case and accents away, by NFKD (Unicode UAX #15) and full case folding (Unicode §3.13)."""
+    if text.isascii():
+        return text.lower()
+    folded = _drop_marks(unicodedata.normalize("NFKD", text)).casefold().translate(_LETTERS)
+    return _drop_marks(unicodedata.normalize("NFKD", folded))
+
+
+def tokens(text: str) -> list[str]:
+    """Cut folded text into words of letters and digits, in order; a run beyond 64 characters becomes several.
+
+    A token holds nothing but `str.isalnum` characters, so no quote, operator, space or NUL: inside quotes it is one
+    FTS5 term under `tokenize = 'ascii'`, which takes every character beyond ASCII as part of a word, and one
+    PostgreSQL lexeme, as an item of `array_to_tsvector` or in quotes.
+    """
+    return _WORD.findall(fold(text))
+
+
+def paragraphs(document: str) -> list[str]:
+    """Give the non-blank lines of a document's text; a locator's paragraph n is item n - 1. LF, CR LF or CR end a line."""
+    return [line for line in _LINE_END.split(document) if line.strip()]
+
+
+def locator(paragraph: str) -> str:
+    """Give the SHA-256, in hex, by which whoever holds a copy finds the paragraph again.
+
+    It is taken of the UTF-8 of the text in NFC (Unicode UAX #15), runs of white space folded to one space, trimmed.
+    """
+    folded = " ".join(unicodedata.normalize("NFC", paragraph).split())
+    return hashlib.sha256(folded.encode()).hexdigest()
+
+
+def is_uuid_form(id: str) -> bool:
+    """Say whether an id has the form of those the ledger mints (RFC 9562 §4, lower case), which no client may choose."""
+    return UUID_FORM.search(id) is not None
+
+
+def _check_object(value: dict[str, Json], pointer: str) -> None:
+    for key, item in value.items():
+        if not key.isascii() or "\x00" in key:
+            raise errors.BadText(rule="keys must be ASCII, without U+0000", pointer=pointer)
+        name = key.replace("~", "~0").replace("/", "~1") if "/" in key or "~" in key else key
+        check_canonical(item, f"{pointer}/{name}")
+
+
+def _check_string(value: str, pointer: str) -> None:
+    if _UNSTORABLE.search(value):
+        raise errors.BadText(rule="text must hold neither U+0000 nor a lone surrogate", pointer=pointer)
+
+
+def _check_integer(value: int, pointer: str) -> None:
+    if not -MAX_INTEGER <= value <= MAX_INTEGER:
+        raise errors.BadText(rule="integers must lie within -(2^53 - 1) and 2^53 - 1", pointer=pointer)
+
+
+def _drop_marks(text: str) -> str:
+    return _SIGNS.sub(_letters_of, text)
+
+
+def _letters_of(signs: re.Match[str]) -> str:
+    return "".join(sign for sign in signs[0] if not unicodedata.category(sign).startswith("M"))

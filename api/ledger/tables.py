@@ -1,0 +1,195 @@
+"""The tables, and nothing else. The log (event, payload, node) is insert-only; projections may be thrown away and rebuilt.
+
+Times are integers, microseconds since 1970-01-01T00:00:00Z. `since` and `until` are positions, until exclusive:
+a row holds in the views from `since` up to the one before `until`. Records are keyed by the position of their first event.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+FOREVER = 2**63 - 1
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+_Big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _key(**options: Any) -> Any:  # noqa: ANN401 - SQLModel's Field is untyped
+    return Field(sa_column=sa.Column(_Big, primary_key=True, autoincrement=False, **options))
+
+
+class Head(SQLModel, table=True):
+    """One row: the newest position. Whoever holds its lock is the writer. `frontier` is the tree's compact range."""
+
+    one: int = Field(sa_column=sa.Column(sa.SmallInteger, primary_key=True, autoincrement=False))
+    position: int = Field(sa_type=_Big)
+    recorded_at: int = Field(sa_type=_Big)
+    frontier: bytes
+    is_seeded: bool
+    rules: int
+
+
+class Event(SQLModel, table=True):
+    """One row of the append-only log. `entry` holds the bytes that were hashed; the other columns are copies."""
+
+    __table_args__ = (sa.UniqueConstraint("recorded_at"), sa.UniqueConstraint("record", "revision"))
+    position: int = _key()
+    entry: bytes
+    leaf_hash: bytes
+    type: str = Field(max_length=16)
+    kind: str = Field(max_length=16)
+    record: str = Field(max_length=36)
+    revision: int
+    recorded_at: int = Field(sa_type=_Big)
+    actor: str | None = Field(max_length=36)
+
+
+class Payload(SQLModel, table=True):
+    """What an event says, beside the log: the only rows of it that a redaction may remove."""
+
+    position: int = _key()
+    salt: bytes
+    payload: bytes
+
+
+class Node(SQLModel, table=True):
+    """Root of a complete subtree above the leaves: level 1 and up (RFC 6962 section 2.1)."""
+
+    level: int = Field(sa_column=sa.Column(sa.SmallInteger, primary_key=True, autoincrement=False))
+    number: int = _key()
+    hash: bytes
+
+
+class RecordRow(SQLModel, table=True):
+    """A record and where it stands now. A claim's source and question are the first positions of those records."""
+
+    __tablename__ = "record"
+    __table_args__ = (
+        sa.UniqueConstraint("kind", "id"),
+        sa.Index("ix_record_kind_first_position", "kind", "first_position"),
+        sa.Index("ix_record_question", "question", "first_position"),
+        sa.Index("ix_record_source", "source", "first_position"),
+    )
+    first_position: int = _key()
+    kind: str = Field(max_length=16)
+    id: str = Field(max_length=100)
+    record: str = Field(max_length=36)
+    position: int = Field(sa_type=_Big)
+    revision: int
+    source: int | None = Field(sa_type=_Big)
+    question: int | None = Field(sa_type=_Big)
+
+
+class RevisionRow(SQLModel, table=True):
+    """One revision, rendered: `document` is its representation, `summary` its line in the history."""
+
+    __tablename__ = "revision"
+    __table_args__ = (
+        sa.Index("ix_revision_first_position_position", "first_position", "position", unique=True),
+        sa.Index("ix_revision_first_position_revision", "first_position", "revision", unique=True),
+        sa.Index("ix_revision_kind_position", "kind", "position"),
+    )
+    position: int = _key()
+    first_position: int = Field(sa_type=_Big)
+    kind: str = Field(max_length=16)
+    revision: int
+    until: int = Field(sa_type=_Big)
+    status: str = Field(max_length=16)
+    recorded_at: int = Field(sa_type=_Big)
+    document: bytes
+    summary: bytes
+
+
+class Term(SQLModel, table=True):
+    """A record held this value in this field between two positions: one index for every filter, at every position."""
+
+    __table_args__ = (sa.Index("ix_term_first_position", "first_position", "field"), {"sqlite_with_rowid": False})
+    field: str = Field(primary_key=True, max_length=40)
+    value: str = Field(primary_key=True, max_length=2000)
+    first_position: int = _key()
+    since: int = _key()
+    until: int = Field(sa_type=_Big)
+
+
+class Span(SQLModel, table=True):
+    """When a claim's answer holds, or when a source was published: the four bounds, while they stood.
+
+    `starts` orders them: the earliest start, an open or unknown one first.
+    """
+
+    __table_args__ = (sa.Index("ix_span_field_starts", "field", "starts", "first_position"),)
+    field: str = Field(primary_key=True, max_length=40)
+    first_position: int = _key()
+    since: int = _key()
+    until: int = Field(sa_type=_Big)
+    starts: int = Field(sa_type=_Big)
+    is_moment: bool
+    start_earliest: int | None = Field(sa_type=_Big)
+    start_latest: int | None = Field(sa_type=_Big)
+    end_earliest: int | None = Field(sa_type=_Big)
+    end_latest: int | None = Field(sa_type=_Big)
+
+
+class Search(SQLModel, table=True):
+    """Which words a record was made of between two positions; the words stand in `search_index`, keyed by `since`.
+
+    That index is FTS5 on SQLite and a GIN index over an array on PostgreSQL; the migration makes it.
+    """
+
+    __table_args__ = (sa.Index("ix_search_first_position", "first_position", "until"),)
+    since: int = _key()
+    first_position: int = Field(sa_type=_Big)
+    until: int = Field(sa_type=_Big)
+
+
+class AgreementRow(SQLModel, table=True):
+    """The state of agreement on a question between two positions, under the numbered rules."""
+
+    __tablename__ = "agreement"
+    __table_args__ = (sa.Index("ix_agreement_state", "state", "question"), sa.Index("ix_agreement_since", "since"))
+    question: int = _key()
+    since: int = _key()
+    until: int = Field(sa_type=_Big)
+    state: str = Field(max_length=16)
+
+
+class Actor(SQLModel, table=True):
+    """Who wrote: an opaque id, and a name only if an operator published one."""
+
+    id: str = Field(primary_key=True, max_length=36)
+    name: str | None = Field(max_length=200)
+    since: int = Field(sa_type=_Big)
+
+
+class Key(SQLModel, table=True):
+    """An API key: the SHA-256 of its secret, what it may do, and since when it may not."""
+
+    id: str = Field(primary_key=True, max_length=32)
+    actor: str = Field(max_length=36)
+    label: str = Field(max_length=200)
+    secret_sha256: bytes
+    scopes: str = Field(max_length=100)
+    since: int = Field(sa_type=_Big)
+    revoked_at: int | None = Field(sa_type=_Big)
+
+
+class Receipt(SQLModel, table=True):
+    """An idempotency note: which request, by digest, was answered by which positions. Seed files keep theirs for ever."""
+
+    __table_args__ = (sa.Index("ix_receipt_expires_at", "expires_at"),)
+    key_digest: bytes = Field(primary_key=True)
+    request_digest: bytes
+    first: int = Field(sa_type=_Big)
+    last: int = Field(sa_type=_Big)
+    expires_at: int = Field(sa_type=_Big)
+
+
+PROJECTIONS: tuple[type[SQLModel], ...] = (RecordRow, RevisionRow, Term, Span, Search, AgreementRow)

@@ -1,0 +1,113 @@
+"""Settings: environment variables that start with LEDGER_, each with a default, refused loudly when wrong."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from api.domain.errors import Misconfigured
+
+_ORIGIN = re.compile(r"^[^\s+]{1,200}$")
+_RATE = re.compile(r"^(off|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})?)$")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Sizes are bytes, times are seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="LEDGER_", extra="ignore", frozen=True)
+
+    database_url: str = Field(
+        "sqlite:///ledger.db", description="`sqlite:///path` or `postgresql+psycopg://user:password@host/name`"
+    )
+    signing_key: Path | None = Field(
+        None, description="file of the log's signing key; default: `<database>.key` beside SQLite, else `ledger.key`"
+    )
+    log_origin: str | None = Field(None, description="name of the log, fixed at its first event; default: minted")
+    public_read: bool = Field(True, description="`false` closes every read but `/health/live` to callers without a key")
+    rate_limit: str = Field(
+        "1000,6000", description="requests a minute for an anonymous address, for a key; or `off`"
+    )
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
+        (), description="networks, comma-separated, whose `X-Forwarded-For` is believed"
+    )
+    max_body: int = Field(256 * 1024, ge=1024, le=2**30, description="largest request body")
+    max_batch: int = Field(16 * 1024 * 1024, ge=1024, le=2**30, description="largest batch body")
+    max_operations: int = Field(5000, ge=1, le=5000, description="most operations in a batch")
+    max_depth: int = Field(32, ge=8, le=200, description="deepest JSON nesting")
+    reader_threads: int = Field(8, ge=1, le=256, description="reads at a time on PostgreSQL, and slow reads on SQLite")
+    group_size: int = Field(64, ge=1, le=1000, description="most appends that share a commit")
+    seed: Path | None = Field(None, description="folder of seed files; default: the one shipped")
+    log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line logged")
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, url: str) -> str:
+        if not re.match(r"^(sqlite:///.+|postgresql(\+psycopg)?://.+)$", url):
+            message = "must be sqlite:///path or postgresql+psycopg://…"
+            raise ValueError(message)
+        return url
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _known_rate(cls, rate: str) -> str:
+        if not _RATE.match(rate):
+            message = "must be `off`, one number, or two separated by a comma"
+            raise ValueError(message)
+        return rate
+
+    @field_validator("log_origin")
+    @classmethod
+    def _known_origin(cls, origin: str | None) -> str | None:
+        if origin is not None and not _ORIGIN.match(origin):
+            message = "must have neither spaces nor +"
+            raise ValueError(message)
+        return origin
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The URL with its driver named, as SQLAlchemy wants it."""
+        return re.sub(r"^postgresql://", "postgresql+psycopg://", self.database_url)
+
+    @property
+    def sqlite_path(self) -> Path:
+        return Path(self.database_url.removeprefix("sqlite:///"))
+
+    @property
+    def signing_key_path(self) -> Path:
+        """Where the log's key is kept, and beside it what was last signed."""
+        if self.signing_key is not None:
+            return self.signing_key
+        return self.sqlite_path.with_suffix(".key") if self.is_sqlite else Path("ledger.key")
+
+    @property
+    def rates(self) -> tuple[int, int] | None:
+        """Requests a minute for an anonymous address and for a key; None when limits are off."""
+        if self.rate_limit == "off":
+            return None
+        anonymous, _, keyed = self.rate_limit.partition(",")
+        return int(anonymous), int(keyed or anonymous)
+
+
+def load() -> Settings:
+    """Read the environment. Raises Misconfigured naming each variable at fault."""
+    try:
+        return Settings()
+    except ValidationError as refused:
+        faults = [f"LEDGER_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in refused.errors()]
+        raise Misconfigured("settings", "; ".join(faults), faults) from None

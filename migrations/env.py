@@ -1,0 +1,42 @@
+"""Alembic's environment: the ledger hands over its connection; the command line alone opens one of its own."""
+
+import sqlalchemy as sa
+from alembic import context
+from sqlmodel import SQLModel
+
+from api.ledger import tables  # noqa: F401 - registers the tables
+from api.settings import Settings
+
+
+def include_object(_object: object, name: str | None, _type: str, _reflected: bool, _other: object) -> bool:
+    """Leave out the search index, which each database makes in its own way."""
+    return not (name or "").startswith(("search_index", "ix_search_index"))
+
+
+def render_item(type_: str, item: object, _context: object) -> str | bool:
+    """Write SQLModel's string type as plain SQLAlchemy."""
+    if type_ == "type" and item.__class__.__module__.startswith("sqlmodel"):
+        return f"sa.String(length={item.length!r})"
+    return False
+
+
+def run(connection: sa.Connection) -> None:
+    """Run the migrations asked for on this connection, inside its transaction."""
+    context.configure(
+        connection=connection,
+        target_metadata=SQLModel.metadata,
+        include_object=include_object,
+        render_item=render_item,
+        compare_type=True,
+        compare_server_default=True,
+        transaction_per_migration=False,
+    )
+    context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    with sa.create_engine(Settings().sqlalchemy_url).begin() as connection:
+        run(connection)
