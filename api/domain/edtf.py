@@ -5,7 +5,6 @@ Times are integers, microseconds since 1970-01-01T00:00:00Z in the proleptic Gre
 """
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -73,7 +72,7 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A moment somewhere in [earliest, latest), where start == end; or the whole of a span from its start to its end."""
+    """A moment somewhere in [earliest, latest), where start == end; or the whole of a span from start to end."""
 
     shape: Literal["moment", "span"]
     start: Bounds
@@ -90,7 +89,7 @@ _WITHOUT_END: Final = Bounds(OPEN_END, OPEN_END)
 
 @lru_cache(maxsize=16_384)
 def parse(text: str) -> Extent:
-    """Read a text of PATTERN; ValueError for any other, IntervalReversed for one that cannot run forward in any zone."""
+    """Read a text of PATTERN, ValueError for any other; IntervalReversed if it cannot run forward in any zone."""
     if not _is_edtf(text):
         raise ValueError("not a date of the published pattern")
     if "/" in text:
@@ -303,11 +302,12 @@ def _refuse_reversed(first: _Value | None, last: _Value | None) -> None:
 
 
 def _value(text: str) -> _Value:
-    stated = text.rstrip("?~")
-    reads: Callable[..., _Value] = _year_or_month
-    if len(stated) >= len("0001-01-01"):
-        reads = _time_of_day if "T" in stated else _day
-    return reads(stated, widened=text.endswith("~"))
+    stated, widened = text.rstrip("?~"), text.endswith("~")
+    if "T" in stated:
+        return _time_of_day(stated, widened=widened)
+    if len(stated) == len("0001-01-01"):
+        return _day(stated, widened=widened)
+    return _year_or_month(stated, widened=widened)
 
 
 def _year_or_month(stated: str, *, widened: bool) -> _Value:

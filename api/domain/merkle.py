@@ -107,8 +107,8 @@ def consistency_path(first: int, second: int, read_node: ReadNode) -> list[bytes
 
 
 def root_from_inclusion(index: int, size: int, leaf_hash: bytes, path: Sequence[bytes]) -> bytes:
-    """Compute the root that an inclusion path leads to (RFC 9162 §2.1.3.2); ValueError if its length cannot be right."""
-    _require(0 <= index < size)
+    """Compute the root that an inclusion path leads to (RFC 9162 §2.1.3.2); ValueError if it cannot be one."""
+    _require(0 <= index < size and _are_hashes((leaf_hash, *path)))
     node, place, last = leaf_hash, index, size - 1
     for sibling in path:
         _require(last > 0)
@@ -147,7 +147,7 @@ def verify_consistency(first: int, second: int, first_root: bytes, second_root: 
 def _roots_from_consistency(first: int, second: int, first_root: bytes, path: Sequence[bytes]) -> tuple[bytes, bytes]:
     """Compute both roots as the path has them; a first tree that is a complete subtree stands at its own beginning."""
     steps = [first_root, *path] if first.bit_count() == 1 else list(path)
-    _require(len(steps) > 0)
+    _require(len(steps) > 0 and _are_hashes(steps))
     place, last = first - 1, second - 1
     while place & 1:
         place, last = place >> 1, last >> 1
@@ -193,6 +193,11 @@ def _join(roots: Sequence[bytes]) -> bytes:
 def _split(width: int) -> int:
     """Give the largest power of 2 smaller than the width: the k of RFC 6962 §2.1."""
     return 1 << (width - 1).bit_length() - 1
+
+
+def _are_hashes(hashes: Sequence[bytes]) -> bool:
+    """Refuse other lengths, for bytes moved from one child to the next would hash to the same parent."""
+    return all(len(item) == HASH_BYTES for item in hashes)
 
 
 def _require(holds: bool) -> None:

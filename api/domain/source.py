@@ -62,7 +62,7 @@ def published_bounds(state: dict[str, object]) -> edtf.Bounds | None:
     if published is not None and not isinstance(published, str):
         return None
     held = isinstance(modified, str) and _is_captured_before(state["captures"], modified)
-    return edtf.publication(published, modified if isinstance(modified, str) else None, held)
+    return edtf.publication(published, modified if isinstance(modified, str) else None, earlier_capture=held)
 
 
 def _is_captured_before(captures: object, modified: str) -> bool:

@@ -1,12 +1,13 @@
-"""Text as the ledger keeps, compares and searches it: canonical JSON, folded words, paragraphs, and the forms of ids.
+r"""Text as the ledger keeps, compares and searches it: canonical JSON, folded words, paragraphs, and the forms of ids.
 
-Patterns end in `\\Z`, because Python's `$` lets a final newline pass; `ecma` gives the spelling that a published
+Patterns end in `\Z`, because Python's `$` lets a final newline pass; `ecma` gives the spelling that a published
 JSON Schema needs. Nothing here knows what a claim or an event is, reads a file or asks the time.
 """
 
 import hashlib
 import re
 import unicodedata
+from itertools import accumulate
 from typing import Annotated
 
 import msgspec
@@ -47,12 +48,16 @@ Language = Annotated[str, msgspec.Meta(pattern=LANGUAGE_PATTERN, max_length=35)]
 Sha256Hex = Annotated[str, msgspec.Meta(pattern=SHA256_PATTERN)]
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_ONE_KIND = bytes.maketrans(b"{}", b"[]")
+# As signed bytes, +1 on the way in and -1 on the way out.
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
-_WORD = re.compile(r"[^\W_]{1,%d}" % MAX_TOKEN)
-_SIGNS = re.compile(r"[^\w\s\x00-\x7f]+")
-_LETTERS = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ħ": "h", "ı": "i"})
+_WORD = re.compile(rf"[^\W_]{{1,{MAX_TOKEN}}}")
+# The accents, and what is invisible inside a word: soft hyphen, joiners, byte order mark.
+_MARKS = re.compile("[\u0300-\u036f\u00ad\u200c\u200d\u2060\ufeff]+")
+# What else may be a mark: neither word, space, ASCII, Latin-1 sign nor general punctuation.
+_SIGNS = re.compile("[^\\w\\s\x00-\xbf\u2010-\u205e]+")
+_SPELLINGS = {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ħ": "h", "\u0131": "i"}
+_LETTERS = re.compile(f"[{''.join(_SPELLINGS)}]")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder()
@@ -97,25 +102,25 @@ def read_json(raw: bytes) -> Json:
     return value
 
 
-def depth(raw: bytes, *, limit: int = MAX_DEPTH) -> int:
+def depth(raw: bytes) -> int:
     """Count how deeply a JSON text nests, in linear time and without recursion: 0 for a scalar, 1 for `[]`.
 
-    Exact up to `limit`; anything deeper gives some number above it. Of brackets never closed each counts as a level.
+    Of a text that is no JSON it counts at least the levels that a parser could enter before it notices.
     """
-    brackets = _STRING.sub(b"", raw).translate(_ONE_KIND, _NOT_BRACKETS)
-    level = 0
-    while level <= limit and b"[]" in brackets:
-        brackets = brackets.replace(b"[]", b"")
-        level += 1
-    return level + brackets.count(b"[")
+    unescaped = raw.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside = b"".join(unescaped.split(b'"')[::2])
+    return max(accumulate(memoryview(outside.translate(_STEPS, _NOT_BRACKETS)).cast("b")), default=0)
 
 
 def fold(text: str) -> str:
-    """Fold case and accents away, by NFKD (Unicode UAX #15) and full case folding (Unicode §3.13)."""
+    """Fold case and accents away: NFKD (Unicode UAX #15) without its marks, then full case folding (Unicode §3.13).
+
+    Letters that Unicode does not take apart, and that people type without their stroke or as two, are replaced.
+    """
     if text.isascii():
         return text.lower()
-    folded = _drop_marks(unicodedata.normalize("NFKD", text)).casefold().translate(_LETTERS)
-    return _drop_marks(unicodedata.normalize("NFKD", folded))
+    plain = _MARKS.sub("", unicodedata.normalize("NFKD", text))
+    return _LETTERS.sub(_spell_out, _SIGNS.sub(_drop_marks, plain).casefold())
 
 
 def tokens(text: str) -> list[str]:
@@ -129,7 +134,7 @@ def tokens(text: str) -> list[str]:
 
 
 def paragraphs(document: str) -> list[str]:
-    """Give the non-blank lines of a document's text; a locator's paragraph n is item n - 1. LF, CR LF or CR end a line."""
+    """Give the non-blank lines of a document's text; a locator's paragraph n is item n - 1."""
     return [line for line in _LINE_END.split(document) if line.strip()]
 
 
@@ -142,9 +147,9 @@ def locator(paragraph: str) -> str:
     return hashlib.sha256(folded.encode()).hexdigest()
 
 
-def is_uuid_form(id: str) -> bool:
-    """Say whether an id has the form of those the ledger mints (RFC 9562 §4, lower case), which no client may choose."""
-    return UUID_FORM.search(id) is not None
+def is_uuid_form(public_id: str) -> bool:
+    """Say whether an id has the form of those the ledger mints (RFC 9562 §4), which no client may choose."""
+    return UUID_FORM.search(public_id) is not None
 
 
 def _check_object(value: dict[str, Json], pointer: str) -> None:
@@ -165,9 +170,9 @@ def _check_integer(value: int, pointer: str) -> None:
         raise errors.BadText(rule="integers must lie within -(2^53 - 1) and 2^53 - 1", pointer=pointer)
 
 
-def _drop_marks(text: str) -> str:
-    return _SIGNS.sub(_letters_of, text)
-
-
-def _letters_of(signs: re.Match[str]) -> str:
+def _drop_marks(signs: re.Match[str]) -> str:
     return "".join(sign for sign in signs[0] if not unicodedata.category(sign).startswith("M"))
+
+
+def _spell_out(letter: re.Match[str]) -> str:
+    return _SPELLINGS[letter[0]]

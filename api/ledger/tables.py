@@ -89,7 +89,7 @@ class RecordRow(SQLModel, table=True):
 
 
 class RevisionRow(SQLModel, table=True):
-    """One revision, rendered: `document` is its representation, `summary` its line in the history."""
+    """One revision, rendered: `document` is its representation, `summary` its line in the history, `fields` the names that changed."""
 
     __tablename__ = "revision"
     __table_args__ = (
@@ -106,6 +106,7 @@ class RevisionRow(SQLModel, table=True):
     recorded_at: int = Field(sa_type=_Big)
     document: bytes
     summary: bytes
+    fields: bytes
 
 
 class Term(SQLModel, table=True):

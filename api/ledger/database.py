@@ -1,0 +1,232 @@
+"""Connections, and every difference between SQLite and PostgreSQL, as a few named functions.
+
+Statements are written once, with `?` for parameters, and go straight to the driver: the layers between cost more than
+the queries. Storage has one colour, synchronous: on SQLite a read runs where it is called, on PostgreSQL in a thread.
+"""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import ParamSpec, Protocol, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+
+from api.domain.errors import Unavailable
+from api.settings import Settings
+
+Value = int | str | bytes | bool | None
+Row = tuple  # type: ignore[type-arg] - what a driver gives; each statement knows its own columns
+Result = TypeVar("Result")
+Given = ParamSpec("Given")
+
+_MIGRATION_LOCK = 0x1ED6E7
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA secure_delete = ON",
+    "PRAGMA busy_timeout = 30000",
+    "PRAGMA cache_size = -16000",
+    "PRAGMA mmap_size = 0",
+)
+DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
+_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+
+
+class _Connection(Protocol):
+    """What the two drivers have in common: statements run on the connection itself."""
+
+    def execute(self, sql: str, parameters: Sequence[Value], /) -> Iterable[Row]: ...
+
+
+class Access:
+    """One connection and a short path to its driver. Give it to one thread at a time."""
+
+    def __init__(self, database: "Database") -> None:
+        self._pooled = database.engine.raw_connection()
+        self.is_sqlite = database.is_sqlite
+        self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
+        if not self.is_sqlite:
+            self.driver.autocommit = True  # type: ignore[attr-defined]
+
+    def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        return list(self.driver.execute(sql if self.is_sqlite else _percent(sql), parameters))
+
+    def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        rows = self.rows(sql, parameters)
+        return rows[0] if rows else None
+
+    def run(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        self.driver.execute(sql if self.is_sqlite else _percent(sql), parameters)
+
+    def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
+        if not rows:
+            return
+        if self.is_sqlite:
+            self.driver.executemany(sql, rows)  # type: ignore[attr-defined]
+            return
+        with self.driver.cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.executemany(_percent(sql), rows)
+
+    def insert(self, table: str, columns: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Insert rows by the fastest way the database has: a prepared statement, or COPY."""
+        if not rows:
+            return
+        if self.is_sqlite:
+            marks = ", ".join("?" * len(rows[0]))
+            self.driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # type: ignore[attr-defined]
+            return
+        with self.driver.cursor() as cursor, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:  # type: ignore[attr-defined]
+            for row in rows:
+                copy.write_row(row)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the database's write lock from the first statement on (SQLite), or open a transaction (PostgreSQL)."""
+        self.run("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
+
+    def close(self) -> None:
+        self._pooled.invalidate() if not self.is_sqlite else self._pooled.close()
+
+
+class Database:
+    """The database of one process: an engine, a connection for each thread that reads, and the threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.is_sqlite = settings.is_sqlite
+        self.engine = _engine(settings)
+        self._local = threading.local()
+        self._threads = ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="reader")
+
+    def access(self) -> Access:
+        """Give this thread's connection for reading; statements on it see what is committed."""
+        found: Access | None = getattr(self._local, "access", None)
+        if found is None:
+            found = self._local.access = self.connect()
+        return found
+
+    def connect(self) -> Access:
+        """Open a connection of one's own. Raises Unavailable."""
+        try:
+            return Access(self)
+        except (sa.exc.SQLAlchemyError, *DRIVER_ERRORS) as error:
+            raise Unavailable("the database cannot be reached") from error
+
+    async def read(
+        self, view: Callable[..., Result], *given: object, slow: bool = False, **named: object
+    ) -> Result:
+        """Run a view with this thread's connection: at once where reads take microseconds, else in a thread."""
+        if self.is_sqlite and not slow:
+            return self.call(view, *given, **named)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, partial(self.call, view, *given, **named))
+
+    def call(self, view: Callable[..., Result], *given: object, **named: object) -> Result:
+        """Run a view here. A connection that the server closed is opened anew, once."""
+        try:
+            return view(self.access(), *given, **named)
+        except _LOST:
+            self._local.access = None
+        except sqlite3.OperationalError as error:
+            raise Unavailable("the database does not answer") from error
+        try:
+            return view(self.access(), *given, **named)
+        except _LOST as error:
+            self._local.access = None
+            raise Unavailable("the database does not answer") from error
+
+    def migrate(self) -> None:
+        """Bring the schema up to date, one node at a time. Everything or nothing."""
+        with self.engine.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+            config = Config()
+            config.set_main_option("script_location", str(shipped("migrations")))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        self._threads.shutdown()
+        self.engine.dispose()
+
+
+def shipped(name: str) -> Path:
+    """Find a folder that comes with the package: in a checkout beside `api`, in a wheel within it."""
+    package = Path(__file__).parent.parent
+    beside = package.parent / name
+    return beside if (package.parent / "alembic.ini").exists() else package / "_shipped" / name
+
+
+def lock_head(access: Access) -> Row:
+    """Take the writer's lock, which is the head's row, and read it. On SQLite the transaction itself is the lock."""
+    sql = "SELECT position, recorded_at, frontier, is_seeded, rules FROM head"
+    found = access.row(sql if access.is_sqlite else f"{sql} FOR UPDATE")
+    if found is None:
+        raise Unavailable("the database holds no ledger yet")
+    return found
+
+
+def matching_words(access: Access, words: Sequence[str]) -> tuple[str, str]:
+    """Give a condition on `search_index.since`, and its parameter, for rows that hold all the words."""
+    quoted = [f'"{word}"' for word in words] if access.is_sqlite else [f"'{word}'" for word in words]
+    if access.is_sqlite:
+        return "search_index.rowid = search.since AND search_index MATCH ?", " AND ".join(quoted)
+    return "search_index.since = search.since AND search_index.tokens @@ CAST(? AS tsquery)", " & ".join(quoted)
+
+
+def insert_words(access: Access, rows: Sequence[tuple[int, Sequence[str]]]) -> None:
+    """Index words under the position since which a record is made of them."""
+    if access.is_sqlite:
+        access.insert("search_index", "rowid, tokens", [(since, " ".join(words)) for since, words in rows])
+    else:
+        quoted = [(since, " ".join(f"'{word}'" for word in sorted(set(words)))) for since, words in rows]
+        access.insert("search_index", "since, tokens", quoted)
+
+
+def ready_to_insert_first(access: Access) -> None:
+    """Keep other nodes out while the very first row is written, when there is no head yet to lock."""
+    if not access.is_sqlite:
+        access.run("LOCK TABLE head IN EXCLUSIVE MODE")
+
+
+def empty(access: Access, table: str) -> None:
+    """Delete all rows of a projection."""
+    access.run(f"DELETE FROM {table}")
+
+
+def _engine(settings: Settings) -> sa.Engine:
+    if not settings.is_sqlite:
+        return sa.create_engine(settings.sqlalchemy_url, poolclass=sa.NullPool)
+    settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(
+        settings.sqlalchemy_url, poolclass=sa.NullPool, connect_args={"check_same_thread": False, "timeout": 30}
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.isolation_level = None
+    for pragma in _PRAGMAS:
+        connection.execute(pragma)
+
+
+@lru_cache(maxsize=1000)
+def _percent(sql: str) -> str:
+    """Spell parameters for psycopg. No statement of ours holds a percent sign or a literal question mark."""
+    return sql.replace("?", "%s")

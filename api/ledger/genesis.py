@@ -1,0 +1,156 @@
+"""How a ledger begins, and how its projections are made again: genesis, rebuild."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import msgspec
+
+from api.domain.agreement import RULES
+from api.domain.checkpoint import SigningKey
+from api.domain.command import Command
+from api.domain.decide import Decision
+from api.domain.errors import Misconfigured
+from api.domain.event import decode
+from api.domain.merkle import Frontier
+from api.domain.record import ASSERTED, Record, State, evolve
+from api.ledger.database import Access, Database, lock_head, ready_to_insert_first
+from api.ledger.ledger import Writer, change, now
+from api.ledger.projection import Projector, throw_away
+
+LEDGER = "ledger"
+_CHUNK = 1000
+
+
+def open_ledger(
+    database: Database, *, key_path: Path, origin: str | None, is_seeded: bool, clock: Callable[[], int] = now
+) -> State:
+    """Begin the ledger if the database holds none, else check that the key and the name are its own.
+
+    Returns the state of the ledger's own record. Raises Misconfigured.
+    """
+    access = database.connect()
+    try:
+        with access.transaction():
+            ready_to_insert_first(access)
+            if access.row("SELECT position FROM head") is None:
+                _begin(access, key_path, origin, is_seeded, clock)
+        state = ledger_state(access)
+        _check(state, key_path, origin)
+        if access.row("SELECT rules FROM head WHERE rules <> ?", (RULES,)):
+            rebuild(access)
+        return state
+    finally:
+        access.close()
+
+
+def ledger_state(access: Access) -> State:
+    """Give the latest state of the ledger's own record: its name and its keys."""
+    row = access.row(
+        "SELECT p.payload FROM record r JOIN payload p ON p.position = r.position WHERE r.kind = ? AND r.id = ?",
+        (LEDGER, LEDGER),
+    )
+    if row is None:
+        raise Misconfigured("LEDGER_DATABASE_URL", "the database holds no ledger")
+    state: State = msgspec.json.decode(row[0])["state"]
+    return state
+
+
+def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, clock: Callable[[], int]) -> None:
+    """Write position 1. The key is made before it, so that no log ever exists that nobody can sign."""
+    record = str(uuid4())
+    name = origin or f"{record}.ledger.invalid"
+    key = _read_key(key_path) if key_path.exists() else _make_key(key_path, name)
+    if key.name != name:
+        raise Misconfigured("LEDGER_LOG_ORIGIN", "the signing key that is there belongs to a log of another name")
+    row = (0, 0, Frontier().to_bytes(), is_seeded, RULES)
+    access.run("INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules) VALUES (1, ?, ?, ?, ?, ?)", row)
+    state: State = {
+        "id": LEDGER,
+        "status": ASSERTED,
+        "links": [],
+        "log_origin": name,
+        "keys": [{"vkey": key.vkey, "from": 1}],
+        "formats": {"entry": 1, "payload": 1},
+    }
+    writer = Writer(access, clock)
+    opened = change(
+        None,
+        Command(kind=LEDGER, id=LEDGER),
+        Decision("opened", state),
+        position=1,
+        moment=clock(),
+        actor=None,
+        batch=None,
+        record=record,
+    )
+    writer.accept([opened])
+    writer.close_transaction()
+
+
+def _check(state: State, key_path: Path, origin: str | None) -> None:
+    if origin is not None and origin != state["log_origin"]:
+        raise Misconfigured("LEDGER_LOG_ORIGIN", "another name than the one recorded at the ledger's first event")
+    if not key_path.exists():
+        raise Misconfigured("LEDGER_SIGNING_KEY", f"no file at {key_path}; this ledger's key is needed")
+    if _read_key(key_path).vkey not in {key["vkey"] for key in state["keys"]}:
+        raise Misconfigured("LEDGER_SIGNING_KEY", f"the key in {key_path} is not this ledger's")
+
+
+def _read_key(path: Path) -> SigningKey:
+    try:
+        return SigningKey.decode(path.read_text(encoding="utf-8").strip())
+    except (OSError, ValueError) as error:
+        raise Misconfigured("LEDGER_SIGNING_KEY", f"{path} holds no signing key") from error
+
+
+def _make_key(path: Path, name: str) -> SigningKey:
+    """Make the log's key, in a file that only its owner reads."""
+    key = SigningKey(name, secrets.token_bytes(32))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(key.encode() + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return key
+
+
+def rebuild(access: Access, progress: Callable[[int], None] = lambda _: None) -> int:
+    """Throw the projections away and derive them again from the log, in one transaction. Returns the head's position."""
+    with access.transaction():
+        head = int(lock_head(access)[0])
+        throw_away(access)
+        projector = Projector(access)
+        position = 0
+        while rows := access.rows(_EVENTS, (position, _CHUNK)):
+            for entry, payload in rows:
+                _fold(projector, bytes(entry), bytes(payload))
+            position += len(rows)
+            projector.flush()
+            projector.present.forget_if_large()
+            progress(position)
+        access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
+    return head
+
+
+_EVENTS = (
+    "SELECT e.entry, p.payload FROM event e JOIN payload p ON p.position = e.position"
+    " WHERE e.position > ? ORDER BY e.position LIMIT ?"
+)
+
+
+def _fold(projector: Projector, raw: bytes, payload: bytes) -> None:
+    entry, said = decode(raw), msgspec.json.decode(payload)
+    before: Record | None = None
+    if entry.revision > 1:
+        before = projector.present.find(entry.kind, said["state"]["id"])
+    projector.project(before, evolve(before, entry, said["state"]), entry, said["reason"])
+
+
+def clear_seeding(access: Access) -> None:
+    """Note that the seed is in, so that no later start looks again."""
+    with access.transaction():
+        access.run("UPDATE head SET is_seeded = ? WHERE one = 1", (True,))

@@ -1,0 +1,212 @@
+"""The present, as the writer sees it: what is committed, and what its own transaction has already folded in.
+
+It remembers what it read from one transaction to the next, as long as nobody else wrote in between.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from api.domain import agreement
+from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
+from api.domain.record import Record, State, valid_extent
+from api.ledger.database import Access
+from api.ledger.tables import FOREVER
+
+_MOST_REMEMBERED = 30_000
+_RECORD = (
+    "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
+    " p.payload FROM record r JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
+    " JOIN payload p ON p.position = r.position WHERE "
+)
+
+
+class Present:
+    """Records as they stand, and what agreement needs to know around them. `flush` writes out what is still held back."""
+
+    def __init__(self, access: Access, flush: Callable[[], None]) -> None:
+        self._access, self._flush = access, flush
+        self._records: dict[tuple[str, str], Record | None] = {}
+        self._claims: dict[str, dict[str, Record]] = {}
+        self._linking: dict[str, set[str]] = {}
+        self._read: dict[str, tuple[int, agreement.Claim]] = {}
+        self._states: dict[str, str | None] = {}
+
+    def forget(self) -> None:
+        """Read everything anew: another writer was here, or a transaction was rolled back."""
+        for memory in (self._records, self._claims, self._linking, self._read, self._states):
+            memory.clear()  # type: ignore[attr-defined]
+
+    def forget_if_large(self) -> None:
+        if len(self._records) > _MOST_REMEMBERED:
+            self.forget()
+
+    def find(self, kind: str, public_id: str) -> Record | None:
+        key = (kind, public_id)
+        if key not in self._records:
+            row = self._access.row(_RECORD + "r.kind = ? AND r.id = ?", key)
+            self._records[key] = _record(row) if row else None
+        return self._records[key]
+
+    def state_at(self, record: Record, revision: int) -> State | None:
+        """Give the state of an earlier revision; None where there was none."""
+        if revision == record.revision:
+            return record.state
+        self._flush()
+        row = self._access.row(
+            "SELECT p.payload FROM event e JOIN payload p ON p.position = e.position WHERE e.record = ? AND e.revision = ?",
+            (record.record, revision),
+        )
+        return msgspec.json.decode(row[0])["state"] if row else None
+
+    def is_answered(self, question: str) -> bool:
+        return bool(self.claims_of(question))
+
+    def put(self, record: Record) -> None:
+        """Let the record stand as it now is."""
+        self._records[record.kind, record.id] = record
+        is_new = record.revision == 1
+        if record.kind == "question" and is_new:
+            self._claims[record.id], self._states[record.id] = {}, None
+        if record.kind == "claim":
+            if is_new:
+                self._linking[record.id] = set()
+            question = record.state["question"]
+            if question in self._claims:
+                self._claims[question][record.id] = record
+            self._note_links(record)
+
+    def _note_links(self, record: Record) -> None:
+        for link in record.state["links"]:
+            if link["claim"] in self._linking:
+                self._linking[link["claim"]].add(record.id)
+
+    def claims_of(self, question: str) -> dict[str, Record]:
+        """Give the claims on a question, retracted ones included."""
+        if question not in self._claims:
+            self._flush()
+            asked = self.find("question", question)
+            rows = self._access.rows(_RECORD + "r.question = ?", (asked.first_position,)) if asked else []
+            self._claims[question] = {}
+            for found in map(_record, rows):
+                self._records[found.kind, found.id] = found
+                self._claims[question][found.id] = found
+        return self._claims[question]
+
+    def claims_linking_to(self, claim: str) -> list[Record]:
+        """Give the claims that link, or once linked, to this one."""
+        if claim not in self._linking:
+            self._linking[claim] = set(self.ids_with("claim.link", [claim]))
+        found = (self.find("claim", linking) for linking in sorted(self._linking[claim]))
+        return [record for record in found if record is not None]
+
+    def ids_with(self, field: str, values: Iterable[str]) -> list[str]:
+        """Give the ids of records that hold one of the values in a field now."""
+        self._flush()
+        sql = "SELECT r.id FROM term t JOIN record r ON r.first_position = t.first_position WHERE t.field = ? AND t.value = ? AND t.until = ?"
+        return [row[0] for value in values for row in self._access.rows(sql, (field, value, FOREVER))]
+
+    def below(self, kind: str, field: str, top: str) -> list[str]:
+        """Give a record's id and those of all that lead up to it by a relation."""
+        found, waiting = {top}, [top]
+        while waiting:
+            fresh = set(self.ids_with(f"{kind}.{field}", [waiting.pop()])) - found
+            found |= fresh
+            waiting += fresh
+        return sorted(found)
+
+    def state_of_agreement(self, question: str, first_position: int) -> str | None:
+        """Give the last state noted; None where none is."""
+        if question not in self._states:
+            self._flush()
+            sql = "SELECT state FROM agreement WHERE question = ? AND until = ?"
+            row = self._access.row(sql, (first_position, FOREVER))
+            self._states[question] = row[0] if row else None
+        return self._states[question]
+
+    def note_state(self, question: str, state: str) -> None:
+        self._states[question] = state
+
+    def fold(self, question: Record) -> str:
+        """Compute the state of agreement on a question from its live claims."""
+        claims = [record for record in self.claims_of(question.id).values() if self._is_live(record)]
+        read = [self._read_claim(record) for record in claims]
+        context = gather(read, self._state)
+        return agreement.state_of(question.id, bool(question.state["varies"]), read, context, self._foreign_links(question))
+
+    def _is_live(self, claim: Record) -> bool:
+        source, question = self.find("source", claim.state["source"]), self.find("question", claim.state["question"])
+        return claim.is_asserted and bool(source and source.is_asserted) and bool(question and question.is_asserted)
+
+    def _foreign_links(self, question: Record) -> list[tuple[str, agreement.Link]]:
+        found = []
+        for target in self.claims_of(question.id):
+            for record in self.claims_linking_to(target):
+                if record.state["question"] != question.id and self._is_live(record):
+                    found += [(record.id, link) for link in read_links(record.state) if link.claim == target]
+        return found
+
+    def _read_claim(self, record: Record) -> agreement.Claim:
+        known = self._read.get(record.id)
+        if known is None or known[0] != record.position:
+            known = self._read[record.id] = (record.position, read_claim(record.first_position, record.state))
+        return known[1]
+
+    def _state(self, kind: str, public_id: str) -> State | None:
+        found = self.find(kind, public_id)
+        return found.state if found else None
+
+
+def read_claim(first_position: int, state: State) -> agreement.Claim:
+    """Read a claim's state as agreement wants it."""
+    return agreement.Claim(
+        id=state["id"],
+        first_position=first_position,
+        source=state["source"],
+        question=state["question"],
+        answer=from_state(state["answer"]),
+        valid=valid_extent(state),
+        speaker=state["speaker"],
+        via=tuple(state["via"]),
+        stance=state["stance"],
+        links=read_links(state),
+    )
+
+
+def read_links(state: State) -> tuple[agreement.Link, ...]:
+    """Read the links that a claim makes."""
+    return tuple(agreement.Link(link["relation"], link["claim"], link["position"]) for link in state["links"])
+
+
+def entities_in(answer: Answer) -> list[str]:
+    """Name the entities that an answer consists of."""
+    if isinstance(answer, EntityAnswer):
+        return [answer.entity]
+    return list(answer.entities) if isinstance(answer, EntitiesAnswer) else []
+
+
+def gather(claims: Iterable[agreement.Claim], state: Callable[[str, str], State | None]) -> agreement.Context:
+    """Follow entities and sources upward from the claims; `state` gives a record's state, whatever its status."""
+    part_of: dict[str, str | None] = {}
+    derives_from: dict[str, tuple[str, ...]] = {}
+    for claim in claims:
+        waiting = entities_in(claim.answer)
+        while waiting:
+            entity = waiting.pop()
+            if entity not in part_of:
+                found = state("entity", entity)
+                part_of[entity] = found["part_of"] if found else None
+                waiting += [part_of[entity]] if part_of[entity] else []  # type: ignore[list-item]
+        waiting = [claim.source, *claim.via]
+        while waiting:
+            source = waiting.pop()
+            if source not in derives_from:
+                found = state("source", source)
+                derives_from[source] = tuple(found["derives_from"]) if found else ()
+                waiting += derives_from[source]
+    return agreement.Context(part_of=part_of, derives_from=derives_from)
+
+
+def _record(row: tuple) -> Record:  # type: ignore[type-arg]
+    state = msgspec.json.decode(row[9])["state"]
+    return Record(*row[:9], state=state)

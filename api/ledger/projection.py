@@ -1,0 +1,234 @@
+"""Tables derived from the log. The live path and a rebuild fold events in through the same `Projector`, in order.
+
+Rows are held back and written together, so that a group of appends costs a few statements. Nothing here decides.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from api.domain.event import Entry
+from api.domain.record import Record, changed_fields, represent
+from api.ledger import search
+from api.ledger.database import Access, Value, empty, insert_words
+from api.ledger.present import Present
+from api.ledger.tables import FOREVER, PROJECTIONS
+
+_COLUMNS = {
+    "record": "first_position, kind, id, record, position, revision, source, question",
+    "revision": "position, first_position, kind, revision, until, status, recorded_at, document, summary, fields",
+    "term": "field, value, first_position, since, until",
+    "span": "field, first_position, since, until, starts, is_moment, start_earliest, start_latest, end_earliest, end_latest",
+    "search": "since, first_position, until",
+    "agreement": "question, since, until, state",
+}
+_CLOSE = {
+    "record": "UPDATE record SET position = ?, revision = ? WHERE first_position = ?",
+    "revision": "UPDATE revision SET until = ? WHERE position = ?",
+    "term": f"UPDATE term SET until = ? WHERE field = ? AND value = ? AND first_position = ? AND until = {FOREVER}",
+    "span": f"UPDATE span SET until = ? WHERE field = ? AND first_position = ? AND until = {FOREVER}",
+    "search": f"UPDATE search SET until = ? WHERE first_position = ? AND until = {FOREVER}",
+    "agreement": f"UPDATE agreement SET until = ? WHERE question = ? AND until = {FOREVER}",
+}
+_UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
+Key = tuple[Value, ...]
+
+
+class Projector:
+    """Folds events into the projections, one after another."""
+
+    def __init__(self, access: Access, write_log: Callable[[], None] = lambda: None) -> None:
+        self._access, self._write_log = access, write_log
+        self.present = Present(access, self.flush)
+        self._open: dict[str, dict[Key, list[Value]]] = {table: {} for table in _COLUMNS}
+        self._rows: dict[str, list[list[Value]]] = {table: [] for table in _COLUMNS}
+        self._closing: dict[str, list[Key]] = {table: [] for table in _COLUMNS}
+        self._words: list[tuple[int, tuple[str, ...]]] = []
+
+    def forget(self) -> None:
+        """Drop what was held back and remembered: the transaction is gone."""
+        self._clear()
+        self.present.forget()
+
+    def project(self, before: Record | None, after: Record, entry: Entry, reason: str | None) -> None:
+        """Fold one event in. Events come in the order of their positions."""
+        self.present.put(after)
+        self._keep_record(before, after)
+        self._keep_revision(before, after, entry, reason)
+        self._keep_terms(before, after)
+        self._keep_span(before, after)
+        self._keep_words(before, after)
+        for question in sorted(touched_questions(self.present, before, after)):
+            self._keep_agreement(question, after.position)
+
+    def flush(self) -> None:
+        """Write out what was held back, inside the transaction that is under way; the log's rows go first."""
+        self._write_log()
+        for table, keys in self._closing.items():
+            self._access.run_many(_CLOSE[table], keys)
+        for table, rows in self._rows.items():
+            self._access.insert(table, _COLUMNS[table], rows)
+        insert_words(self._access, self._words)
+        self._clear()
+
+    def refold(self, question: str, position: int) -> None:
+        """Compute the agreement on a question anew, as of an event that changed something around it."""
+        self._keep_agreement(question, position)
+
+    def _clear(self) -> None:
+        for table in _COLUMNS:
+            self._open[table].clear()
+            self._rows[table].clear()
+            self._closing[table].clear()
+        self._words.clear()
+
+    def _add(self, table: str, key: Key, row: list[Value]) -> None:
+        self._open[table][key] = row
+        self._rows[table].append(row)
+
+    def _close(self, table: str, key: Key, position: int) -> None:
+        """End what held under the key: in place if it is still held back, else by an update."""
+        held = self._open[table].pop(key, None)
+        if held is not None:
+            held[_UNTIL[table]] = position
+        else:
+            self._closing[table].append((position, *key))
+
+    def _keep_record(self, before: Record | None, after: Record) -> None:
+        key = (after.first_position,)
+        if before is not None and key in self._open["record"]:
+            self._open["record"][key][4:6] = [after.position, after.revision]
+        elif before is not None:
+            self._closing["record"].append((after.position, after.revision, after.first_position))
+        else:
+            source, question = self._parents(after)
+            row = [after.first_position, after.kind, after.id, after.record, after.position, after.revision, source, question]
+            self._add("record", key, row)
+
+    def _parents(self, record: Record) -> tuple[int | None, int | None]:
+        if record.kind != "claim":
+            return None, None
+        source = self.present.find("source", record.state["source"])
+        question = self.present.find("question", record.state["question"])
+        return source.first_position if source else None, question.first_position if question else None
+
+    def _keep_revision(self, before: Record | None, after: Record, entry: Entry, reason: str | None) -> None:
+        if before is not None:
+            self._close("revision", (before.position,), after.position)
+        fields = changed_fields(before.state if before else None, after.state)
+        summary = {
+            "revision": after.revision,
+            "position": after.position,
+            "type": entry.type,
+            "status": after.state["status"],
+            "recorded_at": entry.recorded_at,
+            "actor": entry.actor,
+            "reason": reason,
+            "fields": fields,
+            "batch": entry.batch,
+        }
+        row: list[Value] = [
+            after.position,
+            after.first_position,
+            after.kind,
+            after.revision,
+            FOREVER,
+            after.state["status"],
+            after.revised_at,
+            represent(after),
+            msgspec.json.encode(summary),
+            msgspec.json.encode(fields),
+        ]
+        self._add("revision", (after.position,), row)
+
+    def _keep_terms(self, before: Record | None, after: Record) -> None:
+        old, new = search.terms(before) if before else set(), search.terms(after)
+        for field, value in sorted(old - new):
+            self._close("term", (field, value, after.first_position), after.position)
+        for field, value in sorted(new - old):
+            row: list[Value] = [field, value, after.first_position, after.position, FOREVER]
+            self._add("term", (field, value, after.first_position), row)
+
+    def _keep_span(self, before: Record | None, after: Record) -> None:
+        old, new = search.span(before) if before else None, search.span(after)
+        if old == new:
+            return
+        key = (after.kind, after.first_position)
+        if old is not None:
+            self._close("span", key, after.position)
+        if new is not None:
+            self._add("span", key, [after.kind, after.first_position, after.position, FOREVER, *new])
+
+    def _keep_words(self, before: Record | None, after: Record) -> None:
+        old, new = search.words(before) if before else (), search.words(after)
+        if old == new:
+            return
+        key = (after.first_position,)
+        if old:
+            self._close("search", key, after.position)
+        if new:
+            self._add("search", key, [after.position, after.first_position, FOREVER])
+            self._words.append((after.position, new))
+
+    def _keep_agreement(self, public_id: str, position: int) -> None:
+        question = self.present.find("question", public_id)
+        if question is None:
+            return
+        old, new = self.present.state_of_agreement(public_id, question.first_position), self.present.fold(question)
+        if old == new:
+            return
+        key = (question.first_position,)
+        if old is not None:
+            self._close("agreement", key, position)
+        self._add("agreement", key, [question.first_position, position, FOREVER, new])
+        self.present.note_state(public_id, new)
+
+
+def touched_questions(present: Present, before: Record | None, after: Record) -> set[str]:
+    """Name the questions whose agreement this change may alter."""
+    changed = set(changed_fields(before.state if before else None, after.state))
+    if after.kind == "claim":
+        return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
+    if after.kind == "question":
+        return _touched_by_question(present, before, after, changed)
+    if before is None:
+        return set()
+    if after.kind == "source" and changed & {"status", "derives_from"}:
+        return _touched_by_source(present, after)
+    if after.kind == "entity" and "part_of" in changed:
+        named = present.below("entity", "part_of", after.id)
+        return _questions_of(present, present.ids_with("claim.answer", named))
+    return set()
+
+
+def _touched_by_question(present: Present, before: Record | None, after: Record, changed: set[str]) -> set[str]:
+    if before is None:
+        return {after.id}
+    if not changed & {"status", "varies"}:
+        return set()
+    return {after.id} | _linked_questions(present, *present.claims_of(after.id).values())
+
+
+def _touched_by_source(present: Present, after: Record) -> set[str]:
+    sources = present.below("source", "derives_from", after.id)
+    claims = present.ids_with("claim.source", sources) + present.ids_with("claim.reached_by", sources)
+    records = [record for record in (present.find("claim", claim) for claim in claims) if record]
+    return _questions_of(present, claims) | _linked_questions(present, *records)
+
+
+def _questions_of(present: Present, claims: list[str]) -> set[str]:
+    found = (present.find("claim", claim) for claim in claims)
+    return {record.state["question"] for record in found if record is not None}
+
+
+def _linked_questions(present: Present, *claims: Record) -> set[str]:
+    targets = [link["claim"] for record in claims for link in record.state["links"]]
+    return _questions_of(present, targets) if targets else set()
+
+
+def throw_away(access: Access) -> None:
+    """Delete every projection; the log is untouched."""
+    names: list[Any] = [table.__tablename__ for table in PROJECTIONS]
+    for name in [*names, "search_index"]:
+        empty(access, name)

@@ -1,0 +1,101 @@
+"""What a record can be found by: its terms (one for each value of each filter), its spans of time, and its words."""
+
+from collections.abc import Iterable
+
+from api.domain.edtf import OPEN_START, Bounds, Extent
+from api.domain.record import Record, State, valid_extent
+from api.domain.source import published_bounds
+from api.domain.text import tokens
+
+Term = tuple[str, str]
+Span = tuple[int, bool, int | None, int | None, int | None, int | None]
+
+_SINGLE = {
+    "entity": ("type", "part_of"),
+    "source": ("type", "publisher", "language", "part_of"),
+    "question": ("answer_type", "unit"),
+    "claim": ("speaker", "stance"),
+}
+_MANY = {"source": ("derives_from", "authors"), "question": ("about",), "claim": ("via",), "entity": ("same_as",)}
+_WORDS = {
+    "entity": ("name", "names", "note"),
+    "source": ("title", "authors", "url", "note"),
+    "question": ("text", "note"),
+    "claim": ("statement", "note"),
+}
+
+
+def terms(record: Record) -> set[Term]:
+    """Name every value by which a filter may find this revision, as (kind.field, value)."""
+    kind, state = record.kind, record.state
+    found = {(f"{kind}.status", state["status"])}
+    found |= {(f"{kind}.{field}", state[field]) for field in _SINGLE.get(kind, ()) if state[field] is not None}
+    for field in _MANY.get(kind, ()):
+        found |= {(f"{kind}.{field}", value) for value in state[field]}
+    if kind == "claim":
+        found |= set(_claim_terms(state))
+    if kind == "question":
+        found.add(("question.varies", "true" if state["varies"] else "false"))
+    return found
+
+
+def _claim_terms(state: State) -> Iterable[Term]:
+    yield "claim.source", state["source"]
+    yield "claim.question", state["question"]
+    yield "claim.answer_type", state["answer"]["type"]
+    for entity in answer_entities(state):
+        yield "claim.answer", entity
+        yield "claim.entity", entity
+    if state["speaker"] is not None:
+        yield "claim.entity", state["speaker"]
+    if state["via"]:
+        yield "claim.reached_by", state["via"][-1]
+    for link in state["links"]:
+        yield "claim.link", link["claim"]
+        yield "claim.relation", link["relation"]
+
+
+def answer_entities(state: State) -> list[str]:
+    """Name the entities that a claim's answer consists of."""
+    answer = state["answer"]
+    if answer["type"] == "entity":
+        return [answer["entity"]]
+    return list(answer["entities"]) if answer["type"] == "entities" else []
+
+
+def span(record: Record) -> Span | None:
+    """Give when a claim's answer holds, or when a source was published; None where nothing is stated."""
+    if record.kind == "claim":
+        extent = valid_extent(record.state)
+        return _span(extent) if extent else None
+    if record.kind == "source":
+        bounds = published_bounds(record.state)
+        return _span(Extent("moment", bounds, bounds)) if bounds else None
+    return None
+
+
+def extent(row: Span) -> Extent:
+    """Read a span back."""
+    _, is_moment, start_earliest, start_latest, end_earliest, end_latest = row
+    start, end = Bounds(start_earliest, start_latest), Bounds(end_earliest, end_latest)
+    return Extent("moment" if is_moment else "span", start, end)
+
+
+def _span(extent: Extent) -> Span:
+    start, end = extent.start, extent.end
+    starts = OPEN_START if start.earliest is None else start.earliest
+    return starts, extent.shape == "moment", start.earliest, start.latest, end.earliest, end.latest
+
+
+def words(record: Record) -> tuple[str, ...]:
+    """Give the words that `q` looks among, each once, in order."""
+    state = record.state
+    if record.kind not in _WORDS:
+        return ()
+    texts = [record.id.replace("-", " ")]
+    for field in _WORDS[record.kind]:
+        value = state[field]
+        texts += value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value or ""]
+    if record.kind == "claim" and state["answer"]["type"] == "text":
+        texts.append(state["answer"]["text"])
+    return tuple(dict.fromkeys(tokens(" ".join(texts))))

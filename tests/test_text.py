@@ -1,0 +1,373 @@
+"""Canonical JSON is RFC 8785, patterns mean the same in Python and ECMA-262, and tokens are plain words."""
+
+import hashlib
+import json
+import re
+import sqlite3
+import unicodedata
+from typing import Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
+
+from api.domain import errors, text
+
+STRINGS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+KEYS = st.text(st.characters(max_codepoint=0x7F, exclude_characters="\x00"))
+SCALARS = st.none() | st.booleans() | st.integers(-text.MAX_INTEGER, text.MAX_INTEGER) | STRINGS
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner), max_leaves=30)
+
+ALL_PATTERNS = {
+    "id": text.ID_PATTERN,
+    "uuid": text.UUID_PATTERN,
+    "uuid4": text.UUID4_PATTERN,
+    "sha256": text.SHA256_PATTERN,
+    "text": text.TEXT_PATTERN,
+    "url": text.URL_PATTERN,
+    "language": text.LANGUAGE_PATTERN,
+}
+CLOSED = {name: pattern for name, pattern in ALL_PATTERNS.items() if name != "text"}
+
+
+class Body(msgspec.Struct, forbid_unknown_fields=True):
+    id: text.Id | None = None
+    reason: text.Reason | None = None
+    note: text.Note | None = None
+    url: text.Url | None = None
+    language: text.Language | None = None
+    sha256: text.Sha256Hex | None = None
+
+
+def accepts(**fields: str) -> bool:
+    try:
+        msgspec.convert(fields, Body)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def slow_depth(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + max(map(slow_depth, value.values()), default=0)
+    if isinstance(value, list):
+        return 1 + max(map(slow_depth, value), default=0)
+    return 0
+
+
+# Canonical form
+
+
+@given(VALUES)
+def test_canonical_form_is_rfc_8785_and_sorted_compact_json(value: text.Json) -> None:
+    text.check_canonical(value)
+    plain = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert text.canonical(value) == rfc8785.dumps(value) == plain  # type: ignore[arg-type]
+    assert text.read_json(plain) == value
+
+
+def test_every_escape_is_rfc_8785_s() -> None:
+    awkward = "".join(map(chr, range(1, 0xA1))) + "\u2028\u2029\ufeff\uffff\U0001f600\U0010ffff"
+    assert text.canonical(awkward) == rfc8785.dumps(awkward)
+    assert text.canonical('\b\t\n\v\f\r\x1f\x7f"\\/') == b'"\\b\\t\\n\\u000b\\f\\r\\u001f\x7f\\"\\\\/"'
+
+
+@pytest.mark.parametrize(
+    ("value", "pointer"),
+    [
+        ("a\x00", ""),
+        ("\ud800", ""),
+        ({"a": ["x", "\udfff"]}, "/a/1"),
+        ({"a": {"b/c~d": "\x00"}}, "/a/b~1c~0d"),
+        ({"a": {"é": 1}}, "/a"),
+        ({"a": {"\x00": 1}}, "/a"),
+        ([2**53], "/0"),
+        ([0, -(2**53)], "/1"),
+        ({"a": 1.0}, "/a"),
+        ({"a": float("nan")}, "/a"),
+    ],
+)
+def test_what_has_no_canonical_form_is_refused_by_place_and_not_repeated(value: Any, pointer: str) -> None:
+    with pytest.raises(errors.BadText) as caught:
+        text.check_canonical(value, "/body")
+    assert caught.value.pointer == f"/body{pointer}"
+    assert "\x00" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"nan", b"NaN", b"[1,]", b"1 2", b'"\\ud800"', b'"\xff"', b'"\xed\xa0\x80"', b"\xef\xbb\xbf1"]
+)
+def test_what_is_not_json_in_utf_8_is_refused(raw: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        text.read_json(raw)
+
+
+@pytest.mark.parametrize("raw", [b'"\\u0000"', b"1.5", b"1e3", b"9007199254740992", b'{"\xc3\xa9":1}'])
+def test_json_outside_the_ledger_s_rules_is_refused(raw: bytes) -> None:
+    with pytest.raises(errors.BadText):
+        text.read_json(raw)
+
+
+def test_of_a_repeated_key_the_last_counts() -> None:
+    assert text.read_json(b'{"a":1,"a":2}') == {"a": 2}
+
+
+# Depth
+
+
+@given(VALUES)
+def test_depth_is_counted_outside_strings(value: text.Json) -> None:
+    assert text.depth(text.canonical(value)) == slow_depth(value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (b"1", 0),
+        (b"[]", 1),
+        (b'{"a":[[],[[]]]}', 4),
+        (b'"[[["', 0),
+        (rb'["\"[[[\\","]"]', 1),
+        (rb'["\\\\",["\\\""]]', 2),
+        (b"[" * 100_000, 100_000),
+        (b"[" * 100_000 + b"]" * 100_000, 100_000),
+        (b'["[[[[', 1),
+        (b"[[[[]]]]]]]]]]]", 4),
+        (b"", 0),
+    ],
+)
+def test_depth_of_awkward_texts(raw: bytes, expected: int) -> None:
+    assert text.depth(raw) == expected
+
+
+# Patterns
+
+
+@pytest.mark.parametrize(("name", "pattern"), CLOSED.items())
+def test_closed_patterns_refuse_a_final_newline_in_python(name: str, pattern: str) -> None:
+    good = {
+        "id": "abc",
+        "uuid": "0b0e7c52-3b0f-4c3e-9d56-0d3d6b0a1c11",
+        "uuid4": "0b0e7c52-3b0f-4c3e-9d56-0d3d6b0a1c11",
+        "sha256": "ab" * 32,
+        "url": "https://example.org",
+        "language": "fr",
+    }[name]
+    assert re.search(pattern, good)
+    assert not re.search(pattern, good + "\n")
+    published = jsonschema_rs.validator_for({"pattern": text.ecma(pattern)})
+    assert published.is_valid(good)
+    assert not published.is_valid(good + "\n")
+
+
+@pytest.mark.parametrize("pattern", ALL_PATTERNS.values(), ids=ALL_PATTERNS)
+def test_the_published_spelling_is_ecma_s(pattern: str) -> None:
+    published = text.ecma(pattern)
+    assert published.startswith("^")
+    assert published.endswith("$")
+    assert not re.search(r"\\[AZz]|\(\?[^:]", published)
+    assert text.ecma(published) == published
+
+
+@given(st.data(), st.sampled_from(list(ALL_PATTERNS.values())))
+def test_both_spellings_accept_the_same(data: st.DataObject, pattern: str) -> None:
+    published = jsonschema_rs.validator_for({"pattern": text.ecma(pattern)})
+    drawn = data.draw(st.from_regex(pattern) | st.from_regex(text.ecma(pattern)) | STRINGS)
+    assert published.is_valid(drawn) is (re.search(pattern, drawn) is not None)
+
+
+@given(st.from_regex(text.ID_PATTERN))
+def test_ids_can_be_drawn_from_their_pattern(public_id: str) -> None:
+    assert accepts(id=public_id)
+
+
+@pytest.mark.parametrize("bad", ["", "-a", "A", "a_b", "a" * 101, "é", "a\n", "a b"])
+def test_ids_outside_the_pattern_are_refused(bad: str) -> None:
+    assert not accepts(id=bad)
+
+
+def test_a_uuid_has_the_form_of_a_minted_id() -> None:
+    assert text.is_uuid_form("018f6b1e-7c1a-7d3e-8a2b-0123456789ab")
+    assert not text.is_uuid_form("018f6b1e-7c1a-7d3e-8a2b-0123456789ab\n")
+    assert not text.is_uuid_form("018f6b1e7c1a7d3e8a2b0123456789ab")
+    assert not text.is_uuid_form("parler-users")
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "https://www.lemonde.fr/pixels/article/2021/01/11/parler_606_4408996.html?x=1&y=%C3%A9#a",
+        "http://a",
+        "https://example.org:8080/",
+        "http://[2001:db8::1]/a",
+        "https://user@example.org?q=a[]",
+        "https://web.archive.org/web/20210111000000*/https://parler.com/",
+    ],
+)
+def test_absolute_web_addresses_are_urls(good: str) -> None:
+    assert accepts(url=good)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "https://",
+        "https:///path",
+        "//example.org",
+        "ftp://example.org",
+        "javascript:alert(1)",
+        "https://exa mple.org",
+        "https://example.org/a b",
+        "https://example.org/\n",
+        "https://example.org/\t",
+        "https://example.org/\x00",
+        "https://example.org/%zz",
+        "https://example.org/<script>",
+        'https://example.org/"',
+        "https://example.org/é",
+        " https://example.org/",
+        "https://example.org/" + "a" * 1981,
+    ],
+)
+def test_anything_else_is_no_url(bad: str) -> None:
+    assert not accepts(url=bad)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "fr",
+        "en-GB",
+        "zh-Hant-TW",
+        "es-419",
+        "de-CH-1996",
+        "sl-rozaj-biske",
+        "zh-yue-HK",
+        "x-ours",
+        "en-a-bbb-x-a",
+        "und",
+        "i" * 4,
+    ],
+)
+def test_well_formed_language_tags_are_accepted(good: str) -> None:
+    assert accepts(language=good)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "f",
+        "fr_FR",
+        "fr-",
+        "-fr",
+        "en-GB-GB",
+        "fr\n",
+        "123",
+        "en--us",
+        "x",
+        "en-x",
+        "en-a",
+        "abcdefghi",
+        "en-x-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a-a",
+    ],
+)
+def test_malformed_language_tags_are_refused(bad: str) -> None:
+    assert not accepts(language=bad)
+
+
+def test_prose_may_hold_anything_but_nul_and_keeps_its_limits() -> None:
+    assert accepts(reason="a\nb\u2028\U0001f600\n", note="")
+    assert not accepts(reason="")
+    assert not accepts(reason="a\x00b")
+    assert not accepts(note="\x00")
+    assert accepts(reason="\U0001f600" * 2000)
+    assert not accepts(reason="a" * 2001)
+
+
+def test_lone_surrogates_never_come_through_the_decoder() -> None:
+    for raw in (rb'{"note":"\ud800"}', rb'{"note":"\udc00x"}', b'{"note":"\xed\xa0\x80"}'):
+        with pytest.raises(ValueError, match=r".+"):
+            msgspec.json.decode(raw, type=Body)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("given_text", "expected"),
+    [
+        ("L’Œuvre d'Éric", ["l", "oeuvre", "d", "eric"]),
+        ("STRASSE straße", ["strasse", "strasse"]),
+        ("Ærø Łódź İstanbul ısı", ["aero", "lodz", "istanbul", "isi"]),
+        ("e\u0301te\u0301", ["ete"]),
+        ("15 millions, 3.5 %", ["15", "millions", "3", "5"]),
+        ("snake_case x²", ["snake", "case", "x2"]),
+        ("ΌΣΟΣ όσος", ["οσοσ", "οσοσ"]),
+        ("plat\u00adform co\u200dop", ["platform", "coop"]),
+        ("Москва й", ["москва", "и"]),
+        ("", []),
+        ("\"*'()-:^+\\&|!<>", []),
+    ],
+)
+def test_text_is_cut_into_folded_words(given_text: str, expected: list[str]) -> None:
+    assert text.tokens(given_text) == expected
+
+
+@given(STRINGS)
+def test_folding_twice_folds_no_further(given_text: str) -> None:
+    assert text.fold(text.fold(given_text)) == text.fold(given_text)
+
+
+@given(STRINGS)
+def test_words_are_the_same_however_the_text_is_composed_or_cased(given_text: str) -> None:
+    words = text.tokens(given_text)
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        assert "".join(text.tokens(unicodedata.normalize(form, given_text))) == "".join(words)
+    assert text.tokens(given_text.casefold()) == words
+
+
+@given(STRINGS)
+def test_tokens_are_short_alphanumeric_and_tokens_of_themselves(given_text: str) -> None:
+    for token in text.tokens(given_text):
+        assert token.isalnum()
+        assert len(token) <= text.MAX_TOKEN
+        assert text.tokens(token) == [token]
+
+
+def test_a_long_run_becomes_several_tokens_and_loses_nothing() -> None:
+    assert text.tokens("a" * 150) == ["a" * 64, "a" * 64, "a" * 22]
+
+
+@given(st.lists(STRINGS, min_size=1, max_size=5))
+def test_fts5_takes_every_token_as_one_word(texts: list[str]) -> None:
+    database = sqlite3.connect(":memory:")
+    database.execute("CREATE VIRTUAL TABLE found USING fts5(words, tokenize = 'ascii')")
+    database.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(found, 'row')")
+    every = [text.tokens(one) for one in texts]
+    database.executemany("INSERT INTO found VALUES (?)", [(" ".join(tokens),) for tokens in every])
+    assert {term for (term,) in database.execute("SELECT term FROM terms")} == {token for one in every for token in one}
+    for token in every[0]:
+        hits = {rowid for (rowid,) in database.execute("SELECT rowid FROM found WHERE found MATCH ?", (f'"{token}"',))}
+        assert hits == {row for row, tokens in enumerate(every, 1) if token in tokens}
+    database.close()
+
+
+# Paragraphs
+
+
+def test_paragraphs_are_the_non_blank_lines() -> None:
+    assert text.paragraphs("one\n\n \t\u00a0\ntwo\r\nthree\rfour\n") == ["one", "two", "three", "four"]
+    assert text.paragraphs("a\u2028b\x0cc\n") == ["a\u2028b\x0cc"]
+    assert text.paragraphs("") == []
+
+
+def test_a_locator_ignores_how_white_space_and_accents_are_written() -> None:
+    expected = hashlib.sha256("Près de 15 millions".encode()).hexdigest()
+    assert text.locator("Près de 15 millions") == expected
+    assert text.locator("  Pre\u0300s\tde\n15\u00a0\u202fmillions ") == expected
+    assert text.locator("près de 15 millions") != expected
