@@ -87,7 +87,7 @@ def test_no_character_of_a_key_can_be_dropped_or_changed(vector: str) -> None:
 
 @pytest.mark.parametrize("vkey", VECTORS["bad_vkeys"])
 def test_keys_of_another_length_or_algorithm_are_refused(vkey: str) -> None:
-    with pytest.raises(ValueError, match="Ed25519|base64"):
+    with pytest.raises(ValueError, match=r"Ed25519|base64"):
         verify_note(PETER["note"], [vkey])
 
 
@@ -149,8 +149,8 @@ def test_a_malformed_checkpoint_is_refused_though_rightly_signed(text: str) -> N
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda note: "",
-        lambda note: "\n\n",
+        lambda _: "",
+        lambda _: "\n\n",
         lambda note: note.rstrip("\n"),
         lambda note: note + "\n",
         lambda note: note.replace("\n\n", "\n"),

@@ -199,7 +199,7 @@ def test_a_tree_begins_with_itself_and_no_path() -> None:
 def tampered(path: list[bytes]) -> list[list[bytes]]:
     flips = [[*path[:n], bytes([path[n][0] ^ 1]) + path[n][1:], *path[n + 1 :]] for n in range(len(path))]
     drops = [path[:n] + path[n + 1 :] for n in range(len(path))]
-    swaps = [path[:n] + [path[n + 1], path[n]] + path[n + 2 :] for n in range(len(path) - 1)]
+    swaps = [[*path[:n], path[n + 1], path[n], *path[n + 2 :]] for n in range(len(path) - 1)]
     return [*flips, *drops, *swaps, [*path, LEAVES[0]], [LEAVES[0], *path]]
 
 

@@ -111,6 +111,11 @@ def test_json_outside_the_ledger_s_rules_is_refused(raw: bytes) -> None:
         text.read_json(raw)
 
 
+def test_json_too_deep_to_parse_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="deeply"):
+        text.read_json(b"[" * 60_000)
+
+
 def test_of_a_repeated_key_the_last_counts() -> None:
     assert text.read_json(b'{"a":1,"a":2}') == {"a": 2}
 

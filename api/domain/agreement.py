@@ -4,16 +4,18 @@ Computed by code under `RULES`, never recorded: the same claims give the same ag
 Who meets and who conflicts is settled in `meeting`; nothing here reads a clock or a database.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 
-from api.domain.answer import BooleanAnswer, EntitiesAnswer, EntityAnswer, QuantityAnswer, Range, TimeAnswer
-from api.domain.answer import extent_of, range_of
-from api.domain.edtf import OPEN_END, OPEN_START, Bounds, Extent, render
-from api.domain.meeting import REPLACING, Claim, Context, Link, Meetings
-from api.domain.meeting import bits, is_swept, meetings, sweep, union, within
+import msgspec
+
+from api.domain import answer as answers
+from api.domain import edtf, meeting
+from api.domain.answer import Range
+from api.domain.edtf import Bounds
+from api.domain.meeting import Claim, Context, Link, bits, union
 
 __all__ = ["RULES", "Agreement", "Claim", "Context", "Group", "Link", "Origin", "State", "agree", "state_of", "to_json"]
 
@@ -28,6 +30,8 @@ _AGREEING: Final = frozenset({"asserts", "denies"})
 
 State = Literal["disputed", "single-origin", "agreed", "open"]
 Foreign = Sequence[tuple[str, Link]]
+_Root = tuple[str, str]
+_Voice = tuple[str | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,9 @@ def agree(
 
     `foreign_links` are those that live claims on other questions make to these, each with the id of its maker.
     """
-    table = _tabulate(varies, sorted(claims, key=lambda claim: (claim.first_position, claim.id)), context, foreign_links)
+    table = _tabulate(
+        varies, sorted(claims, key=lambda claim: (claim.first_position, claim.id)), context, foreign_links
+    )
     found, (groups, groups_complete) = _origins(table), _groups(table)
     alone = [i for i in bits(table.beside) if all(members & ~table.found.meets[i] for members in groups)]
     return Agreement(
@@ -132,7 +138,7 @@ class _Table:
     claims: Sequence[Claim]
     context: Context
     varies: bool
-    found: Meetings
+    found: meeting.Meetings
     replaced: dict[int, tuple[str, ...]]
     counting: int
     agreeing: int
@@ -140,32 +146,18 @@ class _Table:
 
 
 def _tabulate(varies: bool, claims: Sequence[Claim], context: Context, foreign_links: Foreign) -> _Table:
-    replaced = _replaced(claims, foreign_links)
+    replaced = meeting.replaced(claims, foreign_links)
     current = [(1 << i, claim.stance) for i, claim in enumerate(claims) if i not in replaced]
     return _Table(
         claims=claims,
         context=context,
         varies=varies,
-        found=meetings(claims, varies=varies, context=context),
+        found=meeting.meetings(claims, varies=varies, context=context),
         replaced=replaced,
         counting=union(one for one, stance in current if stance in _COUNTING),
         agreeing=union(one for one, stance in current if stance in _AGREEING),
         beside=union(one for one, stance in current if stance not in _COUNTING),
     )
-
-
-def _replaced(claims: Sequence[Claim], foreign_links: Foreign) -> dict[int, tuple[str, ...]]:
-    """Give the claims that another corrects or supersedes. Two that do so to each other disagree: the last prevails."""
-    own = [(claim.id, link) for claim in claims for link in claim.links]
-    made = [(maker, link) for maker, link in (*own, *foreign_links) if link.relation in REPLACING]
-    made.sort(key=lambda one: (one[1].position, one[0]))
-    prevails = {frozenset((maker, link.claim)): maker for maker, link in made}
-    place = {claim.id: i for i, claim in enumerate(claims)} if made else {}
-    by: dict[int, dict[str, None]] = {}
-    for maker, link in made:
-        if link.claim in place and prevails[frozenset((maker, link.claim))] == maker:
-            by.setdefault(place[link.claim], {})[maker] = None
-    return {i: tuple(makers) for i, makers in by.items()}
 
 
 # The state
@@ -202,48 +194,52 @@ def _conflicts(table: _Table) -> tuple[tuple[str, str], ...]:
 
 def _origins(table: _Table) -> list[int]:
     """Give the connected components of the counting claims that share a root or repeat each other."""
-    near = _near(table)
-    origins, remaining = [], table.counting
-    while remaining:
-        origin = edge = remaining & -remaining
-        while edge:
-            edge = union(near[i] for i in bits(edge)) & ~origin
-            origin |= edge
-        origins.append(origin)
-        remaining &= ~origin
-    return origins
-
-
-def _near(table: _Table) -> dict[int, int]:
-    """Give, for each counting claim, the counting claims one step away."""
-    roots = _roots(table, table.counting)
-    by_root: dict[tuple[str, str], int] = {}
-    for i, rooted in roots.items():
-        for root in rooted:
-            by_root[root] = by_root.get(root, 0) | 1 << i
-    near = {i: union(by_root[root] for root in rooted) for i, rooted in roots.items()}
+    spoken = _by_voice(table, table.counting)
+    roots = {voice: _roots(voice, table.context) for voice in spoken}
+    kin = {root: root for rooted in roots.values() for root in rooted}
+    for rooted in roots.values():
+        for root in rooted[1:]:
+            kin[_head(kin, root)] = _head(kin, rooted[0])
     for a, b in table.found.repeats:
-        if a in near and b in near:
-            near[a], near[b] = near[a] | 1 << b, near[b] | 1 << a
-    return near
+        if 1 << a & table.counting and 1 << b & table.counting:
+            kin[_head(kin, roots[_voice(table.claims[a])][0])] = _head(kin, roots[_voice(table.claims[b])][0])
+    origins: dict[_Root, int] = {}
+    for voice, who in spoken.items():
+        head = _head(kin, roots[voice][0])
+        origins[head] = origins.get(head, 0) | who
+    return sorted(origins.values(), key=lambda who: who & -who)
 
 
-def _roots(table: _Table, members: int) -> dict[int, list[tuple[str, str]]]:
-    """Give who first said it: the speaker, and the roots of the last source it came by; failing both, of its source."""
-    roots: dict[int, list[tuple[str, str]]] = {}
-    known: dict[str, list[tuple[str, str]]] = {}
+def _head(kin: dict[_Root, _Root], root: _Root) -> _Root:
+    """Follow a root to the one that stands for all it is joined with, and shorten the way for the next."""
+    while kin[root] != root:
+        kin[root] = root = kin[kin[root]]
+    return root
+
+
+def _by_voice(table: _Table, members: int) -> dict[_Voice, int]:
+    spoken: dict[_Voice, int] = {}
     for i in bits(members):
-        claim = table.claims[i]
-        roots[i] = [("speaker", claim.speaker)] if claim.speaker is not None else []
-        read = claim.via[-1] if claim.via else claim.source
-        if claim.via or claim.speaker is None:
-            if read not in known:
-                known[read] = _source_roots(read, table.context)
-            roots[i] += known[read]
-    return roots
+        voice = _voice(table.claims[i])
+        spoken[voice] = spoken.get(voice, 0) | 1 << i
+    return spoken
 
 
-def _source_roots(source: str, context: Context) -> list[tuple[str, str]]:
+def _voice(claim: Claim) -> _Voice:
+    """Give who speaks and the last source it came by; failing both, the claim's own source."""
+    if claim.via:
+        return claim.speaker, claim.via[-1]
+    return claim.speaker, claim.source if claim.speaker is None else None
+
+
+def _roots(voice: _Voice, context: Context) -> list[_Root]:
+    """Give who first said it, one root at least."""
+    speaker, source = voice
+    roots = [] if speaker is None else [("speaker", speaker)]
+    return roots if source is None else roots + _source_roots(source, context)
+
+
+def _source_roots(source: str, context: Context) -> list[_Root]:
     """Give the ancestors that derive from nothing; the source itself where it derives from nothing."""
     seen, ahead, roots = {source}, [source], []
     while ahead:
@@ -257,7 +253,7 @@ def _source_roots(source: str, context: Context) -> list[tuple[str, str]]:
 
 
 def _origin(table: _Table, members: int) -> Origin:
-    roots = sorted({root for rooted in _roots(table, members).values() for root in rooted})
+    roots = sorted({root for voice in _by_voice(table, members) for root in _roots(voice, table.context)})
     return Origin(
         claims=_ids(table, members),
         speakers=tuple(name for kind, name in roots if kind == "speaker"),
@@ -270,8 +266,8 @@ def _origin(table: _Table, members: int) -> Origin:
 
 def _groups(table: _Table) -> tuple[list[int], bool]:
     """Give the first MAX_GROUPS maximal sets of counting claims that meet pairwise, and whether these are all."""
-    if is_swept(table.claims, varies=table.varies):
-        groups, complete = sweep(table.claims, table.counting), True
+    if meeting.is_swept(table.claims, varies=table.varies):
+        groups, complete = meeting.sweep(table.claims, table.counting), True
     else:
         groups, complete = _cliques(table.found.meets, table.counting)
     # Between groups, the lowest number that only one of them holds decides: it comes first.
@@ -280,53 +276,50 @@ def _groups(table: _Table) -> tuple[list[int], bool]:
 
 
 def _cliques(meets: Sequence[int], members: int) -> tuple[list[int], bool]:
-    """Search by Bron and Kerbosch, from each first claim in turn, until all, or too many, or patience is out."""
+    """Search by Bron and Kerbosch with pivots; give up with what is there when too many are found or patience is out.
+
+    Claims that meet one another and the same others stand for each other: the search sees one of them.
+    """
     twins: dict[int, int] = {}
     for i in bits(members):
-        neighbours = meets[i] & members | 1 << i
-        twins[neighbours] = twins.get(neighbours, 0) | 1 << i
-    whole = {(same & -same).bit_length() - 1: same for same in twins.values()}
-    firsts = union(1 << i for i in whole)
-    near = {i: meets[i] & firsts for i in whole}
-    search = _Search(near, _PATIENCE)
-    cliques: list[int] = []
-    for i in bits(firsts):
-        later = firsts & -(1 << i)
-        for clique in search.grow(1 << i, near[i] & later, near[i] & ~later):
-            cliques.append(union(whole[j] for j in bits(clique)))
-            if len(cliques) > MAX_GROUPS:
-                return cliques, False
-    return cliques, search.patience > 0
+        alike = meets[i] & members | 1 << i
+        twins[alike] = twins.get(alike, 0) | 1 << i
+    twins_of = {(alike & -alike).bit_length() - 1: alike for alike in twins.values()}
+    seen = union(1 << i for i in twins_of)
+    found: list[int] = []
+    patience = _PATIENCE
+    for clique, looked_at in _search({i: meets[i] & seen for i in twins_of}):
+        patience -= looked_at
+        if clique:
+            found.append(union(twins_of[i] for i in bits(clique)))
+        if patience < 0 or len(found) > MAX_GROUPS:
+            return found, False
+    return found, True
 
 
-@dataclass(slots=True)
-class _Search:
-    """Bron-Kerbosch with pivoting (Tomita and others, 2006), without recursion, that stops when patience is out."""
+def _search(meets: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    """Give each step of the search: the maximal set it found, or 0, and how many claims it looked at.
 
-    near: dict[int, int]
-    patience: int
+    Sets come in the order of their first member. There is no recursion: a chain of links may be long.
+    """
+    ahead = [(1 << i, meets[i] & -(1 << i), meets[i] & ~-(1 << i)) for i in sorted(meets, reverse=True)]
+    while ahead:
+        clique, candidates, excluded = ahead.pop()
+        looked_at = 1 + candidates.bit_count() + excluded.bit_count()
+        is_covered = any(not candidates & ~meets[i] for i in bits(excluded))
+        yield (0 if candidates or is_covered else clique), looked_at
+        if candidates and not is_covered:
+            ahead += reversed(_branches(meets, clique, candidates, excluded))
 
-    def grow(self, clique: int, candidates: int, excluded: int) -> Iterator[int]:
-        """Give the maximal sets that hold `clique`, more of `candidates`, and nobody who is `excluded`."""
-        near = self.near
-        ahead = [(clique, candidates, excluded)]
-        while ahead and self.patience > 0:
-            clique, candidates, excluded = ahead.pop()
-            self.patience -= 1 + candidates.bit_count() + excluded.bit_count()
-            if any(not candidates & ~near[i] for i in bits(excluded)):
-                continue
-            if not candidates:
-                yield clique
-                continue
-            branches = []
-            for i in bits(candidates & ~near[self._pivot(candidates)]):
-                branches.append((clique | 1 << i, candidates & near[i], excluded & near[i]))
-                candidates, excluded = candidates & ~(1 << i), excluded | 1 << i
-            ahead += reversed(branches)
 
-    def _pivot(self, candidates: int) -> int:
-        """Give the candidate that meets most others."""
-        return max(bits(candidates), key=lambda i: (candidates & self.near[i]).bit_count())
+def _branches(meets: Mapping[int, int], clique: int, candidates: int, excluded: int) -> list[tuple[int, int, int]]:
+    """Take in turn each candidate that does not meet the pivot, the candidate that meets most others."""
+    pivot = max(bits(candidates), key=lambda i: (candidates & meets[i]).bit_count())
+    branches = []
+    for i in bits(candidates & ~meets[pivot]):
+        branches.append((clique | 1 << i, candidates & meets[i], excluded & meets[i]))
+        candidates, excluded = candidates & ~(1 << i), excluded | 1 << i
+    return branches
 
 
 def _group(table: _Table, members: int, found: Sequence[int]) -> Group:
@@ -346,7 +339,7 @@ def _group(table: _Table, members: int, found: Sequence[int]) -> Group:
 
 def _is_flat_denial(claim: Claim) -> bool:
     """Say whether it denies an answer without thereby giving one, as the denial of a boolean does."""
-    return claim.stance == "denies" and not isinstance(claim.answer, BooleanAnswer)
+    return claim.stance == "denies" and not isinstance(claim.answer, answers.BooleanAnswer)
 
 
 def _ids(table: _Table, members: int) -> tuple[str, ...]:
@@ -357,27 +350,27 @@ def _ids(table: _Table, members: int) -> tuple[str, ...]:
 
 
 def _shared(table: _Table, members: int, origins: Sequence[int]) -> Bounds | Range | tuple[Member, ...] | None:
-    answers = [table.claims[i].answer for i in bits(members)]
-    times = [extent_of(answer) for answer in answers if isinstance(answer, TimeAnswer)]
+    given = [table.claims[i].answer for i in bits(members)]
+    times = [answers.extent_of(answer) for answer in given if isinstance(answer, answers.TimeAnswer)]
     if times:
         return _shared_time(times)
-    ranges = [range_of(answer) for answer in answers if isinstance(answer, QuantityAnswer)]
+    ranges = [answers.range_of(answer) for answer in given if isinstance(answer, answers.QuantityAnswer)]
     if ranges:
         return _shared_range(ranges)
     return _shared_members(table, members, origins) or None
 
 
-def _shared_time(times: Sequence[Extent]) -> Bounds | None:
+def _shared_time(times: Sequence[edtf.Extent]) -> Bounds | None:
     """Give [earliest, latest) of what all may hold; a side is unknown where only open and unknown ends are left."""
     starts = [time.start.earliest for time in times]
     ends = [time.end.latest for time in times]
-    earliest = max((start for start in starts if start is not None), default=OPEN_START)
-    latest = min((end for end in ends if end is not None), default=OPEN_END)
+    earliest = max((start for start in starts if start is not None), default=edtf.OPEN_START)
+    latest = min((end for end in ends if end is not None), default=edtf.OPEN_END)
     if earliest >= latest:
         return None
     return Bounds(
-        None if earliest == OPEN_START and None in starts else earliest,
-        None if latest == OPEN_END and None in ends else latest,
+        None if earliest == edtf.OPEN_START and None in starts else earliest,
+        None if latest == edtf.OPEN_END and None in ends else latest,
     )
 
 
@@ -392,20 +385,20 @@ def _shared_members(table: _Table, members: int, origins: Sequence[int]) -> tupl
     held: dict[bool, int] = {}
     for i in bits(members):
         claim = table.claims[i]
-        if isinstance(claim.answer, BooleanAnswer):
+        if isinstance(claim.answer, answers.BooleanAnswer):
             value = claim.answer.value != (claim.stance == "denies")
             held[value] = held.get(value, 0) | 1 << i
         for name in _names(claim):
             named[name] = named.get(name, 0) | 1 << i
-    parts = within(named, table.context)
-    said = [*held.items(), *((name, parts[name]) for name in named)]
+    parts = meeting.within(named, table.context)
+    said: list[tuple[str | bool, int]] = [*held.items(), *((name, parts[name]) for name in named)]
     return tuple(Member(value, sum(1 for origin in origins if origin & who)) for value, who in said)
 
 
 def _names(claim: Claim) -> tuple[str, ...]:
-    if isinstance(claim.answer, EntityAnswer):
+    if isinstance(claim.answer, answers.EntityAnswer):
         return (claim.answer.entity,)
-    return claim.answer.entities if isinstance(claim.answer, EntitiesAnswer) else ()
+    return tuple(claim.answer.entities) if isinstance(claim.answer, answers.EntitiesAnswer) else ()
 
 
 # On the wire
@@ -413,42 +406,17 @@ def _names(claim: Claim) -> tuple[str, ...]:
 
 def to_json(agreement: Agreement) -> dict[str, object]:
     """Give plain JSON: ids, counts, times in UTC to the microsecond, numbers as decimal strings without exponent."""
-    return {
-        "question": agreement.question,
-        "state": agreement.state,
-        "groups": [_group_json(group) for group in agreement.groups],
-        "groups_complete": agreement.groups_complete,
-        "origins": [
-            {"claims": [*origin.claims], "speakers": [*origin.speakers], "sources": [*origin.sources]}
-            for origin in agreement.origins
-        ],
-        "not_counting": [*agreement.not_counting],
-        "superseded": [{"claim": each.claim, "by": [*each.by]} for each in agreement.superseded],
-        "conflicts": [[*pair] for pair in agreement.conflicts],
-        "conflict_count": agreement.conflict_count,
-        "rules": agreement.rules,
-    }
-
-
-def _group_json(group: Group) -> dict[str, object]:
-    return {
-        "claims": [*group.claims],
-        "sources": [*group.sources],
-        "origins": [[*origin] for origin in group.origins],
-        "beside": [*group.beside],
-        "shared": _shared_json(group.shared),
-        "is_denied": group.is_denied,
-    }
+    plain: dict[str, object] = msgspec.to_builtins(agreement)
+    groups = [msgspec.to_builtins(group) | {"shared": _shared_json(group.shared)} for group in agreement.groups]
+    return plain | {"groups": groups}
 
 
 def _shared_json(shared: Bounds | Range | tuple[Member, ...] | None) -> dict[str, object] | None:
     if isinstance(shared, Bounds):
-        return {"type": "time", "bounds": render(Extent("moment", shared, shared))["start"]}
+        return {"type": "time", "bounds": edtf.render(edtf.Extent("moment", shared, shared))["start"]}
     if isinstance(shared, Range):
         return {"type": "quantity", "low": _plain(shared.low), "high": _plain(shared.high)}
-    if shared is None:
-        return None
-    return {"type": "members", "members": [{"value": each.value, "origins": each.origins} for each in shared]}
+    return None if shared is None else {"type": "members", "members": msgspec.to_builtins(shared)}
 
 
 def _plain(number: Decimal | None) -> str | None:

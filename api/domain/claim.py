@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.domain.answer import Answer
-from api.domain.source import Edtf
+from api.domain.answer import Answer, Edtf
 from api.domain.text import Id, Note, Sentence, Sha256Hex
 
 Stance = Literal["asserts", "denies", "doubts", "predicts", "alleges", "reports-hearsay"]

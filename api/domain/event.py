@@ -80,7 +80,10 @@ def decode(raw: bytes) -> Entry:
     """Read an entry back, raising ValueError unless the bytes are exactly those that version 1 prescribes."""
     if len(raw) > MAX_ENTRY:
         raise ValueError(f"an entry stays below {MAX_ENTRY + 1} bytes")
-    entry = _DECODER.decode(raw)
+    try:
+        entry = _DECODER.decode(raw)
+    except RecursionError as error:
+        raise ValueError("an entry does not nest that deeply") from error
     # Equal bytes leave no room for another key, a repeated one, white space, another order or another escape.
     if _ENCODER.encode(entry) != raw:
         raise ValueError("the entry is not in its canonical form")

@@ -13,26 +13,20 @@ from itertools import accumulate, combinations_with_replacement
 from operator import itemgetter, or_
 from typing import Final, Generic, TypeVar
 
-from api.domain.answer import (
-    Answer,
-    BooleanAnswer,
-    EntitiesAnswer,
-    EntityAnswer,
-    QuantityAnswer,
-    TextAnswer,
-    TimeAnswer,
-    extent_of,
-    range_of,
-)
-from api.domain.edtf import OPEN_END, OPEN_START, Extent, can_coincide, must_coincide
+from api.domain import answer as answers
+from api.domain import edtf
+from api.domain.edtf import Extent
 
-PAIRED: Final = frozenset({"contradicts", "corroborates", "repeats"})
-REPLACING: Final = frozenset({"corrects", "supersedes"})
+_PAIRED: Final = frozenset({"contradicts", "corroborates", "repeats"})
+_REPLACING: Final = frozenset({"corrects", "supersedes"})
+
+# Up to here taking members out one by one is faster than reading the set digit by digit.
+_FEW: Final = 24
 
 _BELOW_ALL: Final = Decimal("-Infinity")
 _ABOVE_ALL: Final = Decimal("Infinity")
 
-_A = TypeVar("_A", bound=Answer)
+_A = TypeVar("_A", bound=answers.Answer)
 _K = TypeVar("_K", bound=Hashable)
 _N = TypeVar("_N", int, Decimal)
 
@@ -59,7 +53,7 @@ class Claim:
     first_position: int
     source: str
     question: str
-    answer: Answer
+    answer: answers.Answer
     valid: Extent | None
     speaker: str | None
     via: tuple[str, ...]
@@ -87,12 +81,16 @@ class Meetings:
     repeats: list[tuple[int, int]]
 
 
-def bits(members: int) -> Iterator[int]:
+def bits(members: int) -> list[int]:
     """Give the members of a set in ascending order."""
+    if members.bit_count() > _FEW:
+        return [i for i, bit in enumerate(bin(members)[:1:-1]) if bit == "1"]
+    found = []
     while members:
         lowest = members & -members
-        yield lowest.bit_length() - 1
+        found.append(lowest.bit_length() - 1)
         members ^= lowest
+    return found
 
 
 def union(sets: Iterable[int]) -> int:
@@ -137,13 +135,13 @@ def within(named: Mapping[str, int], context: Context) -> dict[str, int]:
 def is_swept(claims: Sequence[Claim], *, varies: bool) -> bool:
     """Say whether nothing but the ranges of times, or of quantities that do not vary, decides who meets."""
     types = {type(claim.answer) for claim in claims}
-    plain = types == {TimeAnswer} or (types == {QuantityAnswer} and not varies)
-    return plain and not any(link.relation in PAIRED for claim in claims for link in claim.links)
+    plain = types == {answers.TimeAnswer} or (types == {answers.QuantityAnswer} and not varies)
+    return plain and not any(link.relation in _PAIRED for claim in claims for link in claim.links)
 
 
 def sweep(claims: Sequence[Claim], members: int) -> list[int]:
     """Give the maximal sets of members that meet pairwise, where `is_swept`."""
-    if isinstance(claims[0].answer, TimeAnswer):
+    if isinstance(claims[0].answer, answers.TimeAnswer):
         return _swept(*_times(claims), members)
     return _swept(*_quantities(claims), members)
 
@@ -164,50 +162,48 @@ def _swept(stated: Sequence[_Reach[_N]], denied: Sequence[_Reach[_N]], members: 
 # not, a dict gives for each answer the claims that give it.
 
 
-def _sides(claims: Sequence[Claim], answer_type: type[_A]) -> tuple[dict[_A, int], dict[_A, int]]:
-    stated: dict[_A, int] = {}
-    denied: dict[_A, int] = {}
+def _sides(
+    claims: Sequence[Claim], answer_type: type[_A], meaning: Callable[[_A], _K]
+) -> tuple[dict[_K, int], dict[_K, int]]:
+    stated: dict[_K, int] = {}
+    denied: dict[_K, int] = {}
     for i, claim in enumerate(claims):
         if isinstance(claim.answer, answer_type):
             side = denied if claim.stance == "denies" else stated
-            side[claim.answer] = side.get(claim.answer, 0) | 1 << i
+            meant = meaning(claim.answer)
+            side[meant] = side.get(meant, 0) | 1 << i
     return stated, denied
 
 
-def _merged(side: Mapping[_A, int], meaning: Callable[[_A], _K]) -> dict[_K, int]:
-    """Bring together the answers that say the same in other words."""
-    merged: dict[_K, int] = {}
-    for answer, who in side.items():
-        meant = meaning(answer)
-        merged[meant] = merged.get(meant, 0) | who
-    return merged
-
-
 def _times(claims: Sequence[Claim]) -> tuple[list[_Reach[int]], list[_Reach[int]]]:
-    stated, denied = _sides(claims, TimeAnswer)
-    return (
-        [(*_span(extent_of(answer)), who) for answer, who in stated.items()],
-        [(*_span(extent), who) for extent, who in _merged(denied, extent_of).items()],
-    )
-
-
-def _span(extent: Extent) -> tuple[int, int]:
-    """Give the first and last microsecond the time may hold; an unknown end reaches as far as an open one."""
-    earliest, latest = extent.start.earliest, extent.end.latest
-    return OPEN_START if earliest is None else earliest, OPEN_END if latest is None else latest - 1
-
-
-def _quantities(claims: Sequence[Claim]) -> tuple[list[_Reach[Decimal]], list[_Reach[Decimal]]]:
-    stated, denied = _sides(claims, QuantityAnswer)
-    return (
-        [(*_scale(answer), who) for answer, who in stated.items()],
-        [(low, high, who) for (low, high), who in _merged(denied, _scale).items()],
-    )
+    stated, denied = _sides(claims, answers.TimeAnswer, lambda answer: _span(answer.edtf))
+    return [(*span[:2], who) for span, who in stated.items()], [(*span[:2], who) for span, who in denied.items()]
 
 
 @lru_cache(maxsize=16_384)
-def _scale(answer: QuantityAnswer) -> tuple[Decimal, Decimal]:
-    allowed = range_of(answer)
+def _span(date: str) -> tuple[int, int, Hashable]:
+    """Give the first and last microsecond the time may hold, and what else tells it from another time.
+
+    An unknown end reaches as far as an open one.
+    """
+    extent = edtf.parse(date)
+    earliest, latest = extent.start.earliest, extent.end.latest
+    first = edtf.OPEN_START if earliest is None else earliest
+    return (
+        first,
+        edtf.OPEN_END if latest is None else latest - 1,
+        (extent.shape, extent.start.latest, extent.end.earliest),
+    )
+
+
+def _quantities(claims: Sequence[Claim]) -> tuple[list[_Reach[Decimal]], list[_Reach[Decimal]]]:
+    stated, denied = _sides(claims, answers.QuantityAnswer, _scale)
+    return [(*scale, who) for scale, who in stated.items()], [(*scale, who) for scale, who in denied.items()]
+
+
+@lru_cache(maxsize=16_384)
+def _scale(answer: answers.QuantityAnswer) -> tuple[Decimal, Decimal]:
+    allowed = answers.range_of(answer)
     return _BELOW_ALL if allowed.low is None else allowed.low, _ABOVE_ALL if allowed.high is None else allowed.high
 
 
@@ -251,7 +247,7 @@ def _judge_quantities(claims: Sequence[Claim], _context: Context) -> Iterator[_V
 
 
 def _judge_entities(claims: Sequence[Claim], context: Context) -> Iterator[_Verdict]:
-    stated, denied = (_merged(side, lambda answer: answer.entity) for side in _sides(claims, EntityAnswer))
+    stated, denied = _sides(claims, answers.EntityAnswer, lambda answer: answer.entity)
     everyone = union(stated.values())
     parts = within(stated, context)
     for entity, who in stated.items():
@@ -263,7 +259,7 @@ def _judge_entities(claims: Sequence[Claim], context: Context) -> Iterator[_Verd
 
 
 def _judge_lists(claims: Sequence[Claim], context: Context) -> Iterator[_Verdict]:
-    stated, denied = (_merged(side, _list) for side in _sides(claims, EntitiesAnswer))
+    stated, denied = _sides(claims, answers.EntitiesAnswer, _list)
     named = _named(stated)
     chains = {name: whole_chain(name, context) for name in named}
     parts = within(named, context)
@@ -281,7 +277,7 @@ def _judge_lists(claims: Sequence[Claim], context: Context) -> Iterator[_Verdict
         yield who, who, refuted[given]
 
 
-def _list(answer: EntitiesAnswer) -> tuple[frozenset[str], bool]:
+def _list(answer: answers.EntitiesAnswer) -> tuple[frozenset[str], bool]:
     return frozenset(answer.entities), answer.complete
 
 
@@ -293,7 +289,9 @@ def _named(lists: Mapping[tuple[frozenset[str], bool], int]) -> dict[str, int]:
     return named
 
 
-def _strangers(members: frozenset[str], chains: Mapping[str, list[str]], named: Mapping[str, int], context: Context) -> int:
+def _strangers(
+    members: frozenset[str], chains: Mapping[str, list[str]], named: Mapping[str, int], context: Context
+) -> int:
     """Give the claims that name somebody who is no member, nor part of one, nor the whole of one."""
     family = {whole for name in members for whole in whole_chain(name, context)}
     return union(who for name, who in named.items() if name not in family and members.isdisjoint(chains[name]))
@@ -312,27 +310,27 @@ def _wholly_within(
 
 
 def _judge_booleans(claims: Sequence[Claim], _context: Context) -> Iterator[_Verdict]:
-    stated, denied = (_merged(side, lambda answer: answer.value) for side in _sides(claims, BooleanAnswer))
+    stated, denied = _sides(claims, answers.BooleanAnswer, lambda answer: answer.value)
     true, false = (stated.get(value, 0) | denied.get(not value, 0) for value in (True, False))
     yield true, true, false
     yield false, false, true
 
 
 def _judge_texts(claims: Sequence[Claim], _context: Context) -> Iterator[_Verdict]:
-    stated, denied = _sides(claims, TextAnswer)
-    for answer, who in stated.items():
-        yield who, 0, denied.get(answer, 0)
-    for answer, who in denied.items():
-        yield who, who, stated.get(answer, 0)
+    stated, denied = _sides(claims, answers.TextAnswer, lambda answer: answer.text)
+    for text, who in stated.items():
+        yield who, 0, denied.get(text, 0)
+    for text, who in denied.items():
+        yield who, who, stated.get(text, 0)
 
 
-_RULES: Final[Mapping[type[Answer], Callable[[Sequence[Claim], Context], Iterator[_Verdict]]]] = {
-    TimeAnswer: _judge_times,
-    QuantityAnswer: _judge_quantities,
-    EntityAnswer: _judge_entities,
-    EntitiesAnswer: _judge_lists,
-    BooleanAnswer: _judge_booleans,
-    TextAnswer: _judge_texts,
+_RULES: Final[Mapping[type[answers.Answer], Callable[[Sequence[Claim], Context], Iterator[_Verdict]]]] = {
+    answers.TimeAnswer: _judge_times,
+    answers.QuantityAnswer: _judge_quantities,
+    answers.EntityAnswer: _judge_entities,
+    answers.EntitiesAnswer: _judge_lists,
+    answers.BooleanAnswer: _judge_booleans,
+    answers.TextAnswer: _judge_texts,
 }
 
 
@@ -347,13 +345,13 @@ def _let_time_tell(claims: Sequence[Claim], found: Meetings) -> None:
     extents, members = list(when), list(when.values())
     can, must = [0] * len(extents), [0] * len(extents)
     for a, b in combinations_with_replacement(range(len(extents)), 2):
-        if can_coincide(extents[a], extents[b]):
+        if edtf.can_coincide(extents[a], extents[b]):
             can[a], can[b] = can[a] | members[b], can[b] | members[a]
-        if must_coincide(extents[a], extents[b]):
+        if edtf.must_coincide(extents[a], extents[b]):
             must[a], must[b] = must[a] | members[b], must[b] | members[a]
     for who, may_meet, may_conflict in zip(members, can, must, strict=True):
         for i in bits(who):
-            if not isinstance(claims[i].answer, TimeAnswer):  # a time question never varies
+            if not isinstance(claims[i].answer, answers.TimeAnswer):  # a time question never varies
                 found.meets[i] &= may_meet
                 found.conflicts[i] &= may_conflict
 
@@ -379,10 +377,24 @@ def _links_by_pair(claims: Sequence[Claim]) -> dict[tuple[int, int], list[Link]]
         (i, link)
         for i, claim in enumerate(claims)
         for link in claim.links
-        if link.relation in PAIRED and link.claim in place
+        if link.relation in _PAIRED and link.claim in place
     ]
     by_pair: dict[tuple[int, int], list[Link]] = {}
     for i, link in sorted(made, key=lambda one: (one[1].position, one[1].relation)):
         target = place[link.claim]
         by_pair.setdefault((min(i, target), max(i, target)), []).append(link)
     return by_pair
+
+
+def replaced(claims: Sequence[Claim], foreign_links: Sequence[tuple[str, Link]]) -> dict[int, tuple[str, ...]]:
+    """Give the claims that another corrects or supersedes. Two that do so to each other disagree: the last prevails."""
+    own = [(claim.id, link) for claim in claims for link in claim.links]
+    made = [(maker, link) for maker, link in (*own, *foreign_links) if link.relation in _REPLACING]
+    made.sort(key=lambda one: (one[1].position, one[0]))
+    prevails = {frozenset((maker, link.claim)): maker for maker, link in made}
+    place = {claim.id: i for i, claim in enumerate(claims)} if made else {}
+    by: dict[int, dict[str, None]] = {}
+    for maker, link in made:
+        if link.claim in place and prevails[frozenset((maker, link.claim))] == maker:
+            by.setdefault(place[link.claim], {})[maker] = None
+    return {i: tuple(makers) for i, makers in by.items()}

@@ -200,6 +200,6 @@ def _are_hashes(hashes: Sequence[bytes]) -> bool:
     return all(len(item) == HASH_BYTES for item in hashes)
 
 
-def _require(holds: bool) -> None:
+def _require(holds: object) -> None:
     if not holds:
         raise ValueError("no such leaf, tree or path")

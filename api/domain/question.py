@@ -7,7 +7,7 @@ from msgspec import Meta, Struct
 from api.domain.text import Id, Note, Sentence
 
 AnswerType = Literal["time", "entity", "boolean", "text", "entities", "quantity"]
-Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 %/._-]{0,49}$")]
+Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 %/._-]{0,49}\Z")]
 
 
 class QuestionBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -58,17 +58,6 @@ def _check_source(before: State | None, state: State, look: Look) -> None:
     published, modified = _date(state, "published"), _date(state, "modified")
     if published and modified and _is_before(modified, published):
         raise IntervalReversed("/modified")
-    _check_captures(state["captures"])
-
-
-def _check_captures(captures: list[State]) -> None:
-    for index, capture in enumerate(captures):
-        if capture["captured_at"] is None:
-            continue
-        try:
-            edtf.parse_instant(capture["captured_at"])
-        except ValueError:
-            raise NotApplicable("no such day in the calendar", f"/captures/{index}/captured_at") from None
 
 
 def _check_question(_before: State | None, state: State, look: Look) -> None:

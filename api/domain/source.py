@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from api.domain import edtf
+from api.domain.answer import Edtf
 from api.domain.text import Id, Language, Name, Note, Sha256Hex, Title, Url
 
 SourceType = Literal[
@@ -20,7 +21,6 @@ SourceType = Literal[
     "broadcast",
     "other",
 ]
-Edtf = Annotated[str, Meta(pattern=edtf.PATTERN, max_length=edtf.MAX_LENGTH)]
 Instant = Annotated[str, Meta(pattern=edtf.INSTANT_PATTERN, max_length=40)]
 
 

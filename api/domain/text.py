@@ -58,6 +58,7 @@ _MARKS = re.compile("[\u0300-\u036f\u00ad\u200c\u200d\u2060\ufeff]+")
 _SIGNS = re.compile("[^\\w\\s\x00-\xbf\u2010-\u205e]+")
 _SPELLINGS = {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ħ": "h", "\u0131": "i"}
 _LETTERS = re.compile(f"[{''.join(_SPELLINGS)}]")
+_WHITE_SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder()
@@ -94,11 +95,14 @@ def check_canonical(value: Json, pointer: str = "") -> None:
 def read_json(raw: bytes) -> Json:
     """Parse one JSON text and hold it to the ledger's rules. Of a repeated key the last counts (RFC 8259 §4).
 
-    Raises ValueError for what is not JSON in UTF-8, lone surrogates included, and `errors.BadText` for the rest.
-    The caller refuses what is nested too deeply first, by `depth`.
+    Raises ValueError for what is not JSON in UTF-8, lone surrogates included, or nests beyond what can be parsed
+    (a caller with a limit of its own asks `depth` first), and `errors.BadText` for the rest.
     """
-    value: Json = _DECODER.decode(raw)
-    check_canonical(value)
+    try:
+        value: Json = _DECODER.decode(raw)
+        check_canonical(value)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
     return value
 
 
@@ -135,15 +139,16 @@ def tokens(text: str) -> list[str]:
 
 def paragraphs(document: str) -> list[str]:
     """Give the non-blank lines of a document's text; a locator's paragraph n is item n - 1."""
-    return [line for line in _LINE_END.split(document) if line.strip()]
+    return [line for line in _LINE_END.split(document) if _WHITE_SPACE.sub("", line)]
 
 
 def locator(paragraph: str) -> str:
     """Give the SHA-256, in hex, by which whoever holds a copy finds the paragraph again.
 
-    It is taken of the UTF-8 of the text in NFC (Unicode UAX #15), runs of white space folded to one space, trimmed.
+    It is taken of the UTF-8 of the text in NFC (Unicode UAX #15), runs of white space folded to one space, trimmed;
+    white space is what Unicode's property White_Space says.
     """
-    folded = " ".join(unicodedata.normalize("NFC", paragraph).split())
+    folded = _WHITE_SPACE.sub(" ", unicodedata.normalize("NFC", paragraph)).strip(" ")
     return hashlib.sha256(folded.encode()).hexdigest()
 
 

@@ -181,11 +181,12 @@ def lock_head(access: Access) -> Row:
 
 
 def matching_words(access: Access, words: Sequence[str]) -> tuple[str, str]:
-    """Give a condition on `search_index.since`, and its parameter, for rows that hold all the words."""
-    quoted = [f'"{word}"' for word in words] if access.is_sqlite else [f"'{word}'" for word in words]
+    """Give a query for the keys of `search_index` whose rows hold all the words, and its one parameter."""
     if access.is_sqlite:
-        return "search_index.rowid = search.since AND search_index MATCH ?", " AND ".join(quoted)
-    return "search_index.since = search.since AND search_index.tokens @@ CAST(? AS tsquery)", " & ".join(quoted)
+        quoted = " AND ".join(f'"{word}"' for word in words)
+        return "SELECT rowid FROM search_index WHERE search_index MATCH ?", quoted
+    quoted = " & ".join(f"'{word}'" for word in words)
+    return "SELECT since FROM search_index WHERE tokens @@ CAST(? AS tsquery)", quoted
 
 
 def insert_words(access: Access, rows: Sequence[tuple[int, Sequence[str]]]) -> None:

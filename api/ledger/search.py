@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 
-from api.domain.edtf import OPEN_START, Bounds, Extent
+from api.domain.edtf import Bounds, Extent
 from api.domain.record import Record, State, valid_extent
 from api.domain.source import published_bounds
 from api.domain.text import tokens
 
 Term = tuple[str, str]
+# Where an open or unknown start stands in the timeline: before the year 1, and short enough for a cursor.
+FIRST_START = -(10**17)
 Span = tuple[int, bool, int | None, int | None, int | None, int | None]
 
 _SINGLE = {
@@ -83,7 +85,7 @@ def extent(row: Span) -> Extent:
 
 def _span(extent: Extent) -> Span:
     start, end = extent.start, extent.end
-    starts = OPEN_START if start.earliest is None else start.earliest
+    starts = FIRST_START if start.earliest is None else max(FIRST_START, start.earliest)
     return starts, extent.shape == "moment", start.earliest, start.latest, end.earliest, end.latest
 
 

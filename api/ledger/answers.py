@@ -1,0 +1,175 @@
+"""The agreement view: what the live claims on a question add up to, at any standpoint of the three clocks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+
+from api.domain import agreement, edtf
+from api.domain.asof import Standpoint
+from api.domain.record import State
+from api.domain.source import published_bounds
+from api.ledger.database import Access, Row, Value
+from api.ledger.lists import REVISION, Selection, documents, select
+from api.ledger.present import gather, read_claim, read_links
+from api.ledger.views import Page, stand, view_at
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A question, its agreement, and the claims that are on view, at a standpoint."""
+
+    question: bytes
+    agreement: agreement.Agreement
+    claims: list[bytes]
+    sources: list[str]
+    at: Standpoint
+
+
+_CLAIMS = (
+    "SELECT r.id, r.first_position, p.payload, v.document FROM record r"
+    f" JOIN revision v ON v.position = {REVISION} JOIN payload p ON p.position = v.position"
+    " WHERE r.question = ? AND r.first_position <= ? AND v.status = 'asserted' ORDER BY r.first_position"
+)
+_LINKING = (
+    "SELECT l.id, l.source, l.question, p.payload FROM record c"
+    " JOIN term t ON t.field = 'claim.link' AND t.value = c.id AND t.since <= ? AND t.until > ?"
+    " JOIN record l ON l.first_position = t.first_position AND l.question <> c.question"
+    " JOIN revision v ON v.position = (SELECT max(x.position) FROM revision x"
+    " WHERE x.first_position = l.first_position AND x.position <= ?)"
+    " JOIN payload p ON p.position = v.position WHERE c.question = ? AND v.status = 'asserted'"
+)
+_STATE = (
+    f"SELECT p.payload FROM record r JOIN payload p ON p.position = {REVISION} WHERE r.kind = ? AND r.id = ?"
+    " AND r.first_position <= ?"
+)
+_STATUS = f"SELECT v.status FROM record r JOIN revision v ON v.position = {REVISION} WHERE r.first_position = ?"
+
+
+class _Past:
+    """States of records as of one position, each read once."""
+
+    def __init__(self, access: Access, at: Standpoint) -> None:
+        self._access, self._at = access, at
+        self._states: dict[tuple[str, str], State | None] = {}
+
+    def state(self, kind: str, public_id: str) -> State | None:
+        key = (kind, public_id)
+        if key not in self._states:
+            row = self._access.row(_STATE, (self._at.position, kind, public_id, self._at.position))
+            self._states[key] = msgspec.json.decode(row[0])["state"] if row else None
+        return self._states[key]
+
+    def is_asserted(self, kind: str, public_id: str) -> bool:
+        state = self.state(kind, public_id)
+        return state is not None and state["status"] == "asserted"
+
+
+def answers(access: Access, public_id: str, chosen: Selection) -> Answers:
+    """Give the agreement on a question. Raises UnknownRecord where there is none at the position asked for."""
+    at = stand(access, chosen.asked)
+    question = view_at(access, "question", public_id, at)
+    past = _Past(access, at)
+    shown = _on_view(access, past, public_id, chosen, at)
+    claims = [read_claim(row[1], state) for row, state in shown]
+    added_up = _add_up(access, past, public_id, claims, at)
+    sources = sorted({state["source"] for _, state in shown})
+    return Answers(question.document, added_up, [bytes(row[3]) for row, _ in shown], sources, at)
+
+
+def _add_up(
+    access: Access, past: _Past, public_id: str, claims: Sequence[agreement.Claim], at: Standpoint
+) -> agreement.Agreement:
+    asked = past.state("question", public_id)
+    context = gather(claims, past.state)
+    varies = bool(asked and asked["varies"])
+    return agreement.agree(public_id, varies, claims, context, _foreign_links(access, past, public_id, at))
+
+
+def _on_view(
+    access: Access, past: _Past, public_id: str, chosen: Selection, at: Standpoint
+) -> list[tuple[Row, State]]:
+    if not past.is_asserted("question", public_id):
+        return []
+    first = _first_position(access, "question", public_id)
+    rows = access.rows(_CLAIMS, (at.position, first, at.position))
+    read = [(row, msgspec.json.decode(row[2])["state"]) for row in rows]
+    return [(row, state) for row, state in read if _is_on_view(past, state, chosen)]
+
+
+def _is_on_view(past: _Past, state: State, chosen: Selection) -> bool:
+    source = past.state("source", state["source"])
+    if source is None or source["status"] != "asserted":
+        return False
+    if chosen.published_by is not None:
+        was_published = edtf.published_by_certain if chosen.is_certain else edtf.published_by_possible
+        if not was_published(published_bounds(source), chosen.published_by):
+            return False
+    if chosen.valid_at is not None:
+        holds = edtf.certain if chosen.is_certain else edtf.possible
+        return holds(_valid(state), chosen.valid_at)
+    return True
+
+
+def _valid(state: State) -> edtf.Extent | None:
+    return read_claim(0, state).valid
+
+
+def _foreign_links(
+    access: Access, past: _Past, public_id: str, at: Standpoint
+) -> list[tuple[str, agreement.Link]]:
+    first = _first_position(access, "question", public_id)
+    targets = {row[0] for row in access.rows("SELECT id FROM record WHERE question = ?", (first,))}
+    found = []
+    for linking, source, question, payload in access.rows(_LINKING, (at.position, at.position, at.position, first)):
+        if _status(access, source, at) == _status(access, question, at) == "asserted":
+            links = read_links(msgspec.json.decode(payload)["state"])
+            found += [(linking, link) for link in links if link.claim in targets]
+    return sorted(set(found), key=lambda pair: pair[1].position)
+
+
+def _status(access: Access, first_position: Value, at: Standpoint) -> Value:
+    row = access.row(_STATUS, (at.position, first_position))
+    return row[0] if row else None
+
+
+def _first_position(access: Access, kind: str, public_id: str) -> int:
+    row = access.row("SELECT first_position FROM record WHERE kind = ? AND id = ?", (kind, public_id))
+    return row[0] if row else 0
+
+
+def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
+    """List questions by their state of agreement as other clocks than the ledger's have it: computed, one by one."""
+    at = stand(access, chosen.asked)
+    plain = replace(chosen, agreement=None, published_by=None, valid_at=None, limit=200)
+    found: list[bytes] = []
+    ids: list[str] = []
+    keys: list[int] = []
+    cursor = chosen.cursor
+    while len(found) <= chosen.limit:
+        page, shown = select(access, replace(plain, cursor=cursor))
+        for document, public_id in zip(page.items, shown, strict=True):
+            if answers(access, public_id, chosen).agreement.state == chosen.agreement:
+                found.append(document)
+                ids.append(public_id)
+                keys.append(_key(document, chosen.order))
+        cursor = page.last
+        if cursor is None:
+            break
+    last = str(keys[chosen.limit - 1]) if len(found) > chosen.limit else None
+    return Page(found[: chosen.limit], last, at), ids[: chosen.limit]
+
+
+def _key(document: bytes, order: str) -> int:
+    shown = msgspec.json.decode(document)
+    return int(shown["position" if "revised" in order else "first_position"])
+
+
+def sources_of(access: Access, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
+    """Give the representations of the sources that some claims were made in, as of the same position."""
+    return documents(access, "source", [msgspec.json.decode(item)["source"] for item in items], at)
+
+
+def questions_of(access: Access, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
+    """Give the representations of the questions that some claims answer, as of the same position."""
+    return documents(access, "question", [msgspec.json.decode(item)["question"] for item in items], at)

@@ -1,0 +1,179 @@
+"""The log as readers follow it: events in order of position, what changed between two positions, and counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from api.domain.asof import NOW, AsOf, Standpoint
+from api.domain.errors import NotYet
+from api.ledger.database import Access, Row, Value
+from api.ledger.views import Page, stand
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Following:
+    """Which events, after which position. `parents` are (source | question, id) of the claims wanted."""
+
+    after: int = 0
+    limit: int = 50
+    kind: str | None = None
+    type: str | None = None
+    id: str | None = None
+    actor: str | None = None
+    parents: Sequence[tuple[str, str]] = ()
+    with_state: bool = True
+
+    @property
+    def is_narrowed(self) -> bool:
+        return any((self.kind, self.type, self.id, self.actor, self.parents))
+
+
+_ITEM = (
+    "SELECT e.entry, r.id, v.fields, p.payload, e.position FROM event e"
+    " LEFT JOIN revision v ON v.position = e.position LEFT JOIN record r ON r.first_position = v.first_position"
+    " LEFT JOIN payload p ON p.position = e.position WHERE e.position > ? AND e.position <= ?"
+)
+
+
+def follow(access: Access, wanted: Following) -> Page:
+    """Give the events after a position. `last` is where to go on: the last one looked at, never skipping any."""
+    at = stand(access)
+    if wanted.after > at.head:
+        raise NotYet(at.head)
+    conditions, values = _conditions(wanted)
+    sql = f"{_ITEM}{conditions} ORDER BY e.position LIMIT ?"
+    rows = access.rows(sql, (wanted.after, at.position, *values, wanted.limit))
+    items = [_item(row, with_state=wanted.with_state) for row in rows]
+    last = rows[-1][4] if len(rows) == wanted.limit else at.position
+    return Page(items, str(last), at)
+
+
+def _conditions(wanted: Following) -> tuple[str, list[Value]]:
+    sql, values = "", list[Value]()
+    for column, value in (("e.kind", wanted.kind), ("e.type", wanted.type), ("r.id", wanted.id), ("e.actor", wanted.actor)):
+        if value is not None:
+            sql += f" AND {column} = ?"
+            values.append(value)
+    for kind, public_id in wanted.parents:
+        sql += f" AND r.{kind} = (SELECT x.first_position FROM record x WHERE x.kind = ? AND x.id = ?)"
+        values += [kind, public_id]
+    return sql, values
+
+
+def _item(row: Row, *, with_state: bool) -> bytes:
+    """Join the stored bytes: the entry's fields, the id, the names that changed, and what the payload says."""
+    entry, public_id, fields, payload = row[:4]
+    said = bytes(payload)
+    if not with_state:
+        said = msgspec.json.encode({"reason": msgspec.json.decode(payload)["reason"]})
+    extra = b',"id":"%s","fields":%s,"redacted":null,' % (public_id.encode(), bytes(fields))
+    return bytes(entry)[:-1] + extra + said[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class ExactEvent:
+    """One event to the byte: what was hashed, and what its digest commits to."""
+
+    entry: str
+    payload: str
+    salt: str
+    leaf_hash: str
+    at: Standpoint
+
+
+def event(access: Access, position: int) -> ExactEvent:
+    """Give one event as it is in the log. Raises NotYet past the head."""
+    at = stand(access)
+    sql = (
+        "SELECT e.entry, p.payload, p.salt, e.leaf_hash FROM event e JOIN payload p ON p.position = e.position"
+        " WHERE e.position = ?"
+    )
+    row = access.row(sql, (position,)) if position <= at.head else None
+    if row is None:
+        raise NotYet(at.head)
+    entry, payload, salt, leaf = (bytes(value) for value in row)
+    return ExactEvent(entry.decode(), payload.decode(), salt.hex(), leaf.hex(), at)
+
+
+_CHANGED = (
+    "SELECT r.kind, r.id, v.revision, v.position, v.status, b.revision, b.status FROM revision v"
+    " JOIN record r ON r.first_position = v.first_position"
+    " LEFT JOIN revision b ON b.position ="
+    " (SELECT max(x.position) FROM revision x WHERE x.first_position = v.first_position AND x.position <= ?)"
+    " WHERE v.position > ? AND v.position <= ? AND v.until > ? AND v.kind <> 'ledger' ORDER BY v.position LIMIT ?"
+)
+_TURNED = (
+    "SELECT r.id, g.since, g.state, b.state FROM agreement g JOIN record r ON r.first_position = g.question"
+    " LEFT JOIN agreement b ON b.question = g.question AND b.since <= ? AND b.until > ?"
+    " WHERE g.since > ? AND g.since <= ? AND g.until > ? ORDER BY g.since, r.first_position"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What the ledger came to believe between two positions: a page of records, and of questions whose state turned."""
+
+    records: list[dict[str, object]]
+    agreement: list[dict[str, object]]
+    old: Standpoint
+    new: Standpoint
+    last: str | None
+
+
+def changes(access: Access, *, old: AsOf, new: AsOf = NOW, cursor: int | None, limit: int) -> Changes:
+    """Compare two moments: `old` exclusive, `new` inclusive. Each record stands once, at its last event between them."""
+    before, after = stand(access, old), stand(access, new)
+    start = max(before.position, cursor or 0)
+    values = (before.position, start, after.position, after.position, limit + 1)
+    rows = access.rows(_CHANGED, values)
+    shown = rows[:limit]
+    last = str(shown[-1][3]) if len(rows) > limit else None
+    end = shown[-1][3] if last is not None else after.position
+    values = (before.position, before.position, start, end, after.position)
+    turned = [_turned(row) for row in access.rows(_TURNED, values) if row[2] != row[3]]
+    return Changes([_changed(row) for row in shown], turned, before, after, last)
+
+
+def _changed(row: Row) -> dict[str, object]:
+    kind, public_id, revision, position, status, old_revision, old_status = row
+    change = "revised"
+    if old_revision is None:
+        change = "recorded"
+    elif status != old_status:
+        change = "retracted" if status == "retracted" else "restored"
+    return {
+        "kind": kind,
+        "id": public_id,
+        "change": change,
+        "status": status,
+        "from_revision": old_revision,
+        "to_revision": revision,
+        "position": position,
+    }
+
+
+def _turned(row: Row) -> dict[str, object]:
+    return {"question": row[0], "from": row[3], "to": row[2], "position": row[1]}
+
+
+_COUNTED = (
+    "SELECT t.field, t.value, count(*) FROM term t WHERE t.since <= ? AND t.until > ? AND t.field IN"
+    " ('entity.status', 'source.status', 'question.status', 'claim.status', 'claim.stance', 'claim.relation',"
+    " 'source.type', 'source.language', 'question.answer_type') GROUP BY t.field, t.value ORDER BY t.field, t.value"
+)
+
+
+def stats(access: Access, asked: AsOf = NOW) -> tuple[dict[str, object], Standpoint]:
+    """Count what the ledger holds at a position."""
+    at = stand(access, asked)
+    counts: dict[str, dict[str, int]] = {}
+    for name, value, count in access.rows(_COUNTED, (at.position, at.position)):
+        counts.setdefault(name, {})[value] = count
+    sql = "SELECT state, count(*) FROM agreement WHERE since <= ? AND until > ? GROUP BY state ORDER BY state"
+    states = dict(access.rows(sql, (at.position, at.position)))
+    sql = "SELECT type, count(*) FROM event WHERE position <= ? GROUP BY type ORDER BY type"
+    types = dict(access.rows(sql, (at.position,)))
+    kinds = {kind: counts.get(f"{kind}.status", {}) for kind in ("entity", "source", "question", "claim")}
+    others = {name: counts.get(name, {}) for name in ("claim.stance", "claim.relation", "source.type", "source.language", "question.answer_type")}
+    return {"events": at.position, "by_type": types, "records": kinds, "agreement": states, "values": others}, at

@@ -1,0 +1,234 @@
+"""Lists of records as the ledger stood at a position: filters, search, order, facets, and the timeline.
+
+A list walks records in their order and seeks each one's revision, so that dead revisions cost nothing. Filters are
+terms that hold between positions; the most telling one leads the walk.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from api.domain.asof import NOW, AsOf, Standpoint
+from api.domain.edtf import OPEN_END, OPEN_START, Bounds, Extent
+from api.ledger.database import Access, Value, matching_words
+from api.ledger.views import Page, stand
+
+Clause = tuple[str, list[Value]]
+
+# The fields of which few records share a value come first.
+_TELLING = ("question", "source", "speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
+REVISION = "(SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One of the other two clocks, or a range on it: from when, until when, and whether it may or must be so."""
+
+    earliest: int = OPEN_START
+    latest: int = OPEN_END
+    is_certain: bool = False
+    takes_unknown: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which records, as of when, in which order. `terms` are (field, value) pairs that must all hold."""
+
+    kind: str
+    asked: AsOf = NOW
+    terms: Sequence[tuple[str, str]] = ()
+    parent_terms: Sequence[tuple[str, str, str]] = ()
+    ids: Sequence[str] = ()
+    words: Sequence[str] = ()
+    is_live: bool | None = None
+    agreement: str | None = None
+    published: Sequence[Window] = ()
+    published_by: Bounds | None = None
+    valid: Sequence[Window] = ()
+    valid_at: Extent | None = None
+    is_certain: bool = False
+    order: str = "recorded"
+    limit: int = 50
+    cursor: str | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the walk may pass over many records for each one that it shows."""
+        clocks = self.published or self.valid or self.published_by or self.valid_at
+        return bool(self.words or self.parent_terms or clocks or self.is_live is not None or len(self.terms) > 1)
+
+
+@dataclass(slots=True)
+class _Query:
+    """SQL under construction. No text of a client's ever becomes part of it: values are parameters."""
+
+    tables: list[str] = field(default_factory=list)
+    table_values: list[Value] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+
+    def join(self, sql: str, *values: Value) -> None:
+        self.tables.append(sql)
+        self.table_values += values
+
+    def where(self, sql: str, *values: Value) -> None:
+        self.conditions.append(sql)
+        self.values += values
+
+    def sql(self, columns: str, rest: str) -> str:
+        return f"SELECT {columns} FROM {' '.join(self.tables)} WHERE {' AND '.join(self.conditions)} {rest}"
+
+
+def select(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
+    """Give a page of representations, and the ids shown."""
+    at = stand(access, chosen.asked)
+    query = _narrowed(access, chosen, at)
+    column, direction = ("v.position" if "revised" in chosen.order else "r.first_position"), "ASC"
+    comparison = ">"
+    if chosen.order.startswith("-"):
+        direction, comparison = "DESC", "<"
+    if chosen.cursor is not None:
+        query.where(f"{column} {comparison} ?", int(chosen.cursor))
+    sql = query.sql(f"v.document, {column}, r.id", f"ORDER BY {column} {direction} LIMIT ?")
+    rows = access.rows(sql, (*query.table_values, *query.values, chosen.limit + 1))
+    shown = rows[: chosen.limit]
+    last = str(shown[-1][1]) if len(rows) > chosen.limit else None
+    return Page([bytes(row[0]) for row in shown], last, at), [row[2] for row in shown]
+
+
+def timeline(access: Access, chosen: Selection) -> Page:
+    """Give live claims in the order of (earliest start, first position)."""
+    at = stand(access, chosen.asked)
+    query = _narrowed(access, chosen, at, leading="span o CROSS JOIN record r")
+    query.where("o.field = 'claim' AND o.first_position = r.first_position AND o.since <= ? AND o.until > ?", at.position, at.position)
+    if chosen.cursor is not None:
+        starts, _, first = chosen.cursor.partition(".")
+        query.where("(o.starts, o.first_position) > (?, ?)", int(starts), int(first))
+    sql = query.sql("v.document, o.starts, o.first_position", "ORDER BY o.starts, o.first_position LIMIT ?")
+    rows = access.rows(sql, (*query.table_values, *query.values, chosen.limit + 1))
+    shown = rows[: chosen.limit]
+    last = f"{shown[-1][1]}.{shown[-1][2]}" if len(rows) > chosen.limit else None
+    return Page([bytes(row[0]) for row in shown], last, at)
+
+
+def facets(access: Access, chosen: Selection, at: Standpoint, fields: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+    """Count, for each field, the values that the selected records hold there; the hundred most frequent."""
+    counted: dict[str, list[dict[str, object]]] = {}
+    for name in fields:
+        query = _narrowed(access, chosen, at)
+        query.join(
+            "JOIN term c ON c.first_position = r.first_position AND c.field = ? AND c.since <= ? AND c.until > ?",
+            f"{chosen.kind}.{name}", at.position, at.position,
+        )  # fmt: skip
+        sql = query.sql("c.value, count(*)", "GROUP BY c.value ORDER BY count(*) DESC, c.value LIMIT 100")
+        rows = access.rows(sql, (*query.table_values, *query.values))
+        counted[name] = [{"value": value, "count": count} for value, count in rows]
+    return counted
+
+
+def documents(access: Access, kind: str, ids: Sequence[str], at: Standpoint) -> dict[str, bytes]:
+    """Give the representations of some records as of a position, by id."""
+    if not ids:
+        return {}
+    wanted = sorted(set(ids))
+    marks = ", ".join("?" * len(wanted))
+    sql = f"SELECT r.id, v.document FROM record r JOIN revision v ON v.position = {REVISION} WHERE r.kind = ? AND r.id IN ({marks})"
+    return {row[0]: bytes(row[1]) for row in access.rows(sql, (at.position, kind, *wanted))}
+
+
+def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | None = None) -> _Query:
+    query = _Query()
+    terms = sorted(chosen.terms, key=_how_telling)
+    if leading is not None:
+        query.join(leading)
+    elif terms and "revised" not in chosen.order and not chosen.ids:
+        name, value = terms.pop(0)
+        # CROSS JOIN keeps SQLite from choosing another table to lead; to PostgreSQL it is an inner join.
+        query.join("term t CROSS JOIN record r")
+        query.where("t.field = ? AND t.value = ? AND t.since <= ? AND t.until > ? AND r.first_position = t.first_position",
+                    f"{chosen.kind}.{name}", value, at.position, at.position)  # fmt: skip
+    else:
+        query.join("record r")
+    query.join(f"JOIN revision v ON v.position = {REVISION}", at.position)
+    query.where("r.kind = ? AND r.first_position <= ?", chosen.kind, at.position)
+    for name, value in terms:
+        query.where(_HAS_TERM.format("r.first_position"), f"{chosen.kind}.{name}", value, at.position, at.position)
+    for parent, name, value in chosen.parent_terms:
+        query.where(_HAS_TERM.format(f"r.{parent}"), f"{parent}.{name}", value, at.position, at.position)
+    _narrow_by_choice(access, query, chosen, at)
+    _narrow_by_clocks(query, chosen, at)
+    return query
+
+
+_HAS_TERM = "EXISTS (SELECT 1 FROM term h WHERE h.field = ? AND h.value = ? AND h.first_position = {} AND h.since <= ? AND h.until > ?)"
+_PARENT_STATUS = "(SELECT s.status FROM revision s WHERE s.first_position = r.{} AND s.position <= ? ORDER BY s.position DESC LIMIT 1)"
+
+
+def _how_telling(term: tuple[str, str]) -> int:
+    return _TELLING.index(term[0]) if term[0] in _TELLING else len(_TELLING)
+
+
+def _narrow_by_choice(access: Access, query: _Query, chosen: Selection, at: Standpoint) -> None:
+    if chosen.ids:
+        query.where(f"r.id IN ({', '.join('?' * len(chosen.ids))})", *chosen.ids)
+    if chosen.words:
+        matching, value = matching_words(access, chosen.words)
+        query.where(
+            f"EXISTS (SELECT 1 FROM search w WHERE w.first_position = r.first_position AND w.since <= ? AND w.until > ? AND w.since IN ({matching}))",
+            at.position, at.position, value,
+        )  # fmt: skip
+    if chosen.is_live is not None:
+        live = f"(v.status = 'asserted' AND {_PARENT_STATUS.format('source')} = 'asserted' AND {_PARENT_STATUS.format('question')} = 'asserted')"
+        query.where(live if chosen.is_live else f"NOT {live}", at.position, at.position)
+    if chosen.agreement is not None:
+        sql = "EXISTS (SELECT 1 FROM agreement g WHERE g.question = r.first_position AND g.state = ? AND g.since <= ? AND g.until > ?)"
+        query.where(sql, chosen.agreement, at.position, at.position)
+
+
+def _narrow_by_clocks(query: _Query, chosen: Selection, at: Standpoint) -> None:
+    source = "r.source" if chosen.kind == "claim" else "r.first_position"
+    for window in chosen.published:
+        _where_span(query, "source", source, *_overlaps(window), at=at, takes_unknown=False)
+    for window in chosen.valid:
+        _where_span(query, "claim", "r.first_position", *_overlaps(window), at=at, takes_unknown=False)
+    if chosen.published_by is not None:
+        condition = _published_by(chosen.published_by, is_certain=chosen.is_certain)
+        _where_span(query, "source", source, *condition, at=at, takes_unknown=not chosen.is_certain)
+    if chosen.valid_at is not None:
+        condition = _valid_at(chosen.valid_at, is_certain=chosen.is_certain)
+        _where_span(query, "claim", "r.first_position", *condition, at=at, takes_unknown=not chosen.is_certain)
+
+
+def _where_span(
+    query: _Query, name: str, owner: str, condition: str, values: list[Value], *, at: Standpoint, takes_unknown: bool
+) -> None:
+    """Require the span of a record to fit; one that states nothing is unknown: possible, and never certain."""
+    held = f"SELECT 1 FROM span p WHERE p.field = '{name}' AND p.first_position = {owner} AND p.since <= ? AND p.until > ?"
+    fits = f"EXISTS ({held} AND {condition})"
+    positions: list[Value] = [at.position, at.position]
+    if takes_unknown:
+        query.where(f"({fits} OR NOT EXISTS ({held}))", *positions, *values, *positions)
+    else:
+        query.where(fits, *positions, *values)
+
+
+def _overlaps(window: Window) -> Clause:
+    sql = "(p.start_earliest IS NULL OR p.start_earliest < ?) AND (p.end_latest IS NULL OR p.end_latest > ?)"
+    return sql, [window.latest, window.earliest]
+
+
+def _published_by(deadline: Bounds, *, is_certain: bool) -> Clause:
+    if is_certain:
+        return "p.end_latest <= ?", [OPEN_START if deadline.earliest is None else deadline.earliest]
+    return "(p.start_earliest IS NULL OR p.start_earliest < ?)", [OPEN_END if deadline.latest is None else deadline.latest]
+
+
+def _valid_at(at: Extent, *, is_certain: bool) -> Clause:
+    earliest = OPEN_START if at.start.earliest is None else at.start.earliest
+    latest = OPEN_END if at.end.latest is None else at.end.latest
+    if not is_certain:
+        return _overlaps(Window(earliest, latest))
+    sql = (
+        "((NOT p.is_moment AND p.start_latest <= ? AND p.end_earliest >= ?)"
+        " OR (p.is_moment AND p.start_earliest >= ? AND p.end_latest <= ?))"
+    )
+    return sql, [earliest, latest, earliest, latest]

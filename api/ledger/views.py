@@ -1,0 +1,220 @@
+"""What readers see of one record: now, at a position, its history, and what lies between two revisions.
+
+Every view fixes its position first and filters every statement by it. Documents were rendered when they were written.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jsonpatch
+import msgspec
+
+from api.domain.asof import NOW, AsOf, Standpoint
+from api.domain.errors import NotYet, UnknownRecord, UnknownRevision
+from api.domain.record import State, changed_fields
+from api.ledger.database import Access
+from api.ledger.ledger import now as clock
+from api.ledger.tables import FOREVER
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One revision of one record, rendered, and where the reader stands."""
+
+    document: bytes
+    position: int
+    revision: int
+    revised_at: int
+    at: Standpoint
+
+
+_FOUND = "v.document, v.position, v.revision, v.recorded_at, h.position FROM head h"
+_CURRENT = (
+    f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ? JOIN revision v ON v.position = r.position"
+)
+_AS_OF = (
+    f"SELECT {_FOUND} LEFT JOIN record r ON r.kind = ? AND r.id = ? LEFT JOIN revision v ON v.position ="
+    " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
+)
+_NUMBERED = (
+    f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ?"
+    " JOIN revision v ON v.first_position = r.first_position AND v.revision = ?"
+)
+_KNOWN = "SELECT first_position, revision FROM record WHERE kind = ? AND id = ? AND first_position <= ?"
+
+
+def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -> Standpoint:
+    """Turn what a reader asked for into a position, once. Raises NotYet for what the ledger has not reached."""
+    row = access.row("SELECT position, recorded_at FROM head")
+    head, latest = row if row else (0, 0)
+    if as_of.position is not None:
+        if as_of.position > head:
+            raise NotYet(head)
+        return Standpoint(as_of.position, head, is_pinned=True)
+    if as_of.moment is None:
+        return Standpoint(head, head, is_pinned=False)
+    if as_of.moment > now():
+        raise NotYet(head)
+    if as_of.moment >= latest:
+        return Standpoint(head, head, is_pinned=as_of.moment == latest)
+    found = access.row("SELECT max(position) FROM event WHERE recorded_at <= ?", (as_of.moment,))
+    return Standpoint((found[0] if found else 0) or 0, head, is_pinned=True)
+
+
+def current(access: Access, kind: str, public_id: str) -> View:
+    """Give the record as it stands. Raises UnknownRecord."""
+    row = access.row(_CURRENT, (kind, public_id))
+    if row is None:
+        raise UnknownRecord(kind)
+    document, position, revision, revised_at, head = row
+    return View(document, position, revision, revised_at, Standpoint(head, head, is_pinned=False))
+
+
+def as_of(access: Access, kind: str, public_id: str, asked: AsOf) -> View:
+    """Give the record as the ledger had it. Raises UnknownRecord where it had none, NotYet past the head."""
+    at = stand(access, asked) if asked.position is None else None
+    row = access.row(_AS_OF, (kind, public_id, at.position if at else asked.position))
+    head = row[4] if row else 0
+    if at is None:
+        if asked.position is None or asked.position > head:
+            raise NotYet(head)
+        at = Standpoint(asked.position, head, is_pinned=True)
+    if row is None or row[0] is None:
+        raise UnknownRecord(kind)
+    return View(row[0], row[1], row[2], row[3], at)
+
+
+def view_at(access: Access, kind: str, public_id: str, at: Standpoint) -> View:
+    """Give the record at a standpoint fixed before. Raises UnknownRecord."""
+    row = access.row(_AS_OF, (kind, public_id, at.position))
+    if row is None or row[0] is None:
+        raise UnknownRecord(kind)
+    return View(row[0], row[1], row[2], row[3], at)
+
+
+def numbered(access: Access, kind: str, public_id: str, revision: int) -> View:
+    """Give one past version. Raises UnknownRecord or UnknownRevision."""
+    row = access.row(_NUMBERED, (kind, public_id, revision))
+    if row is None:
+        _, revisions = _know(access, kind, public_id, stand(access))
+        raise UnknownRevision(revisions)
+    document, position, number, revised_at, head = row
+    return View(document, position, number, revised_at, Standpoint(head, head, is_pinned=True))
+
+
+def written(access: Access, position: int) -> View:
+    """Give the revision that the event at a position made."""
+    sql = "SELECT document, position, revision, recorded_at FROM revision WHERE position = ?"
+    row = access.row(sql, (position,))
+    if row is None:
+        raise UnknownRevision(0)
+    at = stand(access)
+    return View(row[0], row[1], row[2], row[3], at)
+
+
+def _know(access: Access, kind: str, public_id: str, at: Standpoint) -> tuple[int, int]:
+    row = access.row(_KNOWN, (kind, public_id, at.position))
+    if row is None:
+        raise UnknownRecord(kind)
+    return row[0], row[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rendered items in order, and the key of the last one if more follow."""
+
+    items: list[bytes]
+    last: str | None
+    at: Standpoint
+
+
+_HISTORY = (
+    "SELECT summary, revision FROM revision WHERE first_position = ? AND position <= ? AND revision < ?"
+    " ORDER BY revision DESC LIMIT ?"
+)
+
+
+def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: int | None, limit: int) -> Page:
+    """Give the lines of a record's history, newest first."""
+    at = stand(access, asked)
+    first, _ = _know(access, kind, public_id, at)
+    rows = access.rows(_HISTORY, (first, at.position, cursor or FOREVER, limit + 1))
+    shown = rows[:limit]
+    return Page([bytes(row[0]) for row in shown], str(shown[-1][1]) if len(rows) > limit else None, at)
+
+
+def moments(access: Access, kind: str, public_id: str) -> tuple[list[tuple[int, int]], Standpoint]:
+    """Give every revision's number and time, oldest first: what a TimeMap lists."""
+    at = stand(access)
+    first, _ = _know(access, kind, public_id, at)
+    sql = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ? ORDER BY revision"
+    return [(row[0], row[1]) for row in access.rows(sql, (first, at.position))], at
+
+
+def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple[int, int]:
+    """Give the number and time of the revision in force at a time; of the first one before it (RFC 7089 section 4.5.3)."""
+    first, _ = _know(access, kind, public_id, stand(access))
+    sql = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND"
+    row = access.row(f"{sql} recorded_at <= ? ORDER BY position DESC LIMIT 1", (first, moment))
+    row = row or access.row(f"{sql} revision = ?", (first, 1))
+    if row is None:
+        raise UnknownRecord(kind)
+    return row[0], row[1]
+
+
+_STATE = (
+    "SELECT p.payload FROM revision v JOIN payload p ON p.position = v.position"
+    " WHERE v.first_position = ? AND v.revision = ?"
+)
+
+
+def difference(access: Access, kind: str, public_id: str, *, old: int, new: int) -> tuple[bytes, Standpoint]:
+    """Give the RFC 6902 patch from one revision's state to another's."""
+    at = stand(access)
+    first, revisions = _know(access, kind, public_id, at)
+    states = [_state(access, first, revision, revisions) for revision in (old, new)]
+    return msgspec.json.encode(jsonpatch.make_patch(*states).patch), at
+
+
+def _state(access: Access, first: int, revision: int, revisions: int) -> State:
+    row = access.row(_STATE, (first, revision))
+    if row is None:
+        raise UnknownRevision(revisions)
+    state: State = msgspec.json.decode(row[0])["state"]
+    return state
+
+
+def since(access: Access, kind: str, public_id: str, position: int | None) -> tuple[bytes, list[bytes], list[str]]:
+    """Give what a writer with a stale revision missed: the record now, the lines in between, the fields that differ.
+
+    At most 100 lines, newest first; without a position that the record really had, all that it has.
+    """
+    now = current(access, kind, public_id)
+    first, revisions = _know(access, kind, public_id, now.at)
+    sql = "SELECT summary FROM revision WHERE first_position = ? AND position > ? AND position <= ? ORDER BY position DESC LIMIT 100"
+    lines = [bytes(row[0]) for row in access.rows(sql, (first, position or 0, now.position))]
+    held = access.row(
+        "SELECT revision FROM revision WHERE first_position = ? AND position = ?", (first, position or 0)
+    )
+    before = _state(access, first, held[0], revisions) if held else None
+    after = _state(access, first, now.revision, revisions)
+    return bytes(now.document), lines, changed_fields(before, after)
+
+
+_INCOMING = (
+    "SELECT r.id, p.payload FROM term t JOIN record r ON r.first_position = t.first_position JOIN payload p ON p.position ="
+    " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
+    " WHERE t.field = 'claim.link' AND t.value = ? AND t.since <= ? AND t.until > ? ORDER BY r.first_position"
+)
+
+
+def links(access: Access, public_id: str, asked: AsOf) -> tuple[list[State], list[State], Standpoint]:
+    """Give the links that a claim makes, and those that other claims make to it."""
+    at = stand(access, asked)
+    outgoing = msgspec.json.decode(as_of(access, "claim", public_id, AsOf(position=at.position)).document)["links"]
+    incoming = []
+    for source, payload in access.rows(_INCOMING, (at.position, public_id, at.position, at.position)):
+        for link in msgspec.json.decode(payload)["state"]["links"]:
+            if link["claim"] == public_id:
+                incoming.append({**link, "claim": source})
+    return outgoing, incoming, at
