@@ -7,6 +7,7 @@ Who meets and who conflicts is settled in `meeting`; nothing here reads a clock 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Final, Literal
 
 import msgspec
@@ -15,7 +16,7 @@ from api.domain import answer as answers
 from api.domain import edtf, meeting
 from api.domain.answer import Range
 from api.domain.edtf import Bounds
-from api.domain.meeting import Claim, Context, Link, bits, union
+from api.domain.meeting import Claim, Context, Link, bits, first_sources, union
 
 __all__ = ["RULES", "Agreement", "Claim", "Context", "Group", "Link", "Origin", "State", "agree", "state_of", "to_json"]
 
@@ -103,9 +104,8 @@ def agree(
 
     `foreign_links` are those that live claims on other questions make to these, each with the id of its maker.
     """
-    table = _tabulate(
-        varies, sorted(claims, key=lambda claim: (claim.first_position, claim.id)), context, foreign_links
-    )
+    ordered = sorted(claims, key=lambda claim: (claim.first_position, claim.id))
+    table = _tabulate(ordered, context, foreign_links, varies=varies)
     found, (groups, groups_complete) = _origins(table), _groups(table)
     alone = [i for i in bits(table.beside) if all(members & ~table.found.meets[i] for members in groups)]
     return Agreement(
@@ -116,7 +116,7 @@ def agree(
         origins=tuple(_origin(table, members) for members in found),
         not_counting=tuple(table.claims[i].id for i in alone),
         superseded=tuple(Replaced(table.claims[i].id, by) for i, by in sorted(table.replaced.items())),
-        conflicts=_conflicts(table),
+        conflicts=tuple(islice(_conflicts(table), MAX_CONFLICTS)),
         conflict_count=sum((table.found.conflicts[i] & table.counting).bit_count() for i in bits(table.counting)) // 2,
     )
 
@@ -125,10 +125,7 @@ def state_of(
     question_id: str, varies: bool, claims: Sequence[Claim], context: Context, foreign_links: Foreign = ()
 ) -> State:
     """Give `agree(...).state` without looking for groups."""
-    return _state(_tabulate(varies, claims, context, foreign_links))
-
-
-# Who counts
+    return _state(_tabulate(claims, context, foreign_links, varies=varies))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +142,7 @@ class _Table:
     beside: int
 
 
-def _tabulate(varies: bool, claims: Sequence[Claim], context: Context, foreign_links: Foreign) -> _Table:
+def _tabulate(claims: Sequence[Claim], context: Context, foreign_links: Foreign, *, varies: bool) -> _Table:
     replaced = meeting.replaced(claims, foreign_links)
     current = [(1 << i, claim.stance) for i, claim in enumerate(claims) if i not in replaced]
     return _Table(
@@ -158,9 +155,6 @@ def _tabulate(varies: bool, claims: Sequence[Claim], context: Context, foreign_l
         agreeing=union(one for one, stance in current if stance in _AGREEING),
         beside=union(one for one, stance in current if stance not in _COUNTING),
     )
-
-
-# The state
 
 
 def _state(table: _Table) -> State:
@@ -178,15 +172,10 @@ def _state(table: _Table) -> State:
     return "open"
 
 
-def _conflicts(table: _Table) -> tuple[tuple[str, str], ...]:
-    ids = [claim.id for claim in table.claims]
-    pairs: list[tuple[str, str]] = []
+def _conflicts(table: _Table) -> Iterator[tuple[str, str]]:
     for i in bits(table.counting):
-        later = table.found.conflicts[i] & table.counting & -(1 << i)
-        pairs.extend((ids[i], ids[j]) for j in bits(later))
-        if len(pairs) >= MAX_CONFLICTS:
-            break
-    return tuple(pairs[:MAX_CONFLICTS])
+        for j in bits(table.found.conflicts[i] & table.counting & -(1 << i)):
+            yield table.claims[i].id, table.claims[j].id
 
 
 # Origins
@@ -236,20 +225,7 @@ def _roots(voice: _Voice, context: Context) -> list[_Root]:
     """Give who first said it, one root at least."""
     speaker, source = voice
     roots = [] if speaker is None else [("speaker", speaker)]
-    return roots if source is None else roots + _source_roots(source, context)
-
-
-def _source_roots(source: str, context: Context) -> list[_Root]:
-    """Give the ancestors that derive from nothing; the source itself where it derives from nothing."""
-    seen, ahead, roots = {source}, [source], []
-    while ahead:
-        parents = context.derives_from.get(ahead[-1], ())
-        if not parents:
-            roots.append(("source", ahead[-1]))
-        ahead.pop()
-        ahead += [parent for parent in dict.fromkeys(parents) if parent not in seen]
-        seen.update(parents)
-    return roots
+    return roots if source is None else roots + [("source", first) for first in first_sources(source, context)]
 
 
 def _origin(table: _Table, members: int) -> Origin:
@@ -325,21 +301,20 @@ def _branches(meets: Mapping[int, int], clique: int, candidates: int, excluded: 
 def _group(table: _Table, members: int, found: Sequence[int]) -> Group:
     beside = union(1 << i for i in bits(table.beside) if not members & ~table.found.meets[i])
     origins = [origin & members for origin in found if origin & members]
-    denying = union(1 << i for i in bits(members) if _is_flat_denial(table.claims[i]))
-    stating = members & ~denying or denying
+    stating = union(1 << i for i in bits(members) if _states(table.claims[i]))
     return Group(
         claims=_ids(table, members),
         sources=tuple(dict.fromkeys(table.claims[i].source for i in bits(members))),
         origins=tuple(_ids(table, origin) for origin in origins),
         beside=_ids(table, beside),
-        shared=_shared(table, stating, origins),
-        is_denied=stating == denying,
+        shared=_shared(table, stating or members, origins),
+        is_denied=not stating,
     )
 
 
-def _is_flat_denial(claim: Claim) -> bool:
-    """Say whether it denies an answer without thereby giving one, as the denial of a boolean does."""
-    return claim.stance == "denies" and not isinstance(claim.answer, answers.BooleanAnswer)
+def _states(claim: Claim) -> bool:
+    """Say whether it gives an answer: only the denial of a boolean does, the opposite one."""
+    return claim.stance != "denies" or isinstance(claim.answer, answers.BooleanAnswer)
 
 
 def _ids(table: _Table, members: int) -> tuple[str, ...]:
@@ -381,24 +356,21 @@ def _shared_range(ranges: Sequence[Range]) -> Range | None:
 
 
 def _shared_members(table: _Table, members: int, origins: Sequence[int]) -> tuple[Member, ...]:
-    named: dict[str, int] = {}
-    held: dict[bool, int] = {}
+    named: dict[str | bool, int] = {}
     for i in bits(members):
-        claim = table.claims[i]
-        if isinstance(claim.answer, answers.BooleanAnswer):
-            value = claim.answer.value != (claim.stance == "denies")
-            held[value] = held.get(value, 0) | 1 << i
-        for name in _names(claim):
-            named[name] = named.get(name, 0) | 1 << i
-    parts = meeting.within(named, table.context)
-    said: list[tuple[str | bool, int]] = [*held.items(), *((name, parts[name]) for name in named)]
-    return tuple(Member(value, sum(1 for origin in origins if origin & who)) for value, who in said)
+        for value in _values(table.claims[i]):
+            named[value] = named.get(value, 0) | 1 << i
+    parts = meeting.within({value: who for value, who in named.items() if isinstance(value, str)}, table.context)
+    said = {value: parts[value] if isinstance(value, str) else who for value, who in named.items()}
+    return tuple(Member(value, sum(1 for origin in origins if origin & who)) for value, who in said.items())
 
 
-def _names(claim: Claim) -> tuple[str, ...]:
+def _values(claim: Claim) -> Sequence[str | bool]:
+    if isinstance(claim.answer, answers.BooleanAnswer):
+        return (claim.answer.value != (claim.stance == "denies"),)
     if isinstance(claim.answer, answers.EntityAnswer):
         return (claim.answer.entity,)
-    return tuple(claim.answer.entities) if isinstance(claim.answer, answers.EntitiesAnswer) else ()
+    return claim.answer.entities if isinstance(claim.answer, answers.EntitiesAnswer) else ()
 
 
 # On the wire
@@ -406,9 +378,10 @@ def _names(claim: Claim) -> tuple[str, ...]:
 
 def to_json(agreement: Agreement) -> dict[str, object]:
     """Give plain JSON: ids, counts, times in UTC to the microsecond, numbers as decimal strings without exponent."""
-    plain: dict[str, object] = msgspec.to_builtins(agreement)
-    groups = [msgspec.to_builtins(group) | {"shared": _shared_json(group.shared)} for group in agreement.groups]
-    return plain | {"groups": groups}
+    plain = msgspec.to_builtins(agreement)
+    for group, shown in zip(agreement.groups, plain["groups"], strict=True):
+        shown["shared"] = _shared_json(group.shared)
+    return msgspec.json.decode(msgspec.json.encode(plain), type=dict[str, object])
 
 
 def _shared_json(shared: Bounds | Range | tuple[Member, ...] | None) -> dict[str, object] | None:

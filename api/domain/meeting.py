@@ -123,6 +123,19 @@ def whole_chain(entity: str, context: Context) -> list[str]:
     return chain
 
 
+def first_sources(source: str, context: Context) -> list[str]:
+    """Give the ancestors of a source that derive from nothing; itself where it derives from nothing."""
+    seen, ahead, first = {source}, [source], []
+    while ahead:
+        one = ahead.pop()
+        parents = context.derives_from.get(one, ())
+        ahead += [parent for parent in dict.fromkeys(parents) if parent not in seen]
+        seen.update(parents)
+        if not parents:
+            first.append(one)
+    return first or [source]  # a cycle, which only a damaged ledger holds, has no first
+
+
 def within(named: Mapping[str, int], context: Context) -> dict[str, int]:
     """Give, for each entity named and each whole it belongs to, the claims that name it or a part of it."""
     held: dict[str, int] = {}
@@ -189,11 +202,8 @@ def _span(date: str) -> tuple[int, int, Hashable]:
     extent = edtf.parse(date)
     earliest, latest = extent.start.earliest, extent.end.latest
     first = edtf.OPEN_START if earliest is None else earliest
-    return (
-        first,
-        edtf.OPEN_END if latest is None else latest - 1,
-        (extent.shape, extent.start.latest, extent.end.earliest),
-    )
+    last = edtf.OPEN_END if latest is None else latest - 1
+    return first, last, (extent.shape, extent.start.latest, extent.end.earliest)
 
 
 def _quantities(claims: Sequence[Claim]) -> tuple[list[_Reach[Decimal]], list[_Reach[Decimal]]]:
@@ -238,14 +248,6 @@ def _judge_ranges(stated: Sequence[_Reach[_N]], denied: Sequence[_Reach[_N]]) ->
         yield who, who, highs.up_to(high) & ~lows.below(low)
 
 
-def _judge_times(claims: Sequence[Claim], _context: Context) -> Iterator[_Verdict]:
-    return _judge_ranges(*_times(claims))
-
-
-def _judge_quantities(claims: Sequence[Claim], _context: Context) -> Iterator[_Verdict]:
-    return _judge_ranges(*_quantities(claims))
-
-
 def _judge_entities(claims: Sequence[Claim], context: Context) -> Iterator[_Verdict]:
     stated, denied = _sides(claims, answers.EntityAnswer, lambda answer: answer.entity)
     everyone = union(stated.values())
@@ -259,7 +261,9 @@ def _judge_entities(claims: Sequence[Claim], context: Context) -> Iterator[_Verd
 
 
 def _judge_lists(claims: Sequence[Claim], context: Context) -> Iterator[_Verdict]:
-    stated, denied = _sides(claims, answers.EntitiesAnswer, _list)
+    stated, denied = _sides(
+        claims, answers.EntitiesAnswer, lambda answer: (frozenset(answer.entities), answer.complete)
+    )
     named = _named(stated)
     chains = {name: whole_chain(name, context) for name in named}
     parts = within(named, context)
@@ -275,10 +279,6 @@ def _judge_lists(claims: Sequence[Claim], context: Context) -> Iterator[_Verdict
         yield who, meets, conflicts | denials
     for given, who in denied.items():
         yield who, who, refuted[given]
-
-
-def _list(answer: answers.EntitiesAnswer) -> tuple[frozenset[str], bool]:
-    return frozenset(answer.entities), answer.complete
 
 
 def _named(lists: Mapping[tuple[frozenset[str], bool], int]) -> dict[str, int]:
@@ -325,8 +325,8 @@ def _judge_texts(claims: Sequence[Claim], _context: Context) -> Iterator[_Verdic
 
 
 _RULES: Final[Mapping[type[answers.Answer], Callable[[Sequence[Claim], Context], Iterator[_Verdict]]]] = {
-    answers.TimeAnswer: _judge_times,
-    answers.QuantityAnswer: _judge_quantities,
+    answers.TimeAnswer: lambda claims, _: _judge_ranges(*_times(claims)),
+    answers.QuantityAnswer: lambda claims, _: _judge_ranges(*_quantities(claims)),
     answers.EntityAnswer: _judge_entities,
     answers.EntitiesAnswer: _judge_lists,
     answers.BooleanAnswer: _judge_booleans,
@@ -370,19 +370,14 @@ def _let_links_tell(claims: Sequence[Claim], found: Meetings) -> None:
 
 
 def _links_by_pair(claims: Sequence[Claim]) -> dict[tuple[int, int], list[Link]]:
-    if not any(claim.links for claim in claims):
-        return {}
-    place = {claim.id: i for i, claim in enumerate(claims)}
-    made = [
-        (i, link)
-        for i, claim in enumerate(claims)
-        for link in claim.links
-        if link.relation in _PAIRED and link.claim in place
-    ]
+    made = [(i, link) for i, claim in enumerate(claims) for link in claim.links if link.relation in _PAIRED]
+    made.sort(key=lambda one: (one[1].position, one[1].relation))
+    place = {claim.id: i for i, claim in enumerate(claims)} if made else {}
     by_pair: dict[tuple[int, int], list[Link]] = {}
-    for i, link in sorted(made, key=lambda one: (one[1].position, one[1].relation)):
-        target = place[link.claim]
-        by_pair.setdefault((min(i, target), max(i, target)), []).append(link)
+    for i, link in made:
+        target = place.get(link.claim, i)
+        if target != i:
+            by_pair.setdefault((min(i, target), max(i, target)), []).append(link)
     return by_pair
 
 

@@ -1,0 +1,371 @@
+"""The outermost ASGI layer: methods, HEAD, OPTIONS and CORS, request ids, the access log, and the last-resort 500.
+
+It wraps the whole Litestar app, so it also sees what no handler is reached for. It knows nothing of records or the
+ledger. Build it after `configure_logging`: whether the access log is written is asked once.
+"""
+
+import logging
+import logging.config
+import re
+import secrets
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from functools import lru_cache
+from http import HTTPStatus
+from time import perf_counter
+from types import TracebackType
+
+import msgspec
+import structlog
+from litestar import Litestar
+from litestar.enums import ScopeType
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.utils import normalize_path
+from structlog.typing import FilteringBoundLogger, Processor
+
+from api.routes.limits import Allowance
+from api.routes.metrics import Metrics
+from api.settings import Settings
+
+Headers = tuple[tuple[bytes, bytes], ...]
+Allowed = Callable[[str], frozenset[str] | None]
+Admit = Callable[[Scope], Allowance | None]
+
+_ALLOWED_HEADERS = b"Authorization, Accept, Accept-Datetime, If-None-Match, Idempotency-Key, X-Request-Id"
+_EXPOSED_HEADERS = (
+    b"ETag, Link, Location, Ledger-Position, Memento-Datetime, Content-Location, Retry-After, RateLimit, "
+    b"RateLimit-Policy, X-Request-Id, Vary, WWW-Authenticate, Last-Modified"
+)
+_PRIVATE: Headers = ((b"x-content-type-options", b"nosniff"),)
+_SHARED: Headers = (
+    *_PRIVATE,
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-expose-headers", _EXPOSED_HEADERS),
+)
+_PREFLIGHT: Headers = (
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (b"access-control-allow-headers", _ALLOWED_HEADERS),
+    (b"access-control-max-age", b"86400"),
+)
+_PROBLEM: Headers = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_CACHED_PATHS = 4096
+_MAX_PATH = 512
+_ABANDONED = 499
+_REFUSED = 400
+_MAX_CAUSES = 5
+
+
+def admit_all(_scope: Scope) -> Allowance | None:
+    """No limits: the default where the caller sets none."""
+    return None
+
+
+class Edge:
+    """Everything that is right about every response, whichever handler made it.
+
+    `allowed` gives the methods of a path, None where it is unknown; `admit` counts the request against the caller's
+    rate, after its method was found allowed and before anything else is looked at. The request id is left in
+    `scope["request_id"]`.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        allowed: Allowed,
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+        *,
+        admit: Admit = admit_all,
+    ) -> None:
+        self._app = app
+        self._allowed = allowed
+        self._metrics = metrics
+        self._log = log
+        self._admit = admit
+        self._writes_access_log = log.is_enabled_for(logging.INFO)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send)
+        try:
+            await self._judge(exchange, receive)
+        except Exception as crash:  # noqa: BLE001  the last resort; nothing outside would answer
+            await self._fail(exchange, crash)
+        finally:
+            self._account(exchange)
+
+    async def _judge(self, exchange: "_Exchange", receive: Receive) -> None:
+        methods = self._allowed(exchange.path)
+        if exchange.method == "OPTIONS":
+            await _answer_options(exchange, methods)
+        elif methods is not None and exchange.method not in methods:
+            await _refuse_method(exchange, methods)
+        else:
+            await self._serve(exchange, receive)
+
+    async def _serve(self, exchange: "_Exchange", receive: Receive) -> None:
+        allowance = self._admit(exchange.scope)
+        if allowance is not None:
+            exchange.extra = tuple((name.lower().encode(), value.encode()) for name, value in allowance.headers)
+            if allowance.is_exceeded:
+                await _refuse_rate(exchange, allowance)
+                return
+        await self._app(exchange.scope, receive, exchange.send)
+
+    async def _fail(self, exchange: "_Exchange", crash: Exception) -> None:
+        self._log.error("unhandled", request_id=exchange.request_id, exc_info=crash)
+        if exchange.is_started:
+            # The head is out: breaking the connection is the one way left to say that the body is not whole.
+            message = f"response broken off, see request {exchange.request_id}"
+            raise ConnectionAbortedError(message) from None
+        await _refuse(exchange, HTTPStatus.INTERNAL_SERVER_ERROR, "The request failed; the fault is logged.")
+
+    def _account(self, exchange: "_Exchange") -> None:
+        seconds = perf_counter() - exchange.began
+        route = exchange.scope.get("path_template")
+        self._metrics.observe(method=exchange.method, route=route, status=exchange.status, seconds=seconds)
+        if self._writes_access_log:
+            self._log.info(
+                "request",
+                method=exchange.method,
+                path=exchange.path[:_MAX_PATH],
+                status=exchange.status,
+                ms=round(seconds * 1000, 3),
+                bytes=exchange.sent,
+                request_id=exchange.request_id,
+            )
+
+
+class _Exchange:
+    """One request and what has gone out in answer to it."""
+
+    __slots__ = ("_send", "began", "extra", "is_started", "method", "path", "request_id", "scope", "sent", "status")
+
+    def __init__(self, scope: HTTPScope, send: Send) -> None:
+        self.began = perf_counter()
+        self.method: str = scope["method"]
+        self.path: str = scope["path"]
+        self.request_id = _request_id(scope["headers"])
+        # The server reads its own scope's method to frame the answer, so only a copy may say GET.
+        self.scope: Scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
+        self.scope["request_id"] = self.request_id  # type: ignore[typeddict-unknown-key]
+        self.extra: Headers = ()
+        self.status = _ABANDONED
+        self.sent = 0
+        self.is_started = False
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Pass on what the app sends, with the headers every response has; after HEAD, without the body."""
+        if message["type"] == "http.response.start":
+            await self._start(message["status"], message["headers"])
+        elif self.method != "HEAD":
+            if message["type"] == "http.response.body":
+                self.sent += len(message["body"])
+            await self._send(message)
+
+    async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self.is_started = True
+        common = _SHARED if status >= _REFUSED or self.method in _READS else _PRIVATE
+        merged = [*headers, *common, *self.extra, (b"x-request-id", self.request_id.encode())]
+        await self._send({"type": "http.response.start", "status": status, "headers": merged})
+        if self.method == "HEAD":
+            # Done at once, whatever the app streams: its Content-Length stands, its body goes nowhere.
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == b"x-request-id":
+            return value.decode() if _REQUEST_ID.fullmatch(value) else secrets.token_hex(8)
+    return secrets.token_hex(8)
+
+
+async def _answer_options(exchange: _Exchange, methods: frozenset[str] | None) -> None:
+    if methods is None:
+        await _refuse(exchange, HTTPStatus.NOT_FOUND, "Nothing is at this path.")
+        return
+    asked = next((v for n, v in exchange.scope["headers"] if n == b"access-control-request-method"), b"")
+    extra = _PREFLIGHT if asked in {b"GET", b"HEAD"} else ()
+    await _answer(exchange, HTTPStatus.NO_CONTENT, (_allow(methods), *extra), b"")
+
+
+async def _refuse_method(exchange: _Exchange, methods: frozenset[str]) -> None:
+    detail = "This path does not have the method; Allow lists those it has."
+    await _refuse(exchange, HTTPStatus.METHOD_NOT_ALLOWED, detail, (_allow(methods),))
+
+
+async def _refuse_rate(exchange: _Exchange, allowance: Allowance) -> None:
+    detail = f"More than {allowance.quota} requests in a minute; try again in {allowance.retry_after} seconds."
+    await _refuse(exchange, HTTPStatus.TOO_MANY_REQUESTS, detail)
+
+
+async def _refuse(exchange: _Exchange, status: HTTPStatus, detail: str, headers: Headers = ()) -> None:
+    """Send a problem document (RFC 9457). Its type is the status's own phrase, as in `/problems/not-found`."""
+    slug = status.phrase.lower().replace(" ", "-")
+    problem = {"type": f"/problems/{slug}", "title": status.phrase, "status": status.value, "detail": detail}
+    await _answer(exchange, status, (*_PROBLEM, *headers), msgspec.json.encode(problem))
+
+
+async def _answer(exchange: _Exchange, status: HTTPStatus, headers: Headers, body: bytes) -> None:
+    # RFC 9110 section 8.6: a 204 has no Content-Length.
+    length = () if status is HTTPStatus.NO_CONTENT else ((b"content-length", b"%d" % len(body)),)
+    await exchange.send({"type": "http.response.start", "status": status.value, "headers": [*headers, *length]})
+    await exchange.send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _allow(methods: frozenset[str]) -> tuple[bytes, bytes]:
+    return b"allow", ", ".join(sorted(methods)).encode()
+
+
+class _Node:
+    """A segment of the parametrised paths. `rest` says that what follows is part of the last parameter."""
+
+    __slots__ = ("children", "methods", "parameter", "rest")
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.rest = False
+        self.methods: frozenset[str] = frozenset()
+
+
+def methods_of(app: Litestar) -> Allowed:
+    """Answer, for any path, which methods its handlers have: GET brings HEAD, and OPTIONS is always there.
+
+    Walks paths as Litestar's router does (plain paths first, then segment by segment, names before parameters), so
+    the two never disagree about what exists. A path of ASGI handlers counts as unknown: they judge for themselves.
+    """
+    plain: dict[str, frozenset[str]] = {}
+    root = _Node()
+    for route in app.routes:
+        if not isinstance(route, HTTPRoute):
+            continue
+        if route.path_parameters:
+            node = _grow(root, route)
+            node.methods |= _completed(route.methods)
+        else:
+            plain[route.path] = plain.get(route.path, frozenset()) | _completed(route.methods)
+
+    def find(path: str) -> frozenset[str] | None:
+        normal = normalize_path(path)
+        return plain.get(normal) or _walk(root, normal)
+
+    cached = lru_cache(maxsize=_CACHED_PATHS)(find)
+    # Long paths are nobody's: looked up, but not remembered, so the cache stays within a few megabytes.
+    return lambda path: cached(path) if len(path) <= _MAX_PATH else find(path)
+
+
+def _completed(methods: Iterable[str]) -> frozenset[str]:
+    given = {str(method) for method in methods}
+    return frozenset(given | {"OPTIONS"} | ({"HEAD"} if "GET" in given else set()))
+
+
+def _grow(root: _Node, route: HTTPRoute) -> _Node:
+    node = root
+    for part in route.path_components:
+        if isinstance(part, str):
+            node = node.children.setdefault(part, _Node())
+            continue
+        node.parameter = node = node.parameter or _Node()
+        node.rest = part.full.endswith(":path")
+    return node
+
+
+def _walk(root: _Node, path: str) -> frozenset[str] | None:
+    node = root
+    for segment in path.split("/")[1:]:
+        child = node.children.get(segment) or node.parameter
+        if child is None:
+            return None
+        node = child
+        if node.rest:
+            break
+    return node.methods or None
+
+
+def configure_logging(settings: Settings) -> None:
+    """Send every line, ours and the libraries', to standard error in one form. Standard output stays free for data."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    structlog.configure(
+        processors=[*_common(), _renderer(settings.log_format)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.config.dictConfig(logging_config(settings))
+
+
+def logging_config(settings: Settings) -> dict[str, object]:
+    """The standard library's half, in a form that granian's `log_dictconfig` takes and can hand to its workers.
+
+    The servers' own access logs stay silent: they would print query strings, and with them what people search for.
+    SQLAlchemy never speaks below a warning: it would print parameters.
+    """
+    quiet: dict[str, object] = {"handlers": [], "level": "CRITICAL", "propagate": False}
+    routed: dict[str, object] = {"handlers": [], "propagate": True}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": "api.routes.edge.line_formatter", "log_format": settings.log_format}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stderr"}},
+        "root": {"handlers": ["stderr"], "level": settings.log_level.upper()},
+        "loggers": {
+            **dict.fromkeys(("_granian", "uvicorn", "uvicorn.error", "uvicorn.asgi"), routed),
+            **dict.fromkeys(("granian.access", "uvicorn.access"), quiet),
+            "sqlalchemy": {"level": "WARNING"},
+        },
+    }
+
+
+def line_formatter(log_format: str) -> logging.Formatter:
+    """Make the formatter that turns a library's record into a line like our own."""
+    meta = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    return structlog.stdlib.ProcessorFormatter(processors=[meta, _renderer(log_format)], foreign_pre_chain=_common())
+
+
+def _common() -> list[Processor]:
+    return [structlog.stdlib.add_log_level, structlog.processors.TimeStamper(fmt="iso", utc=True), _without_values]
+
+
+def _renderer(log_format: str) -> Processor:
+    if log_format == "console":
+        return structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    return structlog.processors.JSONRenderer(serializer=_json_line)
+
+
+def _json_line(line: Mapping[str, object], default: Callable[[object], object]) -> str:
+    return msgspec.json.encode(line, enc_hook=default).decode()
+
+
+def _without_values(_logger: object, _name: str, line: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """Replace an exception by where it happened. Its message may quote a body, a search word or a key."""
+    given = line.pop("exc_info", None)
+    crash = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(crash, BaseException):
+        line["exception"] = [step for cause in _causes(crash) for step in _steps(cause)]
+    return line
+
+
+def _causes(crash: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = crash
+    for _ in range(_MAX_CAUSES):
+        if cause is None:
+            return
+        yield cause
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+
+
+def _steps(crash: BaseException) -> Iterator[str]:
+    """The type, then the calls that led to it, innermost last."""
+    yield f"{type(crash).__module__}.{type(crash).__qualname__}"
+    trace: TracebackType | None = crash.__traceback__
+    for frame in traceback.extract_tb(trace):
+        yield f"{frame.filename}:{frame.lineno} {frame.name}"

@@ -1,0 +1,85 @@
+"""What a scraper sees: requests, durations, the ledger's own counts and the process, in Prometheus text format.
+
+Each process has its own registry. Under several granian workers a scrape is answered by whichever worker takes it,
+and shows that worker alone: run one worker per address and scrape each, or read the numbers as a sample.
+Labels come from closed sets (route templates, known methods), never from what a client typed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
+
+NO_ROUTE = "none"
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+Pair = tuple[Counter, Histogram]
+
+
+class Metrics:
+    """Counts of one process, kept in a registry of their own so that two apps in one process do not collide."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._requests = Counter(
+            "ledger_http_requests",
+            "Requests answered, by method, route template and status.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._durations = Histogram(
+            "ledger_http_request_duration_seconds",
+            "Time from the request's head to the last byte of the answer, by route template.",
+            ("route",),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+        self._bound: dict[tuple[str, str | None, int], Pair] = {}
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+
+    def observe(self, *, method: str, route: str | None, status: int, seconds: float) -> None:
+        """Count one answered request. `route` is the template, or None where no handler was reached."""
+        pair = self._bound.get((method, route, status)) or self._bind(method, route, status)
+        pair[0].inc()
+        pair[1].observe(seconds)
+
+    def observe_ledger(self, get: Callable[[], Mapping[str, float]]) -> None:
+        """Ask `get` at every scrape; a name ending in `_total` is a counter, any other a gauge, all prefixed `ledger_`.
+
+        Meant for appended events, groups, refusals and the head's position.
+        """
+        self._registry.register(_LedgerCollector(get))
+
+    def render(self) -> tuple[bytes, str]:
+        """The body and its content type."""
+        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+
+    def _bind(self, method: str, route: str | None, status: int) -> Pair:
+        known = method if method in _METHODS else "other"
+        template = route or NO_ROUTE
+        pair = (self._requests.labels(known, template, str(status)), self._durations.labels(template))
+        # A made-up method is counted but not remembered: the dict stays as small as its three closed sets.
+        if known == method:
+            self._bound[(method, route, status)] = pair
+        return pair
+
+
+class _LedgerCollector(Collector):
+    """Turns a mapping of numbers into metric families at scrape time."""
+
+    def __init__(self, get: Callable[[], Mapping[str, float]]) -> None:
+        self._get = get
+
+    def collect(self) -> Iterable[Metric]:
+        for name, value in self._get().items():
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            words = name.removesuffix("_total").replace("_", " ")
+            yield family(f"ledger_{name}", f"The ledger's {words}, as this process knows it.", value=value)

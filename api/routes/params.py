@@ -1,0 +1,356 @@
+"""Path, query and header parameters: the Structs that are published are the ones that decode."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import parse_qsl
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from api.domain import edtf
+from api.domain.asof import AS_OF_PATTERN, POSITION_PATTERN
+from api.domain.claim import Relation, Stance
+from api.domain.edtf import END
+from api.domain.entity import EntityType
+from api.domain.errors import BadParameter
+from api.domain.operation import Kind
+from api.domain.question import AnswerType, Unit
+from api.domain.source import SourceType
+from api.domain.text import Id, Language
+
+_TAG = r'"[\x21\x23-\x7e]{0,64}"'
+IF_MATCH = rf"^(?:\*|{_TAG}(?:, ?{_TAG}){{0,49}}){END}"
+IF_NONE_MATCH = rf"^(?:\*|(?:W/)?{_TAG}(?:, ?(?:W/)?{_TAG}){{0,49}}){END}"
+IDEMPOTENCY_KEY = rf"^[\x21-\x7e]{{1,255}}{END}"
+_YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DAY = (
+    f"(?:(?:0[1-9]|1[0-9]|2[0-8]) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
+    f"|(?:29|30) (?:Jan|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
+    f"|31 (?:Jan|Mar|May|Jul|Aug|Oct|Dec) {_YEAR}|29 Feb {_LEAP})"
+)
+ACCEPT_DATETIME = (
+    f"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), {_DAY} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT{END}"
+)
+HEADERS: Mapping[str, tuple[str, str]] = {
+    "If-Match": (IF_MATCH, "The entity tag of the revision this is based on, or `*` (RFC 9110 section 13.1.1)."),
+    "If-None-Match": (IF_NONE_MATCH, "Entity tags that are already held: 304 if one of them still fits."),
+    "Accept-Datetime": (ACCEPT_DATETIME, "Be sent to the revision in force at this time (RFC 7089)."),
+    "Idempotency-Key": (IDEMPOTENCY_KEY, "Makes a repeated request safe for 7 days: it gets the first one's answer."),
+}
+_HEADER_PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in HEADERS.items()}
+
+Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
+AsOfText = Annotated[
+    str,
+    Meta(
+        pattern=AS_OF_PATTERN,
+        max_length=40,
+        description="As the ledger had it: a position or an RFC 3339 time (write `+` as `%2B`). Inclusive.",
+        examples=["42", "2026-11-21T12:00:00Z"],
+    ),
+]
+Clock = Annotated[str, Meta(pattern=edtf.CLOCK_PATTERN, max_length=64)]
+PublishedBy = Annotated[
+    Clock, Meta(description="Only where the source was published by then: RFC 3339, or a date of the ledger's grammar.")
+]
+ValidAt = Annotated[Clock, Meta(description="Only claims whose answer holds then: RFC 3339, or a date.")]
+Mode = Annotated[
+    Literal["possible", "certain"],
+    Meta(description="Whether dates that are not exact may fit the other two clocks, or must."),
+]
+Limit = Annotated[int, Meta(ge=1, le=500, description="Most items on a page.")]
+Cursor = Annotated[
+    str, Meta(pattern=f"^(?:0|[1-9][0-9]{{0,15}}){END}", description="The key of the last item seen; start after it.")
+]
+TimelineCursor = Annotated[
+    str,
+    Meta(
+        pattern=f"^-?(?:0|[1-9][0-9]{{0,17}})\\.(?:0|[1-9][0-9]{{0,15}}){END}",
+        description="The earliest start (microseconds since 1970) and first position of the last item seen.",
+    ),
+]
+Words = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$", description="Words that must all occur; accents and case are folded.")
+]
+Ids = Annotated[list[Id], Meta(max_length=200, description="Only these; may be given up to 200 times.")]
+Order = Annotated[
+    Literal["recorded", "-recorded", "revised", "-revised"],
+    Meta(description="By first or by latest event of the record; `-` for newest first."),
+]
+StatusName = Literal["asserted", "retracted"]
+AgreementName = Annotated[
+    Literal["disputed", "single-origin", "agreed", "open"],
+    Meta(description="Only questions in this state of agreement, at the clocks given."),
+]
+
+
+def _names(names: tuple[str, ...], what: str) -> Any:  # noqa: ANN401 - an annotation, built
+    one = "|".join(names)
+    pattern = f"^(?:{one})(?:,(?:{one})){{0,{len(names)}}}{END}"
+    return Annotated[str, Meta(pattern=pattern, description=f"{what}, separated by commas: {', '.join(names)}.")]
+
+
+_COMMON = ("kind", "id", "revision", "status", "links", "position", "revised_at", "first_position", "recorded_at", "recorded_by")
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "entity": (*_COMMON, "type", "name", "names", "part_of", "same_as", "note"),
+    "source": (
+        *_COMMON, "type", "title", "publisher", "authors", "language", "url", "archived_url", "published", "modified",
+        "derives_from", "part_of", "captures", "rights", "note",
+    ),
+    "question": (*_COMMON, "about", "text", "answer_type", "unit", "varies", "note"),
+    "claim": (
+        *_COMMON, "source", "question", "statement", "answer", "valid", "speaker", "via", "stance", "locator", "note",
+        "valid_bounds", "rules",
+    ),
+}  # fmt: skip
+FACETS: Mapping[str, tuple[str, ...]] = {
+    "entity": ("type", "status", "part_of"),
+    "source": ("type", "status", "publisher", "language", "part_of", "derives_from", "authors"),
+    "question": ("answer_type", "status", "unit", "varies", "about"),
+    "claim": ("stance", "status", "speaker", "source", "question", "answer_type", "entity", "via", "relation"),
+}
+
+
+class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Query parameters; one that is not named here is refused."""
+
+
+class NoQuery(Strict):
+    """The operation takes no query parameters."""
+
+
+class AsOfQuery(Strict):
+    """The ledger's clock."""
+
+    as_of: AsOfText | None = None
+
+
+class RecordQuery(AsOfQuery):
+    """One record, at the ledger's clock."""
+
+
+class ClaimRecordQuery(AsOfQuery):
+    """One claim, at the ledger's clock, with its source if wanted."""
+
+    include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
+
+
+class HistoryQuery(AsOfQuery):
+    """A record's history, newest first."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class RevisionDiffQuery(Strict):
+    """Two revisions of one record."""
+
+    old: Annotated[int, Meta(ge=1, le=2**31 - 1, description="The earlier revision.")] = field(name="from")
+    new: Annotated[int, Meta(ge=1, le=2**31 - 1, description="The later revision.")] = field(name="to")
+
+
+class ListQuery(AsOfQuery):
+    """What every list takes."""
+
+    id: Ids = []
+    q: Words | None = None
+    status: StatusName | None = None
+    order: Order = "recorded"
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class EntityListQuery(ListQuery):
+    """Entities."""
+
+    type: EntityType | None = None
+    part_of: Id | None = None
+    fields: _names(FIELDS["entity"], "Only these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["entity"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+
+
+class SourceListQuery(ListQuery):
+    """Sources."""
+
+    type: SourceType | None = None
+    publisher: Id | None = None
+    language: Language | None = None
+    part_of: Id | None = None
+    derives_from: Id | None = None
+    published_from: Annotated[Clock, Meta(description="Published then or later, as far as its dates allow.")] | None = None
+    published_until: Annotated[Clock, Meta(description="Published then or earlier, as far as its dates allow.")] | None = None
+    published_by: PublishedBy | None = None
+    mode: Mode = "possible"
+    fields: _names(FIELDS["source"], "Only these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["source"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+
+
+class QuestionListQuery(ListQuery):
+    """Questions."""
+
+    about: Id | None = None
+    answer_type: AnswerType | None = None
+    unit: Unit | None = None
+    varies: Literal["true", "false"] | None = None
+    agreement: AgreementName | None = None
+    published_by: PublishedBy | None = None
+    valid_at: ValidAt | None = None
+    mode: Mode = "possible"
+    fields: _names(FIELDS["question"], "Only these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["question"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+
+
+class ClaimFilters(Strict):
+    """What narrows claims, in their list and in the timeline."""
+
+    source: Id | None = None
+    publisher: Annotated[Id, Meta(description="Only claims of sources by this publisher.")] | None = None
+    language: Annotated[Language, Meta(description="Only claims of sources in this language.")] | None = None
+    question: Id | None = None
+    about: Annotated[Id, Meta(description="Only claims on questions about this entity.")] | None = None
+    speaker: Id | None = None
+    via: Id | None = None
+    stance: Stance | None = None
+    answer_type: AnswerType | None = None
+    entity: Annotated[Id, Meta(description="Only claims that this entity makes, or whose answer names it.")] | None = None
+    relation: Annotated[Relation, Meta(description="Only claims that make such a link.")] | None = None
+    linked_to: Annotated[Id, Meta(description="Only claims that link to this claim.")] | None = None
+    published_from: Annotated[Clock, Meta(description="Of sources published then or later.")] | None = None
+    published_until: Annotated[Clock, Meta(description="Of sources published then or earlier.")] | None = None
+    valid_from: Annotated[Clock, Meta(description="Whose answer may hold then or later.")] | None = None
+    valid_until: Annotated[Clock, Meta(description="Whose answer may hold then or earlier.")] | None = None
+    published_by: PublishedBy | None = None
+    valid_at: ValidAt | None = None
+    mode: Mode = "possible"
+    include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
+
+
+class ClaimListQuery(ListQuery, ClaimFilters):
+    """Claims."""
+
+    live: Annotated[
+        Literal["true", "false"], Meta(description="Only claims that are, or are not, live: asserted, as source and question are.")
+    ] | None = None
+    fields: _names(FIELDS["claim"], "Only these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["claim"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+
+
+class TimelineQuery(AsOfQuery, ClaimFilters):
+    """Live claims in order of when their answers hold."""
+
+    q: Words | None = None
+    limit: Limit = 50
+    cursor: TimelineCursor | None = None
+
+
+class AnswersQuery(AsOfQuery):
+    """The agreement view, at the three clocks."""
+
+    published_by: PublishedBy | None = None
+    valid_at: ValidAt | None = None
+    mode: Mode = "possible"
+    include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
+
+
+class LedgerDiffQuery(Strict):
+    """Two moments of the ledger."""
+
+    old: AsOfText = field(name="from")
+    new: AsOfText | None = field(name="to", default=None)
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class FeedQuery(Strict):
+    """The feed: after which position, and of what."""
+
+    after: Annotated[Position, Meta(description="The last position seen; 0 begins at the beginning.")] = "0"
+    limit: Limit = 50
+    kind: Annotated[Literal["entity", "source", "question", "claim", "redaction", "ledger"], Meta(description="Only this kind.")] | None = None
+    type: Annotated[
+        Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"],
+        Meta(description="Only events of this type."),
+    ] | None = None
+    id: Annotated[Id, Meta(description="Only records of this public id; with `kind`, one record.")] | None = None
+    actor: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z", description="Only by this actor.")] | None = None
+    source: Annotated[Id, Meta(description="Only claims of this source.")] | None = None
+    question: Annotated[Id, Meta(description="Only claims on this question.")] | None = None
+    state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
+
+
+class BatchQuery(Strict):
+    """How a batch is taken."""
+
+    dry_run: Annotated[Literal["true", "false"], Meta(description="Write nothing; answer what would happen.")] = "false"
+
+
+class Path(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that stands in a path. An operation uses what its path names."""
+
+    id: Id | None = None
+    n: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
+    position: Annotated[int, Meta(ge=1, le=10**16 - 1)] | None = None
+    actor: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")] | None = None
+    slug: Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,49}\Z")] | None = None
+
+
+KIND_NAMES: tuple[Kind, ...] = ("entity", "source", "question", "claim")
+
+
+def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Struct:
+    """Read a query string. Raises BadParameter naming the parameter: unknown, repeated, or outside its pattern."""
+    found: dict[str, str | list[str]] = {}
+    try:
+        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=300)
+    except ValueError:
+        raise BadParameter("query", "query", "not a query string of at most 300 parameters in UTF-8") from None
+    for name, value in pairs:
+        if name in many:
+            found.setdefault(name, []).append(value)  # type: ignore[union-attr]
+        elif name in found:
+            raise BadParameter("query", _known(name, wanted), "given twice")
+        else:
+            found[name] = value
+    return convert(found, wanted, "query")
+
+
+def convert(found: Mapping[str, object], wanted: type[Struct], place: str) -> Any:  # noqa: ANN401 - the Struct asked for
+    """Hold text values to a Struct. Raises BadParameter."""
+    try:
+        return msgspec.convert(found, wanted, strict=False)
+    except msgspec.ValidationError as error:
+        raise _bad_parameter(str(error), wanted, place) from None
+
+
+def _bad_parameter(text: str, wanted: type[Struct], place: str) -> BadParameter:
+    rule, _, path = text.partition(" - at `$.")
+    if rule.startswith("Object contains unknown field"):
+        return BadParameter(place, "query", "unknown parameter; this operation takes " + ", ".join(_taken(wanted)))
+    missing = re.match(r"Object missing required field `(\w+)`", rule)
+    if missing:
+        return BadParameter(place, missing[1], "is required")
+    return BadParameter(place, path.rstrip("`").split("[")[0] or place, rule)
+
+
+def _taken(wanted: type[Struct]) -> list[str]:
+    return [each.encode_name for each in msgspec.structs.fields(wanted)] or ["none"]
+
+
+def _known(name: str, wanted: type[Struct]) -> str:
+    return name if name in _taken(wanted) else "query"
+
+
+def read_header(name: str, value: str | None) -> str | None:
+    """Hold a header to its pattern. Raises BadParameter."""
+    if value is None:
+        return None
+    if not _HEADER_PATTERNS[name].search(value):
+        raise BadParameter("header", name, "not of the form that the contract gives")
+    return value
+
+
+def repeatable(wanted: type[Struct]) -> frozenset[str]:
+    """Name the parameters that may be given more than once."""
+    return frozenset({"id"}) if issubclass(wanted, ListQuery) else frozenset()

@@ -1,0 +1,393 @@
+"""How a request is read and an answer is sent, the same for every operation: judged in the contract's order, once.
+
+405, 429, 413, 415, 406, 401, 403, 400, 422; what comes after is the ledger's to say.
+"""
+
+import asyncio
+import gzip
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+import brotli
+import msgspec
+from litestar import Request
+from litestar.handlers import HTTPRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
+from api.domain.errors import LedgerError, Stale
+from api.domain.operation import bad_body
+from api.domain.text import depth
+from api.ledger import views
+from api.ledger.database import Database
+from api.ledger.keys import KEY_PATTERN, Caller
+from api.ledger.ledger import Ledger
+from api.routes import problems
+from api.routes.keyring import Keyring
+from api.routes.limits import RateLimits
+from api.routes.params import NoQuery, Path, convert, read_header, read_query, repeatable
+from api.routes.problems import Refused
+from api.settings import Settings
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+NO_CACHE = b"no-cache"
+PINNED = b"public, max-age=3600"
+NO_STORE = b"no-store"
+_VARY = (b"vary", b"Accept-Datetime, Accept, Accept-Encoding")
+_WORTH_COMPRESSING = 1024
+_KEY = re.compile(KEY_PATTERN)
+_ENCODED_TAG = re.compile(r'-(?:gz|br)"')
+_log = logging.getLogger("ledger")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What handlers reach: made once by `app`, never global."""
+
+    settings: Settings
+    database: Database
+    ledger: Ledger
+    keyring: Keyring
+    limits: RateLimits
+    origin: str
+    vkeys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """One operation as it is published and enforced: the OpenAPI document and the checks both come from here."""
+
+    id: str
+    summary: str
+    tag: str
+    returns: str
+    description: str = ""
+    query: type[msgspec.Struct] = NoQuery
+    headers: tuple[str, ...] = ()
+    body: Any = None
+    media_types: tuple[str, ...] = ()
+    offers: tuple[str, ...] = (JSON,)
+    scope: str | None = None
+    status: int = 200
+    answer_headers: tuple[str, ...] = ()
+    absent: bool = False
+    conflicts: bool = False
+
+
+class Answer:
+    """A response, ready to be sent: a plain ASGI application."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: Headers, body: bytes = b"") -> None:
+        self.status, self.headers, self.body = status, headers, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        headers = self.headers
+        if self.status != 304:
+            headers = [*headers, (b"content-length", str(len(self.body)).encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request that the contract allows, read."""
+
+    request: Request[Any, Any, Any]
+    rooms: Rooms
+    contract: Contract
+    caller: Caller | None
+    path: Path
+    query: Any
+    headers: Mapping[str, str]
+    raw: bytes = b""
+    body: Any = None
+    extra: Headers = field(default_factory=list)
+
+    @property
+    def id(self) -> str:
+        """The id in the path."""
+        return self.path.id or ""
+
+    @property
+    def as_of(self) -> AsOf:
+        """Where on the ledger's clock the reader wants to stand."""
+        text = self.query.as_of
+        return NOW if text is None else read_as_of(text)
+
+    def header(self, name: str) -> str | None:
+        """Give a request header, held to its pattern."""
+        return read_header(name, self.headers.get(name.lower()))
+
+    async def read(self, view: Callable[..., Any], *given: object, slow: bool = False, **named: object) -> Any:
+        return await self.rooms.database.read(view, *given, slow=slow, **named)
+
+
+Handler = Callable[[Asked], Awaitable[Answer]]
+
+
+def operation(
+    decorator: Callable[..., HTTPRouteHandler], path: str, contract: Contract
+) -> Callable[[Handler], HTTPRouteHandler]:
+    """Make a Litestar handler of a function from what was asked to an answer, held to its contract."""
+    decoder = msgspec.json.Decoder(contract.body) if contract.body is not None else None
+
+    def decorate(handler: Handler) -> HTTPRouteHandler:
+        async def answer(request: Request[Any, Any, Any]) -> ASGIApp:
+            try:
+                return await handler(await _judge(request, contract, decoder))
+            except Refused as refusal:
+                return refuse(refusal)
+            except LedgerError as error:
+                return await explain(request.app.state.rooms, error)
+
+        answer.__doc__ = contract.description or contract.summary
+        return decorator(path, operation_id=contract.id, opt={"contract": contract}, name=contract.id)(answer)
+
+    return decorate
+
+
+async def _judge(request: Request[Any, Any, Any], contract: Contract, decoder: Any) -> Asked:  # noqa: ANN401 - msgspec's decoder
+    scope, rooms = request.scope, request.app.state.rooms
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    presented = headers.get("authorization")
+    caller = await rooms.keyring.recognise(_key_in(presented)) if presented is not None else None
+    extra = _limit(rooms, scope, caller)
+    raw = b""
+    if contract.media_types:
+        raw = await _read_body(request, rooms.settings, contract, headers)
+    _check_accept(contract, headers.get("accept"))
+    _authorise(rooms, contract, presented, caller)
+    path = convert(request.path_params, Path, "path")
+    wanted = contract.query
+    query = read_query(scope["query_string"], wanted, repeatable(wanted))
+    for name in contract.headers:
+        read_header(name, headers.get(name.lower()))
+    asked = Asked(request, rooms, contract, caller, path, query, headers, raw, extra=extra)
+    if decoder is not None:
+        asked.body = _decode(decoder, raw)
+    return asked
+
+
+def _key_in(presented: str) -> str | None:
+    scheme, _, key = presented.partition(" ")
+    return key if scheme.lower() == "bearer" and _KEY.match(key) else None
+
+
+def _limit(rooms: Rooms, scope: Scope, caller: Caller | None) -> Headers:
+    allowance = rooms.limits.check(scope, caller.key if caller else None)
+    if allowance is None:
+        return []
+    if allowance.is_exceeded:
+        more = (("Retry-After", str(allowance.retry_after)), *allowance.headers)
+        raise Refused("rate-limited", f"try again in {allowance.retry_after} s", more)
+    return [(name.lower().encode(), value.encode()) for name, value in allowance.headers]
+
+
+async def _read_body(
+    request: Request[Any, Any, Any], settings: Settings, contract: Contract, headers: Mapping[str, str]
+) -> bytes:
+    most = settings.max_batch if NDJSON in contract.media_types else settings.max_body
+    length = headers.get("content-length", "")
+    if length.isdigit() and int(length) > most:
+        raise Refused("too-large", f"a body here holds at most {most} bytes")
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > most:
+            raise Refused("too-large", f"a body here holds at most {most} bytes")
+        chunks.append(chunk)
+    raw = b"".join(chunks)
+    await _check_depth(raw, settings.max_depth)
+    _check_media_type(contract, headers)
+    return raw
+
+
+async def _check_depth(raw: bytes, most: int) -> None:
+    deep = depth(raw, limit=most) if len(raw) < 2**16 else await asyncio.to_thread(depth, raw, limit=most)
+    if deep > most:
+        raise Refused("too-large", f"JSON nests at most {most} levels deep here")
+
+
+def _check_media_type(contract: Contract, headers: Mapping[str, str]) -> None:
+    given, _, parameters = headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if given.strip().lower() not in contract.media_types or charset not in ("", "utf-8"):
+        raise Refused("unsupported-media-type", "send " + " or ".join(contract.media_types))
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refused("unsupported-media-type", "send the body without a content encoding")
+
+
+def _check_accept(contract: Contract, accept: str | None) -> None:
+    if accept is None or accept == "*/*":
+        return
+    if not any(accepts(accept, offered) for offered in contract.offers):
+        raise Refused("not-acceptable", "offered: " + ", ".join(contract.offers))
+
+
+def accepts(accept: str | None, media_type: str) -> bool:
+    """Say whether an Accept header takes a media type (RFC 9110 section 12.5.1)."""
+    return quality(accept, media_type) > 0
+
+
+def quality(accept: str | None, media_type: str) -> float:
+    """Give the weight that an Accept header puts on a media type: its most specific range decides."""
+    if not accept or not accept.strip():
+        return 1.0
+    best, weight = -1, 0.0
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        rank = _specificity(name, media_type)
+        if rank > best:
+            best, weight = rank, _weight(parameters)
+    return weight
+
+
+def _specificity(name: str, media_type: str) -> int:
+    if name == media_type:
+        return 2
+    if name == media_type.split("/")[0] + "/*":
+        return 1
+    return 0 if name == "*/*" else -1
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return float(value) if re.fullmatch(r"[01](\.[0-9]{0,3})?", value.strip()) else 0.0
+    return 1.0
+
+
+def _authorise(rooms: Rooms, contract: Contract, presented: str | None, caller: Caller | None) -> None:
+    challenge = ("WWW-Authenticate", 'Bearer realm="ledger"')
+    if presented is not None and caller is None:
+        wrong = (("WWW-Authenticate", 'Bearer realm="ledger", error="invalid_token"'),)
+        raise Refused("unauthorized", "this key is not known, or was revoked", wrong)
+    if caller is None and (contract.scope is not None or not rooms.settings.public_read):
+        raise Refused("unauthorized", "send a key: Authorization: Bearer <key>", (challenge,))
+    if caller is not None and contract.scope is not None and contract.scope not in caller.scopes:
+        raise Refused("forbidden", f"the key lacks the scope {contract.scope}")
+
+
+def _decode(decoder: Any, raw: bytes) -> Any:  # noqa: ANN401 - the Struct that the contract names
+    try:
+        return decoder.decode(raw)
+    except msgspec.DecodeError as error:
+        raise bad_body(error) from None
+    except UnicodeDecodeError:
+        raise bad_body(msgspec.DecodeError("not UTF-8")) from None
+
+
+def refuse(refusal: Refused) -> Answer:
+    """Answer with a problem document of the edge's own."""
+    body = problems.render(refusal.kind, refusal.detail)
+    return _problem(refusal.kind.status, body, list(refusal.headers))
+
+
+async def explain(rooms: Rooms, error: LedgerError) -> Answer:
+    """Answer with the problem document of one of the ledger's errors."""
+    kind = problems.kind_of(error)
+    more: dict[str, Any] = {"errors": problems.faults(error), "operation": error.operation}
+    headers: list[tuple[str, str]] = []
+    if isinstance(error, Stale):
+        # `current` shows the record as it is read now, which another writer may have moved on once more.
+        document, lines, names = await rooms.database.read(
+            views.since, error.kind, error.id, error.expected
+        )
+        more["current"] = msgspec.json.decode(document)
+        more["revisions"] = [msgspec.json.decode(line) for line in lines]
+        more["fields"] = names
+        headers.append(("ETag", f'"{more["current"]["position"]}"'))
+    if kind.status >= 500:
+        _log.warning("unavailable: %s", error)
+        headers.append(("Retry-After", "1"))
+    return _problem(kind.status, problems.render(kind, error.sentence(), **more), headers)
+
+
+def _problem(status: int, body: bytes, headers: list[tuple[str, str]]) -> Answer:
+    sent: Headers = [(b"content-type", problems.MEDIA_TYPE.encode()), (b"cache-control", NO_STORE)]
+    sent += [(name.lower().encode(), value.encode()) for name, value in headers]
+    return Answer(status, sent, body)
+
+
+def send(
+    asked: Asked,
+    body: bytes,
+    *,
+    at: Standpoint | None = None,
+    etag: str | None = None,
+    media_type: str = JSON,
+    is_pinned: bool | None = None,
+    headers: Headers | None = None,
+    status: int = 200,
+) -> Answer:
+    """Answer with a body; 304 where the client holds it already (RFC 9110 section 13.1.2). Compressed if it is worth it."""
+    sent: Headers = [*asked.extra, _VARY]
+    pinned = at.is_pinned if at is not None and is_pinned is None else is_pinned
+    sent.append((b"cache-control", NO_STORE if status >= 201 else PINNED if pinned else NO_CACHE))
+    if at is not None:
+        sent.append((b"ledger-position", str(at.position).encode()))
+    if headers:
+        sent += headers
+    encoding = _encoding(asked.headers.get("accept-encoding"), len(body))
+    if etag is not None:
+        sent.append((b"etag", _marked(etag, encoding).encode()))
+        known = asked.headers.get("if-none-match")
+        if known is not None and status == 200 and is_known(etag, known):
+            return Answer(304, sent)
+    sent.append((b"content-type", media_type.encode()))
+    if encoding is not None:
+        sent.append((b"content-encoding", encoding.encode()))
+        body = brotli.compress(body, quality=4) if encoding == "br" else gzip.compress(body, 5, mtime=0)
+    return Answer(status, sent, body)
+
+
+def _encoding(accepted: str | None, size: int) -> str | None:
+    if accepted is None or size < _WORTH_COMPRESSING:
+        return None
+    offered = {name: _coding_weight(accepted, name) for name in ("br", "gzip")}
+    best = max(offered, key=lambda name: offered[name])
+    return best if offered[best] > 0 else None
+
+
+def _coding_weight(accepted: str, coding: str) -> float:
+    weights = {}
+    for part in accepted.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights[name] = _weight(parameters)
+    return weights.get(coding, weights.get("*", 0.0))
+
+
+def _marked(etag: str, encoding: str | None) -> str:
+    """Give each encoding a strong tag of its own: their bytes differ (RFC 9110 section 8.8.3.3)."""
+    if encoding is None or etag.startswith("W/"):
+        return etag
+    return f'{etag[:-1]}-{"gz" if encoding == "gzip" else "br"}"'
+
+
+def is_known(etag: str, header: str) -> bool:
+    """Compare weakly (RFC 9110 section 8.8.3.2), whatever encoding the client holds."""
+    if header.strip() == "*":
+        return True
+    tags = {_ENCODED_TAG.sub('"', part.strip().removeprefix("W/")) for part in header.split(",")}
+    return etag.removeprefix("W/") in tags
+
+
+def expected_positions(if_match: str) -> frozenset[int]:
+    """Read the positions that If-Match names; tags that no revision of ours ever had match nothing."""
+    tags = (_ENCODED_TAG.sub('"', part.strip()).strip('"') for part in if_match.split(","))
+    return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdigit() and len(tag) <= 16)
+
+
+def http_date(us: int) -> str:
+    """Write a time as HTTP does, whole seconds (RFC 9110 section 5.6.7)."""
+    return formatdate(us // 1_000_000, usegmt=True)
