@@ -46,6 +46,8 @@ DERIVES_FROM = {
 }
 CONTEXT = Context(PART_OF, DERIVES_FROM)
 
+YES, NO = BooleanAnswer(value=True), BooleanAnswer(value=False)
+
 
 def when(date: str) -> TimeAnswer:
     return TimeAnswer(date)
@@ -57,10 +59,6 @@ def who(entity: str) -> EntityAnswer:
 
 def these(*entities: str, complete: bool = False) -> EntitiesAnswer:
     return EntitiesAnswer(list(entities), complete)
-
-
-def whether(value: bool) -> BooleanAnswer:  # noqa: FBT001
-    return BooleanAnswer(value)
 
 
 def text(words: str) -> TextAnswer:
@@ -152,7 +150,7 @@ def _by_lists(a: EntitiesAnswer, b: EntitiesAnswer) -> str:
     return "meet" if any(_akin(m, n) for m in a.entities for n in b.entities) else "nothing"
 
 
-def _meet_if(condition: bool) -> str:  # noqa: FBT001
+def _meet_if(condition: bool) -> str:
     return "meet" if condition else "conflict"
 
 
@@ -227,11 +225,12 @@ def counting(claims: Sequence[Claim]) -> list[Claim]:
 def groups(claims: Sequence[Claim], *, varies: bool) -> set[frozenset[str]]:
     """Try every set of counting claims and keep those that meet pairwise and lie within no other such set."""
     those = counting(claims)
+    met = {(a.id, b.id) for a, b in combinations(those, 2) if relation(a, b, varies=varies) == "meet"}
     sets = [
-        frozenset(claim.id for claim in some)
+        frozenset(some)
         for size in range(1, len(those) + 1)
-        for some in combinations(those, size)
-        if all(relation(a, b, varies=varies) == "meet" for a, b in combinations(some, 2))
+        for some in combinations([claim.id for claim in those], size)
+        if all(pair in met for pair in combinations(some, 2))
     ]
     return {one for one in sets if not any(one < other for other in sets)}
 
@@ -312,7 +311,7 @@ ANSWERS: tuple[tuple[Answer, ...], ...] = (
         number("70", low="70"),
     ),
     tuple(who(name) for name in ("amazon", "amazon-web-services", "google", "youtube", "alphabet", "facebook")),
-    (whether(True), whether(False)),
+    (YES, NO),
     (text("to slow it down"), text("for its moderation")),
     (
         these("apple", "google"),

@@ -3,13 +3,13 @@
 from itertools import combinations
 
 import pytest
-from agreement_builders import CONTEXT, a_claim, a_link, number, relation, some_claims, text, these, when, whether, who
+from agreement_builders import CONTEXT, NO, YES, a_claim, a_link, number, relation, some_claims, text, these, when, who
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.domain.agreement import Claim, Link
 from api.domain.answer import Answer
-from api.domain.meeting import bits, meetings, replaced
+from api.domain.meeting import bits, meetings, replaced, sweep, union
 
 SHORTLY_AFTER_NINE_IN_PARIS = when("[2021-01-11T09:00+01:00..2021-01-11T09:30+01:00]")
 MONDAY = when("2021-01-11")
@@ -115,7 +115,7 @@ def test_a_complete_list_with_more_members_than_an_open_one_meets_it() -> None:
 
 
 @pytest.mark.parametrize("complete", [True, False])
-def test_in_a_list_a_part_counts_as_its_whole(complete: bool) -> None:  # noqa: FBT001
+def test_in_a_list_a_part_counts_as_its_whole(complete: bool) -> None:
     assert answers(these("mercer-family", complete=complete), these("rebekah-mercer")) == "meet"
     assert answers(these("rebekah-mercer", complete=complete), these("mercer-family")) == "meet"
 
@@ -124,8 +124,8 @@ def test_in_a_list_a_part_counts_as_its_whole(complete: bool) -> None:  # noqa: 
 
 
 def test_booleans_meet_by_value() -> None:
-    assert answers(whether(True), whether(True)) == "meet"
-    assert answers(whether(True), whether(False)) == "conflict"
+    assert answers(YES, YES) == "meet"
+    assert answers(YES, NO) == "conflict"
 
 
 def test_texts_say_nothing_even_when_equal() -> None:
@@ -136,8 +136,8 @@ def test_texts_say_nothing_even_when_equal() -> None:
 
 
 def test_a_denial_flips_a_boolean() -> None:
-    assert denial(whether(True), whether(True)) == "conflict"
-    assert denial(whether(True), whether(False)) == "meet"
+    assert denial(YES, YES) == "conflict"
+    assert denial(YES, NO) == "meet"
 
 
 def test_a_denial_conflicts_with_a_time_wholly_within_what_it_denies() -> None:
@@ -147,6 +147,11 @@ def test_a_denial_conflicts_with_a_time_wholly_within_what_it_denies() -> None:
 def test_a_denial_says_nothing_to_a_time_that_reaches_beyond_what_it_denies() -> None:
     assert denial(of=MONDAY, of_claim=when("2021-01")) == "nothing"
     assert denial(of=MONDAY, of_claim=when("2020")) == "nothing"
+
+
+def test_a_denial_without_end_reaches_as_far_as_any_time_does() -> None:
+    assert denial(of=when("2018/.."), of_claim=when("2020/")) == "conflict"
+    assert denial(of=when("2018/"), of_claim=when("2020/..")) == "conflict"
 
 
 def test_a_denial_of_a_range_of_numbers_spares_numbers_that_may_lie_outside() -> None:
@@ -245,8 +250,8 @@ def test_a_link_speaks_for_texts() -> None:
 
 
 def test_a_link_reads_both_ways_and_outranks_the_answers() -> None:
-    assert linked(whether(True), whether(True), ("b", "contradicts", "a", 9)) == "conflict"
-    assert linked(whether(True), whether(False), ("b", "corroborates", "a", 9)) == "meet"
+    assert linked(YES, YES, ("b", "contradicts", "a", 9)) == "conflict"
+    assert linked(YES, NO, ("b", "corroborates", "a", 9)) == "meet"
 
 
 def test_a_link_outranks_time_and_denial() -> None:
@@ -256,8 +261,8 @@ def test_a_link_outranks_time_and_denial() -> None:
 
 def test_where_links_disagree_the_last_position_wins_whoever_made_it() -> None:
     earlier, later = ("a", "contradicts", "b", 9), ("b", "repeats", "a", 12)
-    assert linked(whether(True), whether(True), earlier, later) == "meet"
-    assert linked(whether(True), whether(True), ("a", "contradicts", "b", 15), later) == "conflict"
+    assert linked(YES, YES, earlier, later) == "meet"
+    assert linked(YES, YES, ("a", "contradicts", "b", 15), later) == "conflict"
 
 
 def test_a_link_to_a_claim_on_another_question_says_nothing_here() -> None:
@@ -287,7 +292,7 @@ def test_that_holds_across_questions() -> None:
 
 
 @given(some_claims(), st.booleans())
-def test_all_pairs_are_judged_as_each_pair_is(claims: list[Claim], varies: bool) -> None:  # noqa: FBT001
+def test_all_pairs_are_judged_as_each_pair_is(claims: list[Claim], varies: bool) -> None:
     found = meetings(claims, varies=varies, context=CONTEXT)
     for i, j in combinations(range(len(claims)), 2):
         told = relation(claims[i], claims[j], varies=varies)
@@ -295,6 +300,15 @@ def test_all_pairs_are_judged_as_each_pair_is(claims: list[Claim], varies: bool)
             assert bool(found.meets[one] >> other & 1) == (told == "meet")
             assert bool(found.conflicts[one] >> other & 1) == (told == "conflict")
     assert not any((found.meets[i] | found.conflicts[i]) >> i & 1 for i in range(len(claims)))
+
+
+def test_a_thousand_ranges_are_swept_into_the_few_groups_they_make() -> None:
+    claims = [a_claim(f"c{i}", number(low=str(i % 10), high=str(i % 10 + i % 3))) for i in range(1_000)]
+    groups = sweep(claims, (1 << 1_000) - 1)
+    assert union(groups) == (1 << 1_000) - 1
+    assert sorted(groups) == sorted(
+        sum(1 << i for i in range(1_000) if i % 10 <= point <= i % 10 + i % 3) for point in range(10)
+    )
 
 
 @given(st.sets(st.integers(0, 200)))

@@ -24,7 +24,7 @@ RULES: Final = 1
 MAX_GROUPS: Final = 200
 MAX_CONFLICTS: Final = 1_000
 
-# How many claims the search for groups may look at before it gives up: some tens of milliseconds.
+# How many claims the search for groups may look at before it gives up: about a tenth of a second.
 _PATIENCE: Final = 400_000
 _COUNTING: Final = frozenset({"asserts", "denies", "alleges"})
 _AGREEING: Final = frozenset({"asserts", "denies"})
@@ -389,13 +389,12 @@ def _shared_json(shared: Bounds | Range | tuple[Member, ...] | None) -> dict[str
         return {"type": "time", "bounds": edtf.render(edtf.Extent("moment", shared, shared))["start"]}
     if isinstance(shared, Range):
         return {"type": "quantity", "low": _plain(shared.low), "high": _plain(shared.high)}
-    return None if shared is None else {"type": "members", "members": msgspec.to_builtins(shared)}
+    return None if shared is None else {"type": "members", "members": shared}
 
 
 def _plain(number: Decimal | None) -> str | None:
     """Write it as answers are written: no exponent, no needless zero."""
     if number is None:
         return None
-    text = f"{number:f}"
-    text = text.rstrip("0").rstrip(".") if "." in text else text
-    return "0" if text == "-0" else text
+    text = f"{number + 0:f}"  # adding 0 takes the sign off -0
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -202,7 +202,7 @@ def _span(date: str) -> tuple[int, int, Hashable]:
     extent = edtf.parse(date)
     earliest, latest = extent.start.earliest, extent.end.latest
     first = edtf.OPEN_START if earliest is None else earliest
-    last = edtf.OPEN_END if latest is None else latest - 1
+    last = (edtf.OPEN_END if latest is None else latest) - 1
     return first, last, (extent.shape, extent.start.latest, extent.end.earliest)
 
 
@@ -238,6 +238,9 @@ def _ladders(reaches: Sequence[_Reach[_N]]) -> tuple[_Ladder[_N], _Ladder[_N]]:
 
 def _judge_ranges(stated: Sequence[_Reach[_N]], denied: Sequence[_Reach[_N]]) -> Iterator[_Verdict]:
     everyone = union(who for _, _, who in stated)
+    if not denied and max(low for low, _, _ in stated) <= min(high for _, high, _ in stated):
+        yield everyone, everyone, 0
+        return
     lows, highs = _ladders(stated)
     denied_lows, denied_highs = _ladders(denied)
     for low, high, who in stated:

@@ -177,3 +177,9 @@ def stats(access: Access, asked: AsOf = NOW) -> tuple[dict[str, object], Standpo
     kinds = {kind: counts.get(f"{kind}.status", {}) for kind in ("entity", "source", "question", "claim")}
     others = {name: counts.get(name, {}) for name in ("claim.stance", "claim.relation", "source.type", "source.language", "question.answer_type")}
     return {"events": at.position, "by_type": types, "records": kinds, "agreement": states, "values": others}, at
+
+
+def last_redaction(access: Access) -> int:
+    """Give the position of the last redaction, 0 where there is none: past answers change with it, and only with it."""
+    row = access.row("SELECT max(first_position) FROM record WHERE kind = 'redaction'")
+    return (row[0] if row else 0) or 0

@@ -40,11 +40,14 @@ def now() -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """An idempotency note: digests of the key, and of the key with the request (draft-ietf-httpapi-idempotency-key)."""
+    """An idempotency note: digests of the key, and of the key with the request (draft-ietf-httpapi-idempotency-key).
+
+    `life` is in microseconds; None is for ever.
+    """
 
     key_digest: bytes
     request_digest: bytes
-    life: int = RECEIPT_LIFE
+    life: int | None = RECEIPT_LIFE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +204,7 @@ class Writer:
         moment = self._clock()
         self._access.run("DELETE FROM receipt WHERE key_digest = ? OR expires_at <= ?", (unit.note.key_digest, moment))
         first, last = changes[0].entry.position, changes[-1].entry.position
-        row = (unit.note.key_digest, unit.note.request_digest, first, last, moment + unit.note.life)
+        row = (unit.note.key_digest, unit.note.request_digest, first, last, FOR_EVER if unit.note.life is None else moment + unit.note.life)
         sql = "INSERT INTO receipt (key_digest, request_digest, first, last, expires_at) VALUES (?, ?, ?, ?, ?)"
         self._access.run(sql, row)
 

@@ -7,14 +7,12 @@ ledger. Build it after `configure_logging`: whether the access log is written is
 import logging
 import logging.config
 import re
-import secrets
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
-from types import TracebackType
 
 import msgspec
 import structlog
@@ -24,12 +22,12 @@ from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from litestar.utils import normalize_path
 from structlog.typing import FilteringBoundLogger, Processor
+from uuid_utils import uuid7
 
-from api.routes.limits import Allowance
+from api.routes.limits import Allowance, RawHeaders
 from api.routes.metrics import Metrics
 from api.settings import Settings
 
-Headers = tuple[tuple[bytes, bytes], ...]
 Allowed = Callable[[str], frozenset[str] | None]
 Admit = Callable[[Scope], Allowance | None]
 
@@ -38,18 +36,18 @@ _EXPOSED_HEADERS = (
     b"ETag, Link, Location, Ledger-Position, Memento-Datetime, Content-Location, Retry-After, RateLimit, "
     b"RateLimit-Policy, X-Request-Id, Vary, WWW-Authenticate, Last-Modified"
 )
-_PRIVATE: Headers = ((b"x-content-type-options", b"nosniff"),)
-_SHARED: Headers = (
+_PRIVATE: RawHeaders = ((b"x-content-type-options", b"nosniff"),)
+_SHARED: RawHeaders = (
     *_PRIVATE,
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", _EXPOSED_HEADERS),
 )
-_PREFLIGHT: Headers = (
+_PREFLIGHT: RawHeaders = (
     (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
     (b"access-control-allow-headers", _ALLOWED_HEADERS),
     (b"access-control-max-age", b"86400"),
 )
-_PROBLEM: Headers = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
+_PROBLEM: RawHeaders = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CACHED_PATHS = 4096
@@ -112,7 +110,7 @@ class Edge:
     async def _serve(self, exchange: "_Exchange", receive: Receive) -> None:
         allowance = self._admit(exchange.scope)
         if allowance is not None:
-            exchange.extra = tuple((name.lower().encode(), value.encode()) for name, value in allowance.headers)
+            exchange.extra = allowance.raw_headers
             if allowance.is_exceeded:
                 await _refuse_rate(exchange, allowance)
                 return
@@ -150,12 +148,12 @@ class _Exchange:
     def __init__(self, scope: HTTPScope, send: Send) -> None:
         self.began = perf_counter()
         self.method: str = scope["method"]
-        self.path: str = scope["path"]
+        self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         self.request_id = _request_id(scope["headers"])
         # The server reads its own scope's method to frame the answer, so only a copy may say GET.
         self.scope: Scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
         self.scope["request_id"] = self.request_id  # type: ignore[typeddict-unknown-key]
-        self.extra: Headers = ()
+        self.extra: RawHeaders = ()
         self.status = _ABANDONED
         self.sent = 0
         self.is_started = False
@@ -164,10 +162,10 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         """Pass on what the app sends, with the headers every response has; after HEAD, without the body."""
         if message["type"] == "http.response.start":
-            await self._start(message["status"], message["headers"])
+            await self._start(message["status"], message.get("headers", ()))
         elif self.method != "HEAD":
             if message["type"] == "http.response.body":
-                self.sent += len(message["body"])
+                self.sent += len(message.get("body", b""))
             await self._send(message)
 
     async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -184,8 +182,8 @@ class _Exchange:
 def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == b"x-request-id":
-            return value.decode() if _REQUEST_ID.fullmatch(value) else secrets.token_hex(8)
-    return secrets.token_hex(8)
+            return value.decode() if _REQUEST_ID.fullmatch(value) else uuid7().hex
+    return uuid7().hex
 
 
 async def _answer_options(exchange: _Exchange, methods: frozenset[str] | None) -> None:
@@ -207,14 +205,14 @@ async def _refuse_rate(exchange: _Exchange, allowance: Allowance) -> None:
     await _refuse(exchange, HTTPStatus.TOO_MANY_REQUESTS, detail)
 
 
-async def _refuse(exchange: _Exchange, status: HTTPStatus, detail: str, headers: Headers = ()) -> None:
+async def _refuse(exchange: _Exchange, status: HTTPStatus, detail: str, headers: RawHeaders = ()) -> None:
     """Send a problem document (RFC 9457). Its type is the status's own phrase, as in `/problems/not-found`."""
     slug = status.phrase.lower().replace(" ", "-")
     problem = {"type": f"/problems/{slug}", "title": status.phrase, "status": status.value, "detail": detail}
     await _answer(exchange, status, (*_PROBLEM, *headers), msgspec.json.encode(problem))
 
 
-async def _answer(exchange: _Exchange, status: HTTPStatus, headers: Headers, body: bytes) -> None:
+async def _answer(exchange: _Exchange, status: HTTPStatus, headers: RawHeaders, body: bytes) -> None:
     # RFC 9110 section 8.6: a 204 has no Content-Length.
     length = () if status is HTTPStatus.NO_CONTENT else ((b"content-length", b"%d" % len(body)),)
     await exchange.send({"type": "http.response.start", "status": status.value, "headers": [*headers, *length]})
@@ -304,7 +302,7 @@ def configure_logging(settings: Settings) -> None:
 
 
 def logging_config(settings: Settings) -> dict[str, object]:
-    """The standard library's half, in a form that granian's `log_dictconfig` takes and can hand to its workers.
+    """Give the standard library's half, in a form that granian's `log_dictconfig` takes and can hand to its workers.
 
     The servers' own access logs stay silent: they would print query strings, and with them what people search for.
     SQLAlchemy never speaks below a warning: it would print parameters.
@@ -350,7 +348,7 @@ def _without_values(_logger: object, _name: str, line: MutableMapping[str, objec
     given = line.pop("exc_info", None)
     crash = sys.exc_info()[1] if given is True else given[1] if isinstance(given, tuple) else given
     if isinstance(crash, BaseException):
-        line["exception"] = [step for cause in _causes(crash) for step in _steps(cause)]
+        line["trace"] = [step for cause in _causes(crash) for step in _steps(cause)]
     return line
 
 
@@ -364,8 +362,7 @@ def _causes(crash: BaseException) -> Iterator[BaseException]:
 
 
 def _steps(crash: BaseException) -> Iterator[str]:
-    """The type, then the calls that led to it, innermost last."""
+    """Name the type, then the calls that led to it, innermost last."""
     yield f"{type(crash).__module__}.{type(crash).__qualname__}"
-    trace: TracebackType | None = crash.__traceback__
-    for frame in traceback.extract_tb(trace):
+    for frame in traceback.extract_tb(crash.__traceback__):
         yield f"{frame.filename}:{frame.lineno} {frame.name}"

@@ -2,7 +2,8 @@
 
 Counts live in this process: with several workers each counts its own share. Memory is bounded: windows that have
 lapsed are dropped as new ones open, and past MAX_CALLERS the oldest goes first, so a flood of addresses can at worst
-hand some caller a fresh window. The `limits` library was measured at several times the cost and grows unbounded.
+hand some caller a fresh window. The `limits` library was measured at three times the cost, with a timer thread and
+without such a bound.
 Headers follow draft-ietf-httpapi-ratelimit-headers (structured fields, RFC 9651).
 """
 
@@ -11,12 +12,14 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from litestar.types import Scope
 
 from api.settings import Network, Settings
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 WINDOW = 60
 MAX_CALLERS = 65_536
@@ -24,8 +27,7 @@ _FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 _IPV6_SITE = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """What is left to one caller. `resets_in` is in seconds; `remaining` is 0 both on the last one and past it."""
 
     policy: str
@@ -40,13 +42,19 @@ class Allowance:
         return self.resets_in
 
     @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """`RateLimit-Policy` and `RateLimit`, and `Retry-After` once the quota is spent."""
+    def raw_headers(self) -> RawHeaders:
+        """`RateLimit-Policy` and `RateLimit`, and `Retry-After` once the quota is spent, as ASGI wants them."""
+        name = self.policy.encode()
         pair = (
-            ("RateLimit-Policy", f'"{self.policy}";q={self.quota};w={WINDOW}'),
-            ("RateLimit", f'"{self.policy}";r={self.remaining};t={self.resets_in}'),
+            (b"ratelimit-policy", b'"%b";q=%d;w=%d' % (name, self.quota, WINDOW)),
+            (b"ratelimit", b'"%b";r=%d;t=%d' % (name, self.remaining, self.resets_in)),
         )
-        return (*pair, ("Retry-After", str(self.retry_after))) if self.is_exceeded else pair
+        return (*pair, (b"retry-after", b"%d" % self.retry_after)) if self.is_exceeded else pair
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """The same as text."""
+        return tuple((name.decode(), value.decode()) for name, value in self.raw_headers)
 
 
 class RateLimits:
@@ -103,7 +111,7 @@ def is_local(scope: Scope) -> bool:
 
 
 def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
-    """The caller's address: the peer's, or where trusted proxies passed it on, the last one they did not write.
+    """Find the caller's address: the peer's, or where trusted proxies passed it on, the last one they did not write.
 
     X-Forwarded-For is read from the right and only as far as each hop is a trusted proxy; a hop that is not an
     address ends the walk at the proxy that reported it.
@@ -128,14 +136,14 @@ def _peer(scope: Scope) -> str:
 
 
 def _hops(headers: Iterable[tuple[bytes, bytes]]) -> Iterable[str]:
-    """The hops of every X-Forwarded-For line, nearest first."""
+    """List the hops of every X-Forwarded-For line, nearest first."""
     lines = [value for name, value in headers if name == b"x-forwarded-for"]
     return (hop.strip().decode("latin-1") for line in reversed(lines) for hop in reversed(line.split(b",")))
 
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> str | None:
-    """The address in canonical form, without port or zone and IPv4 where it is mapped; None if it is none."""
+    """Give the address in canonical form, without port or zone and IPv4 where it is mapped; None if it is none."""
     bare = text[1:].partition("]")[0] if text.startswith("[") else text
     if bare.count(":") == 1:
         bare = bare.partition(":")[0]
@@ -166,7 +174,7 @@ def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
 
 @lru_cache(maxsize=4096)
 def _site(address: str) -> str:
-    """What one household or host can be taken to hold: an IPv4 address, the /64 of an IPv6 one."""
+    """Name what one household or host can be taken to hold: an IPv4 address, the /64 of an IPv6 one."""
     if ":" not in address:
         return address
     return str(ipaddress.ip_network((address, _IPV6_SITE), strict=False))

@@ -59,7 +59,7 @@ class Metrics:
         self._registry.register(_LedgerCollector(get))
 
     def render(self) -> tuple[bytes, str]:
-        """The body and its content type."""
+        """Give the body and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
     def _bind(self, method: str, route: str | None, status: int) -> Pair:

@@ -7,6 +7,7 @@ Files are read once, when first asked for, and kept with their gzip form.
 import gzip
 import hashlib
 import html
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,12 +17,14 @@ from litestar import Request, Response, get
 from litestar.datastructures import State
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
+from litestar.params import FromPath
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-HTML = "text/html; charset=utf-8"
+# Litestar appends the charset to text types.
+HTML = "text/html"
 PAGE_HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Referrer-Policy": "no-referrer",
@@ -29,10 +32,10 @@ PAGE_HEADERS = {
 }
 _ASSETS = Path(__file__).parent.parent / "assets"
 _ASSET_CACHE = "public, max-age=86400"
-_SCRIPT = "text/javascript; charset=utf-8"
-_STYLE = "text/css; charset=utf-8"
+_SCRIPT = "text/javascript"
+_STYLE = "text/css"
 _SVG = "image/svg+xml"
-_TEXT = "text/plain; charset=utf-8"
+_TEXT = "text/plain"
 # The only files that can be asked for, by the name in the URL.
 _FILES = {
     "docs.css": ("docs/docs.css", _STYLE),
@@ -43,6 +46,8 @@ _FILES = {
     "swagger-ui.css": ("docs/swagger-ui.css", _STYLE),
     "welcome.css": ("welcome.css", _STYLE),
 }
+
+_NO_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", re.IGNORECASE)
 
 PlainRequest = Request[object, object, State]
 
@@ -64,7 +69,7 @@ def docs(request: PlainRequest) -> Response[bytes]:
 
 
 @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
-def docs_asset(request: PlainRequest, name: str) -> Response[bytes]:
+def docs_asset(request: PlainRequest, name: FromPath[str]) -> Response[bytes]:
     """Serve one of the shipped files. Raises NotFoundException for any other name."""
     if name not in _FILES:
         raise NotFoundException
@@ -81,7 +86,7 @@ HANDLERS: tuple[HTTPRouteHandler, ...] = (docs, docs_asset, favicon)
 
 
 def welcome_page(position: int, origin: str) -> bytes:
-    """The page a browser gets at `/`: what the ledger is, and where to go. Send it as HTML with PAGE_HEADERS."""
+    """Fill in the page a browser gets at `/`: what the ledger is, where to go. Send it as HTML with PAGE_HEADERS."""
     return _welcome().substitute(position=f"{position:,}", at=position, origin=html.escape(origin)).encode()
 
 
@@ -97,8 +102,8 @@ def _asset(path: str, media_type: str) -> Asset:
 
 
 def _respond(request: PlainRequest, asset: Asset, headers: dict[str, str]) -> Response[bytes]:
-    """The file, gzipped where accepted; 304 where the client has it in either form."""
-    is_gzip = "gzip" in request.headers.get("accept-encoding", "")
+    """Send the file, gzipped where accepted; 304 where the client has it in either form."""
+    is_gzip = _takes_gzip(request.headers.get("accept-encoding", ""))
     etag = f'"{asset.tag}-gz"' if is_gzip else f'"{asset.tag}"'
     shared = {**headers, "ETag": etag, "Vary": "Accept-Encoding"}
     if asset.tag in request.headers.get("if-none-match", ""):
@@ -106,3 +111,7 @@ def _respond(request: PlainRequest, asset: Asset, headers: dict[str, str]) -> Re
     if is_gzip:
         shared["Content-Encoding"] = "gzip"
     return Response(asset.gzipped if is_gzip else asset.body, headers=shared, media_type=asset.media_type)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    return "gzip" in accept_encoding.lower() and not _NO_GZIP.search(accept_encoding)

@@ -202,9 +202,11 @@ class QuestionListQuery(ListQuery):
     facets: _names(FACETS["question"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
 
 
-class ClaimFilters(Strict):
+class ClaimFilters(AsOfQuery):
     """What narrows claims, in their list and in the timeline."""
 
+    q: Words | None = None
+    limit: Limit = 50
     source: Id | None = None
     publisher: Annotated[Id, Meta(description="Only claims of sources by this publisher.")] | None = None
     language: Annotated[Language, Meta(description="Only claims of sources in this language.")] | None = None
@@ -227,9 +229,13 @@ class ClaimFilters(Strict):
     include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
 
 
-class ClaimListQuery(ListQuery, ClaimFilters):
+class ClaimListQuery(ClaimFilters):
     """Claims."""
 
+    id: Ids = []
+    status: StatusName | None = None
+    order: Order = "recorded"
+    cursor: Cursor | None = None
     live: Annotated[
         Literal["true", "false"], Meta(description="Only claims that are, or are not, live: asserted, as source and question are.")
     ] | None = None
@@ -237,11 +243,9 @@ class ClaimListQuery(ListQuery, ClaimFilters):
     facets: _names(FACETS["claim"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
 
 
-class TimelineQuery(AsOfQuery, ClaimFilters):
+class TimelineQuery(ClaimFilters):
     """Live claims in order of when their answers hold."""
 
-    q: Words | None = None
-    limit: Limit = 50
     cursor: TimelineCursor | None = None
 
 
@@ -353,4 +357,4 @@ def read_header(name: str, value: str | None) -> str | None:
 
 def repeatable(wanted: type[Struct]) -> frozenset[str]:
     """Name the parameters that may be given more than once."""
-    return frozenset({"id"}) if issubclass(wanted, ListQuery) else frozenset()
+    return frozenset({"id"}) if issubclass(wanted, ListQuery | ClaimListQuery) else frozenset()

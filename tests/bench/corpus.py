@@ -12,6 +12,8 @@ SOURCES = 200
 ENTITIES = 20
 CLAIMS_PER_QUESTION = 10
 LONG_HISTORY = 20
+PICKS = 1000
+SEED = 2021
 # A record costs about 1 KB with these; the words only have to differ from record to record.
 STATEMENT_CHARACTERS = 260
 NOTE_CHARACTERS = 320
@@ -35,8 +37,8 @@ class Corpus:
     def __post_init__(self) -> None:
         """Derive what follows from the sizes."""
         object.__setattr__(self, "questions", max(1, self.claims // CLAIMS_PER_QUESTION))
-        # Creates answer these, so that a question keeps to about ten claims however many rounds are run.
-        object.__setattr__(self, "spare_questions", max(200, self.claims // 8))
+        # Creates and batches answer these, so that a question keeps to about ten claims through the rounds.
+        object.__setattr__(self, "spare_questions", max(1000, self.claims // 4))
 
     @property
     def long_claims(self) -> list[int]:
@@ -53,6 +55,15 @@ class Corpus:
         others = (index for index in range(self.claims) if index not in set(long))
         once = [(index, 2) for index, _ in zip(others, range(rest), strict=False)]
         return once + [(index, number) for number in range(2, LONG_HISTORY + 1) for index in long]
+
+    @property
+    def creates(self) -> list[dict[str, object]]:
+        """Bodies of claims yet to be made, each on a spare question."""
+        return [claim(self.claims + index, self.questions + index) for index in range(self.spare_questions)]
+
+    def picks(self) -> list[int]:
+        """Pick claims to read and to update: any 1,000, the same in every run."""
+        return random.Random(SEED).sample(range(self.claims), min(PICKS, self.claims))  # noqa: S311 - not a secret
 
     def encode(self) -> str:
         """Sizes as text, for the command line of a peer's own process."""

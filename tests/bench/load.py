@@ -9,7 +9,7 @@ import http.client
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -22,7 +22,8 @@ CONNECTIONS = 32
 MARK = b"@@@@@@@@@@@@"
 SEPARATOR = b"\0"
 # A shot may use this many numbers before it would reach those of the next.
-NUMBERS_PER_SHOT = 10_000_000
+# (A prime: shots start at another of their requests each time.)
+NUMBERS_PER_SHOT = 10_000_019
 OK = range(200, 300)
 
 LUA = r"""
@@ -41,6 +42,7 @@ function init(args)
     tails[#heads] = mark and one:sub(mark + 12) or false
     from = stop + 1
   end
+  at = tick % #heads
 end
 function request()
   at = at % #heads + 1
@@ -73,6 +75,11 @@ class Shot:
     requests: tuple[Request, ...]
     headers: dict[str, str] = field(default_factory=dict)
     items: int | None = None
+
+
+def gets(paths: Iterable[str], items: int | None = None) -> Shot:
+    """Make a shot of GETs."""
+    return Shot(tuple(Request("GET", path) for path in paths), items=items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +166,7 @@ def fire_python(port: int, shot: Shot, seconds: int, first_number: int) -> Outco
 
 async def fire_asyncio(port: int, requests: list[bytes], seconds: int, first_number: int) -> Outcome:
     """Keep 32 connections busy until the time is up; answers still on their way then are not counted."""
-    volley = Volley(requests, count(first_number), time.perf_counter() + seconds)
+    volley = Volley(requests, count(first_number), time.perf_counter() + seconds, first_number)
     loop = asyncio.get_running_loop()
     links = [(await loop.create_connection(lambda: Connection(volley), HOST, port))[0] for _ in range(CONNECTIONS)]
     began = time.perf_counter()

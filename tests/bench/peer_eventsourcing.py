@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 
 from tests.bench import corpus
 from tests.bench.corpus import Corpus
-from tests.bench.load import MARK, Request, Shot
+from tests.bench.load import MARK, Request, Shot, gets
 from tests.bench.servers import Command, Postgres, granian
 
 FEED_PAGE = 100
@@ -208,18 +208,18 @@ def on_postgresql(server: Postgres) -> dict[str, str]:
     return {"PERSISTENCE_MODULE": "eventsourcing.postgres"} | {f"POSTGRES_{name}": value for name, value in place.items()}
 
 
-def shots(wanted: Corpus, picks: list[int]) -> dict[str, Shot]:
+def shots(wanted: Corpus) -> dict[str, Shot]:
     """Make its requests: for the claims picked to be read, and for those with 20 revisions."""
+    picks = wanted.picks()
     long = [claim_uuid(index) for index in wanted.long_claims]
     numbers = range(1, corpus.LONG_HISTORY + 1)
     feed = range(0, wanted.claims - FEED_PAGE, FEED_PAGE)
-    creates = [corpus.claim(index, index) for index in range(wanted.claims, wanted.claims + wanted.spare_questions)]
     revise = msgspec.json.encode({"reason": "measured", "changes": {"statement": f"{MARK.decode()} {corpus.prose(1, 240)}"}})
     return {
-        "read": Shot(tuple(Request("GET", f"/claims/{claim_uuid(index)}") for index in picks)),
-        "revision": Shot(tuple(Request("GET", f"/claims/{one}/revisions/{number}") for number in numbers for one in long)),
-        "history": Shot(tuple(Request("GET", f"/claims/{one}/revisions") for one in long), items=corpus.LONG_HISTORY),
-        "feed": Shot(tuple(Request("GET", f"/events?after={after}") for after in feed), items=FEED_PAGE),
-        "create": Shot(tuple(Request("POST", "/claims", msgspec.json.encode(body)) for body in creates), JSON),
+        "read": gets(f"/claims/{claim_uuid(index)}" for index in picks),
+        "revision": gets(f"/claims/{one}/revisions/{number}" for number in numbers for one in long),
+        "history": gets((f"/claims/{one}/revisions" for one in long), corpus.LONG_HISTORY),
+        "feed": gets((f"/events?after={after}" for after in feed), FEED_PAGE),
+        "create": Shot(tuple(Request("POST", "/claims", msgspec.json.encode(body)) for body in wanted.creates), JSON),
         "update": Shot(tuple(Request("POST", f"/claims/{claim_uuid(index)}/revise", revise) for index in picks), JSON),
     }

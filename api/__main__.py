@@ -1,0 +1,211 @@
+"""The command line: serve, migrate, import, rebuild, keys, stats, locate, openapi."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from granian import Granian
+from granian.constants import Interfaces
+from rich.console import Console
+from rich.progress import Progress
+
+from api import __version__
+from api.app import build
+from api.domain.errors import LedgerError
+from api.domain.text import locator, paragraphs
+from api.ledger import feed, genesis, keys, seed
+from api.ledger.database import Database
+from api.ledger.ledger import Ledger
+from api.routes import openapi
+from api.routes.metrics import Metrics
+from api.settings import Settings, load
+
+_console = Console(stderr=True)
+COMMAND_LINE = "command line"
+
+
+class _Loud(click.Group):
+    """Says what the ledger refused in one line, and exits with 1."""
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except LedgerError as refusal:
+            raise click.ClickException(str(refusal)) from refusal
+
+
+@click.group(cls=_Loud, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Who claimed what about the deplatforming of Parler, with every past view. Settings: LEDGER_… variables (README)."""
+
+
+@main.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
+@click.option("--empty", is_flag=True, help="Begin an empty database without the seed.")
+def serve(host: str, port: int, workers: int, *, empty: bool) -> None:
+    """Migrate, begin and seed an empty database, then serve."""
+    settings = load()
+    prepare(settings, is_empty=empty)
+    _console.print(f"Deplatforming Ledger {__version__}: http://{host}:{port}/docs explains, http://{host}:{port}/ leads on")
+    Granian(
+        "api.app:create_app",
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        workers=workers,
+        factory=True,
+        websockets=False,
+        log_access=False,
+        backlog=2048,
+        workers_kill_timeout=30,
+    ).serve()
+
+
+def prepare(settings: Settings, *, is_empty: bool) -> None:
+    """Bring the database to where it can be served from. Two nodes may do this at once: each step holds a lock."""
+    database = Database(settings)
+    try:
+        database.migrate()
+        genesis.open_ledger(
+            database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=is_empty
+        )
+        with _writing(database, settings) as ledger:
+            for path, outcome in seed.seed(database, ledger, settings.seed):
+                _console.print(f"seeded {path.name}: {len(outcome.items)} operations")
+    finally:
+        database.close()
+
+
+@contextmanager
+def _writing(database: Database, settings: Settings) -> Iterator[Ledger]:
+    ledger = Ledger(database, group_size=settings.group_size)
+    ledger.start()
+    try:
+        yield ledger
+    finally:
+        ledger.stop()
+
+
+@contextmanager
+def _opened() -> Iterator[tuple[Settings, Database]]:
+    """Give the database of a ledger that has begun."""
+    settings = load()
+    database = Database(settings)
+    try:
+        database.migrate()
+        genesis.open_ledger(database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=False)
+        yield settings, database
+    finally:
+        database.close()
+
+
+@main.command()
+def migrate() -> None:
+    """Bring the schema up to date, and nothing else."""
+    database = Database(load())
+    database.migrate()
+    database.close()
+
+
+@main.command("import")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would happen. The files are taken as one batch.")
+def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
+    """Append files of operations (NDJSON or a JSON array), one transaction each. One that is in already is passed over."""
+    with _opened() as (settings, database), _writing(database, settings) as ledger:
+        actor = keys.actor_named(database.access(), COMMAND_LINE)
+        if dry_run:
+            outcome = seed.try_files(ledger, files, actor)
+            click.echo(f"would write {len(outcome.items)} events")
+            return
+        with Progress(console=_console) as progress:
+            for path in progress.track(files, description="importing"):
+                outcome = seed.import_file(ledger, path, actor)
+                word = "was in already" if outcome.is_replay else "written"
+                click.echo(f"{path.name}: {len(outcome.items)} events {word}, up to position {outcome.position}")
+
+
+@main.command()
+def rebuild() -> None:
+    """Throw the projections away and derive them again from the log."""
+    with _opened() as (_, database):
+        access = database.access()
+        total = access.row("SELECT position FROM head")
+        with Progress(console=_console) as progress:
+            task = progress.add_task("rebuilding", total=total[0] if total else 0)
+            head = genesis.rebuild(access, lambda position: progress.update(task, completed=position))
+        click.echo(f"rebuilt from {head} events")
+
+
+@main.command()
+def stats() -> None:
+    """Count what the ledger holds, as JSON."""
+    with _opened() as (_, database):
+        counts, at = feed.stats(database.access())
+        click.echo(json.dumps({**counts, "position": at.position}, indent=2))
+
+
+@main.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("paragraph", type=click.IntRange(1))
+def locate(file: Path, paragraph: int) -> None:
+    """Print the locator of a paragraph (non-blank lines, counted from 1) of a document."""
+    found = paragraphs(file.read_text(encoding="utf-8"))
+    if paragraph > len(found):
+        message = f"the document has {len(found)} paragraphs"
+        raise click.ClickException(message)
+    text = found[paragraph - 1]
+    click.echo(json.dumps({"paragraph": paragraph, "sha256": locator(text)}))
+
+
+@main.command("openapi")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it there instead of printing it.")
+def print_openapi(output: Path | None) -> None:
+    """Print the OpenAPI document."""
+    document = openapi.build(build(load(), Metrics()))
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@main.group("keys")
+def keys_group() -> None:
+    """API keys: who may write."""
+
+
+@keys_group.command("create")
+@click.argument("name")
+@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(keys.SCOPES))
+@click.option("--publish-name", help="Name to show at /v1/actors/{id}; without it the actor stays an opaque id.")
+def create_key(name: str, scopes: tuple[str, ...], publish_name: str | None) -> None:
+    """Make a key and print it, once."""
+    with _opened() as (_, database):
+        click.echo(keys.create(database.access(), name, tuple(dict.fromkeys(scopes)), publish_name))
+
+
+@keys_group.command("list")
+def list_keys() -> None:
+    """List keys, without their secrets."""
+    with _opened() as (_, database):
+        for line in keys.lines(database.access()):
+            state = "revoked" if line.revoked_at else "valid"
+            click.echo(f"{line.key}  {state:8} {line.scopes:20} {line.actor}  {line.label}")
+
+
+@keys_group.command("revoke")
+@click.argument("key")
+def revoke_key(key: str) -> None:
+    """Revoke a key by its id (the part between the underscores), at once and for good."""
+    with _opened() as (_, database):
+        keys.revoke(database.access(), key)
+
+
+if __name__ == "__main__":
+    main()

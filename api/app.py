@@ -1,0 +1,119 @@
+"""The only wiring: settings in, an ASGI application out."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+import msgspec
+import structlog
+from litestar import Litestar, Request, Response, get
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.types import ASGIApp
+
+from api.ledger import genesis
+from api.ledger.database import Database
+from api.ledger.ledger import Ledger
+from api.routes import batch, claims, entities, events, health, openapi, pages, questions, sources
+from api.routes.edge import Edge, configure_logging, methods_of
+from api.routes.keyring import Keyring
+from api.routes.limits import RateLimits
+from api.routes.metrics import Metrics
+from api.routes.problems import EDGE, MEDIA_TYPE, render
+from api.routes.wire import Rooms
+from api.settings import Settings, load
+
+_HANDLERS = (
+    *claims.HANDLERS,
+    *questions.HANDLERS,
+    *sources.HANDLERS,
+    *entities.HANDLERS,
+    *events.HANDLERS,
+    *batch.HANDLERS,
+    *health.HANDLERS,
+    *pages.HANDLERS,
+)
+
+
+def create_app(settings: Settings | None = None) -> ASGIApp:
+    """Make the application over a ledger that is migrated and begun already. granian calls it once in each worker."""
+    settings = settings or load()
+    configure_logging(settings)
+    metrics = Metrics()
+    app = build(settings, metrics)
+    return Edge(app, methods_of(app), metrics, structlog.get_logger())
+
+
+def build(settings: Settings, metrics: Metrics) -> Litestar:
+    """Make the Litestar application, with its own lifespan."""
+    app = Litestar(
+        [*_HANDLERS, _metrics_route(metrics), _document_route()],
+        lifespan=[_living(settings, metrics)],
+        exception_handlers={HTTPException: _on_http},
+        openapi_config=None,
+        request_max_body_size=None,
+        logging_config=None,
+    )
+    app.state.document = msgspec.json.encode(openapi.build(app))
+    return app
+
+
+def _living(settings: Settings, metrics: Metrics) -> "Callable[[Litestar], object]":
+    @asynccontextmanager
+    async def living(app: Litestar) -> AsyncIterator[None]:
+        database = Database(settings)
+        ledger = Ledger(database, group_size=settings.group_size)
+        state = genesis.ledger_state(database.access())
+        app.state.rooms = Rooms(
+            settings=settings,
+            database=database,
+            ledger=ledger,
+            keyring=Keyring(database),
+            limits=RateLimits(settings),
+            origin=state["log_origin"],
+            vkeys=tuple(key["vkey"] for key in state["keys"]),
+        )
+        metrics.observe_ledger(lambda: _tally(ledger))
+        ledger.start()
+        try:
+            yield
+        finally:
+            # What was accepted is finished before the connections go.
+            ledger.stop()
+            database.close()
+
+    return living
+
+
+def _tally(ledger: Ledger) -> Mapping[str, float]:
+    tally = ledger.tally
+    return {
+        "appended_events_total": tally.events,
+        "append_units_total": tally.units,
+        "append_refused_total": tally.refused,
+        "append_groups_total": tally.groups,
+    }
+
+
+def _metrics_route(metrics: Metrics) -> object:
+    @get("/metrics", include_in_schema=False, sync_to_thread=False)
+    def get_metrics() -> Response[bytes]:
+        body, media_type = metrics.render()
+        return Response(body, media_type=media_type)
+
+    return get_metrics
+
+
+def _document_route() -> object:
+    @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
+    def get_document(request: Request[object, object, State]) -> Response[bytes]:
+        return Response(request.app.state.document, media_type="application/json", headers={"Cache-Control": "no-cache"})
+
+    return get_document
+
+
+def _on_http(_request: Request[object, object, State], error: HTTPException) -> ASGIApp:
+    """Give Litestar's own refusals, an unknown path above all, the one shape."""
+    slug = "not-found" if error.status_code == EDGE["not-found"].status else "internal-error"
+    return Response(
+        render(EDGE[slug], "there is nothing at this address"), status_code=EDGE[slug].status, media_type=MEDIA_TYPE
+    )  # type: ignore[return-value]

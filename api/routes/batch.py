@@ -1,0 +1,44 @@
+"""Batches: many operations accepted or refused as one, in the format of the seed."""
+
+import asyncio
+
+import msgspec
+from litestar import post
+
+from api.domain.asof import Standpoint
+from api.domain.operation import read_batch
+from api.routes import records
+from api.routes.params import BatchQuery
+from api.routes.wire import JSON, NDJSON, Answer, Asked, Contract, operation, send
+
+_BATCH = Contract(
+    id="appendBatch",
+    tag="batch",
+    summary="Append many operations as one",
+    description="All are accepted or none. Later operations may name records that earlier ones make under a chosen id.",
+    query=BatchQuery,
+    headers=("Idempotency-Key",),
+    media_types=(NDJSON, JSON),
+    scope="write",
+    status=201,
+    returns="BatchResult",
+    answer_headers=("Ledger-Position",),
+    absent=True,
+    conflicts=True,
+)
+
+
+@operation(post, "/v1/batch", _BATCH)
+async def append_batch(asked: Asked) -> Answer:
+    is_lines = not asked.headers.get("content-type", "").strip().lower().startswith(JSON)
+    most = asked.rooms.settings.max_operations
+    commands = await asyncio.to_thread(read_batch, asked.raw, is_lines=is_lines, most=most)
+    is_dry_run = asked.query.dry_run == "true"
+    outcome = await records.append(asked, commands, is_batch=True, is_dry_run=is_dry_run)
+    at = Standpoint(outcome.position, outcome.position, is_pinned=False)
+    body = {"items": outcome.items, "position": outcome.position}
+    status = 200 if is_dry_run else 201
+    return send(asked, msgspec.json.encode(body), at=None if is_dry_run else at, status=status)
+
+
+HANDLERS = (append_batch,)

@@ -1,0 +1,125 @@
+"""The service itself: what it is, whether it runs, who wrote, which problems it answers with."""
+
+import msgspec
+from litestar import get
+
+from api import __version__
+from api.domain.agreement import RULES
+from api.domain.asof import Standpoint
+
+from api.domain.event import stamp
+from api.ledger import keys, views
+from api.routes import problems
+from api.routes.pages import PAGE_HEADERS, welcome_page
+from api.routes.problems import Refused
+from api.routes.wire import JSON, Answer, Asked, Contract, operation, quality, send
+
+HTML = "text/html"
+_SERVICE = Contract(
+    id="getService",
+    tag="service",
+    summary="Learn what this service is and where to go from here",
+    headers=("If-None-Match",),
+    returns="Service",
+    offers=(JSON, HTML),
+    answer_headers=("ETag", "Ledger-Position"),
+)
+_LINKS = {
+    "openapi": "/openapi.json",
+    "docs": "/docs",
+    "entities": "/v1/entities",
+    "sources": "/v1/sources",
+    "questions": "/v1/questions",
+    "claims": "/v1/claims",
+    "disputed": "/v1/questions?agreement=disputed",
+    "timeline": "/v1/timeline",
+    "events": "/v1/events?after=0",
+    "diff": "/v1/diff?from=0",
+    "stats": "/v1/stats",
+    "ready": "/health/ready",
+}
+
+
+@operation(get, "/", _SERVICE)
+async def get_service(asked: Asked) -> Answer:
+    at: Standpoint = await asked.read(views.stand)
+    accept = asked.headers.get("accept")
+    if accept and quality(accept, HTML) > quality(accept, JSON):
+        page = welcome_page(at.position, asked.rooms.origin)
+        headers = [(name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name != "Cache-Control"]
+        return send(asked, page, at=at, media_type="text/html; charset=utf-8", headers=headers)
+    body = msgspec.json.encode(_service(asked, at))
+    return send(asked, body, at=at, etag=f'W/"{at.position}.{__version__}"')
+
+
+def _service(asked: Asked, at: Standpoint) -> dict[str, object]:
+    settings = asked.rooms.settings
+    return {
+        "name": "Deplatforming Ledger",
+        "version": __version__,
+        "description": "Who claimed what about the deplatforming of Parler in January 2021, with every past view.",
+        "log_origin": asked.rooms.origin,
+        "vkeys": asked.rooms.vkeys,
+        "position": at.position,
+        "formats": {"entry": 1, "payload": 1},
+        "rules": RULES,
+        "licence": {"code": "Apache-2.0", "data": "CC0-1.0"},
+        "limits": {
+            "body_bytes": settings.max_body,
+            "batch_bytes": settings.max_batch,
+            "batch_operations": settings.max_operations,
+            "json_depth": settings.max_depth,
+            "page": 500,
+            "ids": 200,
+        },
+        "links": _LINKS,
+    }
+
+
+_LIVE = Contract(id="getLive", tag="service", summary="Learn whether the process runs", returns="Health")
+_READY = Contract(id="getReady", tag="service", summary="Learn whether it can serve", returns="Health")
+
+
+@operation(get, "/health/live", _LIVE)
+async def get_live(asked: Asked) -> Answer:
+    return send(asked, b'{"status":"live","position":null}')
+
+
+@operation(get, "/health/ready", _READY)
+async def get_ready(asked: Asked) -> Answer:
+    at: Standpoint = await asked.read(views.stand)
+    return send(asked, b'{"status":"ready","position":%d}' % at.position, at=at)
+
+
+_ACTOR = Contract(
+    id="getActor",
+    tag="service",
+    summary="Learn who an actor is, as far as an operator published it",
+    headers=("If-None-Match",),
+    returns="Actor",
+    absent=True,
+)
+
+
+@operation(get, "/v1/actors/{actor:str}", _ACTOR)
+async def get_actor(asked: Asked) -> Answer:
+    name, since = await asked.read(keys.actor, asked.path.actor)
+    return send(asked, msgspec.json.encode({"id": asked.path.actor, "name": name, "since": stamp(since)}))
+
+
+_PROBLEM = Contract(
+    id="getProblemType", tag="service", summary="Learn what a problem type means", returns="ProblemTypeShape", absent=True
+)
+_KNOWN = {kind.slug: kind for kind in problems.problem_types()}
+
+
+@operation(get, "/problems/{slug:str}", _PROBLEM)
+async def get_problem_type(asked: Asked) -> Answer:
+    kind = _KNOWN.get(asked.path.slug or "")
+    if kind is None:
+        raise Refused("not-found", "no problem type has this name")
+    body = {"type": f"/problems/{kind.slug}", "status": kind.status, "title": kind.title}
+    return send(asked, msgspec.json.encode(body))
+
+
+HANDLERS = (get_service, get_live, get_ready, get_actor, get_problem_type)

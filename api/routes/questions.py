@@ -1,0 +1,78 @@
+"""Questions: routes."""
+
+from litestar import get, post
+
+from api.routes import contracts, records
+from api.routes.params import AnswersQuery, QuestionListQuery
+from api.routes.wire import Answer, Asked, Contract, operation
+
+
+@operation(post, "/v1/questions", contracts.record("recordQuestion", "question"))
+async def record_question(asked: Asked) -> Answer:
+    return await records.record(asked, "question")
+
+
+@operation(get, "/v1/questions", contracts.listing("listQuestions", "question", QuestionListQuery))
+async def list_questions(asked: Asked) -> Answer:
+    return await records.list_records(asked, "question")
+
+
+@operation(get, "/v1/questions/{id:str}", contracts.read("getQuestion", "question"))
+async def get_question(asked: Asked) -> Answer:
+    return await records.read(asked, "question")
+
+
+@operation(post, "/v1/questions/{id:str}/revisions", contracts.revise("reviseQuestion", "question"))
+async def revise_question(asked: Asked) -> Answer:
+    return await records.revise(asked, "question")
+
+
+@operation(get, "/v1/questions/{id:str}/revisions", contracts.history("listQuestionRevisions", "question"))
+async def list_question_revisions(asked: Asked) -> Answer:
+    return await records.history(asked, "question")
+
+
+@operation(get, "/v1/questions/{id:str}/revisions/{n:str}", contracts.revision("getQuestionRevision", "question"))
+async def get_question_revision(asked: Asked) -> Answer:
+    return await records.revision(asked, "question")
+
+
+@operation(get, "/v1/questions/{id:str}/diff", contracts.diff("diffQuestion", "question"))
+async def diff_question(asked: Asked) -> Answer:
+    return await records.diff(asked, "question")
+
+
+@operation(get, "/v1/questions/{id:str}/timemap", contracts.timemap("getQuestionTimeMap", "question"))
+async def get_question_timemap(asked: Asked) -> Answer:
+    return await records.timemap(asked, "question")
+
+
+_ANSWERS = Contract(
+    id="getQuestionAnswers",
+    tag="questions",
+    summary="See what the claims on a question add up to",
+    description="Computed from the live claims at the three clocks: which agree, which conflict, and how many independent origins there are.",
+    query=AnswersQuery,
+    headers=("If-None-Match",),
+    returns="Answers",
+    answer_headers=("ETag", "Ledger-Position"),
+    absent=True,
+)
+
+
+@operation(get, "/v1/questions/{id:str}/answers", _ANSWERS)
+async def get_question_answers(asked: Asked) -> Answer:
+    return await records.send_answers(asked)
+
+
+HANDLERS = (
+    record_question,
+    list_questions,
+    get_question,
+    revise_question,
+    list_question_revisions,
+    get_question_revision,
+    diff_question,
+    get_question_timemap,
+    get_question_answers,
+)

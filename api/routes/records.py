@@ -1,0 +1,337 @@
+"""What all four kinds of record answer alike: read, list, history, revisions, difference, TimeMap, record, revise."""
+
+import asyncio
+import hashlib
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from api.domain import edtf
+from api.domain.agreement import to_json
+from api.domain.asof import Standpoint
+from api.domain.command import Command, Expect
+from api.domain.errors import NotApplicable
+from api.domain.event import stamp
+from api.domain.operation import action_command, record_command
+from api.domain.text import tokens
+from api.ledger import answers, lists, views
+from api.ledger.feed import last_redaction
+from api.ledger.ledger import Note, Outcome, Unit
+from api.ledger.lists import Selection, Window
+from api.ledger.views import Page, View
+from api.routes.params import ClaimFilters
+from api.routes.wire import Answer, Asked, Headers, accepts, expected_positions, http_date, quality, send
+
+PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/questions", "claim": "/v1/claims"}
+LINK_FORMAT = "application/link-format"
+_SECOND = 1_000_000
+
+
+async def read(asked: Asked, kind: str) -> Answer:
+    """Answer with a record, now or at `as_of`; or send a Memento client on to the revision of its time."""
+    if asked.query.as_of is not None:
+        return await _read_as_of(asked, kind)
+    wanted = asked.header("Accept-Datetime")
+    if wanted is not None:
+        return await _negotiate(asked, kind, wanted)
+    view: View = await asked.read(views.current, kind, asked.id)
+    return await _record_answer(asked, kind, view, memento=False)
+
+
+async def _read_as_of(asked: Asked, kind: str) -> Answer:
+    view: View = await asked.read(views.as_of, kind, asked.id, asked.as_of)
+    return await _record_answer(asked, kind, view, memento=True)
+
+
+async def _record_answer(asked: Asked, kind: str, view: View, *, memento: bool) -> Answer:
+    url = f"{PATHS[kind]}/{asked.id}"
+    headers = [_links(url)]
+    if memento:
+        headers += _memento(url, view)
+    if getattr(asked.query, "include", None) is None:
+        return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
+    sources = await asked.read(answers.sources_of, [view.document], view.at)
+    body = msgspec.json.decode(view.document) | {"sources": _raw(sources)}
+    return send(asked, msgspec.json.encode(body), at=view.at, etag=await weak_tag(asked, view.at), headers=headers)
+
+
+async def _negotiate(asked: Asked, kind: str, wanted: str) -> Answer:
+    """Redirect to the revision in force at the last microsecond of that second (RFC 7089 section 4.1.2)."""
+    moment = edtf.to_us(parsedate_to_datetime(wanted)) + _SECOND - 1
+    revision, revised_at = await asked.read(views.revision_at, kind, asked.id, moment)
+    url = f"{PATHS[kind]}/{asked.id}"
+    target = f"{url}/revisions/{revision}"
+    memento = f'<{target}>; rel="memento"; datetime="{http_date(revised_at)}"'
+    headers = [(b"location", target.encode()), _links(url, memento)]
+    return send(asked, b"", headers=headers, status=302, media_type="text/plain")
+
+
+def _links(url: str, *more: str) -> tuple[bytes, bytes]:
+    linked = (
+        f'<{url}>; rel="original timegate", <{url}/timemap>; rel="timemap"; type="{LINK_FORMAT}",'
+        f' <{url}/revisions>; rel="version-history"'
+    )
+    return b"link", ", ".join((linked, *more)).encode()
+
+
+def _memento(url: str, view: View) -> Headers:
+    return [
+        (b"memento-datetime", http_date(view.revised_at).encode()),
+        (b"content-location", f"{url}/revisions/{view.revision}".encode()),
+    ]
+
+
+async def revision(asked: Asked, kind: str) -> Answer:
+    """Answer with one past version."""
+    view: View = await asked.read(views.numbered, kind, asked.id, asked.path.n)
+    url = f"{PATHS[kind]}/{asked.id}"
+    headers = [_links(url), (b"memento-datetime", http_date(view.revised_at).encode())]
+    return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
+
+
+async def history(asked: Asked, kind: str) -> Answer:
+    """Answer with the lines of a record's history."""
+    cursor = asked.query.cursor
+    page = await asked.read(
+        views.history, kind, asked.id,
+        asked=asked.as_of, cursor=int(cursor) if cursor is not None else None, limit=asked.query.limit,
+    )  # fmt: skip
+    return await send_page(asked, page)
+
+
+async def timemap(asked: Asked, kind: str) -> Answer:
+    """Answer with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
+    known, at = await asked.read(views.moments, kind, asked.id)
+    url = f"{PATHS[kind]}/{asked.id}"
+    etag = await weak_tag(asked, at)
+    accept = asked.headers.get("accept")
+    if accepts(accept, LINK_FORMAT) and quality(accept, LINK_FORMAT) >= quality(accept, "application/json"):
+        return send(asked, _link_format(url, known).encode(), at=at, etag=etag, media_type=LINK_FORMAT)
+    mementos = [{"revision": number, "datetime": stamp(moment), "uri": f"{url}/revisions/{number}"} for number, moment in known]
+    body = {"original": url, "timegate": url, "timemap": f"{url}/timemap", "mementos": mementos}
+    return send(asked, msgspec.json.encode(body), at=at, etag=etag)
+
+
+def _link_format(url: str, known: list[tuple[int, int]]) -> str:
+    first, last = http_date(known[0][1]), http_date(known[-1][1])
+    lines = [
+        f'<{url}>;rel="original timegate"',
+        f'<{url}/timemap>;rel="self";type="{LINK_FORMAT}";from="{first}";until="{last}"',
+    ]
+    for number, moment in known:
+        ends = ("first " if number == known[0][0] else "") + ("last " if number == known[-1][0] else "")
+        lines.append(f'<{url}/revisions/{number}>;rel="{ends}memento";datetime="{http_date(moment)}"')
+    return ",\n".join(lines) + "\n"
+
+
+async def diff(asked: Asked, kind: str) -> Answer:
+    """Answer with the patch from one revision to another."""
+    patch, at = await asked.read(views.difference, kind, asked.id, old=asked.query.old, new=asked.query.new)
+    return send(asked, patch, at=at, etag=await weak_tag(asked, at), media_type="application/json-patch+json")
+
+
+async def list_records(asked: Asked, kind: str) -> Answer:
+    """Answer with a page of a list."""
+    query = asked.query
+    chosen = selection(asked, kind)
+    if kind == "question" and (chosen.published_by or chosen.valid_at):
+        if chosen.agreement is None:
+            raise NotApplicable("published_by and valid_at need agreement here")
+        page, _ = await asked.read(answers.questions_agreeing, chosen, slow=True)
+    else:
+        page, _ = await asked.read(lists.select, chosen, slow=chosen.is_slow)
+    more: dict[str, object] = {}
+    if getattr(query, "include", None):
+        more["sources"] = _raw(await asked.read(answers.sources_of, page.items, page.at))
+    if query.facets is not None:
+        names = tuple(dict.fromkeys(query.facets.split(",")))
+        more["facets"] = await asked.read(lists.facets, chosen, page.at, names, slow=True)
+    if query.fields is not None:
+        page = _only(page, query.fields.split(","))
+    return await send_page(asked, page, more)
+
+
+def _only(page: Page, names: list[str]) -> Page:
+    wanted = dict.fromkeys(["id", *names])
+    items = []
+    for document in page.items:
+        shown = msgspec.json.decode(document)
+        items.append(msgspec.json.encode({name: shown[name] for name in wanted if name in shown}))
+    return Page(items, page.last, page.at)
+
+
+_PLAIN = {
+    "entity": ("status", "type", "part_of"),
+    "source": ("status", "type", "publisher", "language", "part_of", "derives_from"),
+    "question": ("status", "about", "answer_type", "unit", "varies"),
+    "claim": ("status", "source", "question", "speaker", "via", "stance", "answer_type", "entity", "relation"),
+}
+
+
+def selection(asked: Asked, kind: str) -> Selection:
+    """Read a list's query as a selection."""
+    query: Any = asked.query
+    terms = [(name, getattr(query, name)) for name in _PLAIN[kind] if getattr(query, name, None) is not None]
+    if getattr(query, "linked_to", None) is not None:
+        terms.append(("link", query.linked_to))
+    live = getattr(query, "live", None)
+    return Selection(
+        kind=kind,
+        asked=asked.as_of,
+        terms=terms,
+        parent_terms=_parent_terms(query) if isinstance(query, ClaimFilters) else (),
+        ids=getattr(query, "id", ()),
+        words=_words(query.q),
+        is_live=None if live is None else live == "true",
+        agreement=getattr(query, "agreement", None),
+        published=_windows(query, "published"),
+        valid=_windows(query, "valid"),
+        order=getattr(query, "order", "recorded"),
+        limit=query.limit,
+        cursor=query.cursor,
+        **clocks(query),
+    )
+
+
+def clocks(query: Any) -> dict[str, Any]:  # noqa: ANN401 - any query that has the clocks
+    """Read the source's clock and the world's."""
+    published_by, valid_at = getattr(query, "published_by", None), getattr(query, "valid_at", None)
+    return {
+        "published_by": edtf.as_deadline(published_by) if published_by else None,
+        "valid_at": edtf.as_extent(valid_at) if valid_at else None,
+        "is_certain": getattr(query, "mode", None) == "certain",
+    }
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return ()
+    words = tuple(dict.fromkeys(tokens(text)))
+    if not words:
+        raise NotApplicable("q holds no word to look for")
+    return words
+
+
+def _parent_terms(query: ClaimFilters) -> list[tuple[str, str, str]]:
+    wanted = (
+        ("source", "publisher", query.publisher),
+        ("source", "language", query.language),
+        ("question", "about", query.about),
+    )
+    return [(parent, name, value) for parent, name, value in wanted if value is not None]
+
+
+def _windows(query: Any, name: str) -> list[Window]:  # noqa: ANN401 - any query that has ranges
+    since, until = getattr(query, f"{name}_from", None), getattr(query, f"{name}_until", None)
+    found = []
+    if since is not None:
+        earliest = edtf.as_extent(since).start.earliest
+        found.append(Window(earliest=edtf.OPEN_START if earliest is None else earliest))
+    if until is not None:
+        latest = edtf.as_extent(until).end.latest
+        found.append(Window(latest=edtf.OPEN_END if latest is None else latest))
+    return found
+
+
+async def send_page(asked: Asked, page: Page, more: dict[str, object] | None = None) -> Answer:
+    """Answer with `{items, next, position}`; `next` pins the position it was read at."""
+    following = _next(asked, page)
+    body = {"items": [Raw(item) for item in page.items], "next": following, **(more or {}), "position": page.at.position}
+    headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
+    return send(asked, msgspec.json.encode(body), at=page.at, etag=await weak_tag(asked, page.at), headers=headers)
+
+
+def _next(asked: Asked, page: Page) -> str | None:
+    if page.last is None:
+        return None
+    kept = asked.request.url.query.split("&") if asked.request.url.query else []
+    kept = [part for part in kept if part.partition("=")[0] not in ("as_of", "cursor")]
+    query = "&".join([*kept, f"as_of={page.at.position}", f"cursor={page.last}"])
+    return f"{asked.request.scope['path']}?{query}"
+
+
+async def weak_tag(asked: Asked, at: Standpoint) -> str:
+    """Tag an answer that many records make: it changes with the position, and with a redaction."""
+    return f'W/"{at.position}.{await asked.read(last_redaction)}"'
+
+
+def _raw(documents: dict[str, bytes]) -> dict[str, Raw]:
+    return {public_id: Raw(document) for public_id, document in documents.items()}
+
+
+async def record(asked: Asked, kind: str) -> Answer:
+    """Append a new record."""
+    outcome = await append(asked, [record_command(kind, asked.body)])
+    return await _written(asked, kind, outcome)
+
+
+async def revise(asked: Asked, kind: str) -> Answer:
+    """Append to a record's history."""
+    command = action_command(kind, asked.id, asked.body, _expectation(asked))
+    outcome = await append(asked, [command])
+    return await _written(asked, kind, outcome)
+
+
+def _expectation(asked: Asked) -> Expect | None:
+    given = asked.headers.get("if-match")
+    if given is None:
+        return None
+    return Expect(whichever=True) if given.strip() == "*" else Expect(positions=expected_positions(given))
+
+
+async def _written(asked: Asked, kind: str, outcome: Outcome) -> Answer:
+    view: View = await asked.read(views.written, outcome.position)
+    item = outcome.items[0]
+    url = f"{PATHS[kind]}/{item.id}"
+    location = url if item.revision == 1 else f"{url}/revisions/{item.revision}"
+    at = Standpoint(outcome.position, outcome.position, is_pinned=False)
+    headers = [(b"location", location.encode()), _links(url)]
+    return send(asked, view.document, at=at, etag=f'"{view.position}"', headers=headers, status=201)
+
+
+async def append(
+    asked: Asked, commands: list[Command], *, is_batch: bool = False, is_dry_run: bool = False
+) -> Outcome:
+    """Queue a unit and wait until it is durable, or refused."""
+    caller = asked.caller
+    if caller is None:
+        raise RuntimeError("a write came past the scope check")
+    unit = Unit(
+        commands=commands, actor=caller.actor, note=_note(asked, caller.actor), is_batch=is_batch, is_dry_run=is_dry_run
+    )
+    return await asyncio.wrap_future(asked.rooms.ledger.append(unit))
+
+
+def _note(asked: Asked, actor: str) -> Note | None:
+    key = asked.headers.get("idempotency-key")
+    if key is None:
+        return None
+    whose = f"{actor}\0{key}".encode()
+    said = (asked.request.method, asked.request.url.path, asked.headers.get("if-match", ""))
+    request = hashlib.sha256(whose + "\0".join(("", *said, "")).encode() + asked.raw).digest()
+    return Note(key_digest=hashlib.sha256(whose).digest(), request_digest=request)
+
+
+async def send_answers(asked: Asked) -> Answer:
+    """Answer with what the live claims on a question add up to."""
+    chosen = Selection(kind="claim", asked=asked.as_of, **clocks(asked.query))
+    found = await asked.read(answers.answers, asked.id, chosen)
+    body = to_json(found.agreement)
+    body |= {"question": Raw(found.question), "claims": [Raw(claim) for claim in found.claims]}
+    if asked.query.include is not None:
+        body["sources"] = _raw(await asked.read(lists.documents, "source", found.sources, found.at))
+    body["position"] = found.at.position
+    return send(asked, msgspec.json.encode(body), at=found.at, etag=await weak_tag(asked, found.at))
+
+
+async def send_timeline(asked: Asked) -> Answer:
+    """Answer with live claims in order of when their answers hold, and their questions."""
+    chosen = replace(selection(asked, "claim"), is_live=True)
+    page = await asked.read(lists.timeline, chosen, slow=True)
+    more: dict[str, object] = {"questions": _raw(await asked.read(answers.questions_of, page.items, page.at))}
+    if asked.query.include is not None:
+        more["sources"] = _raw(await asked.read(answers.sources_of, page.items, page.at))
+    return await send_page(asked, page, more)

@@ -1,0 +1,379 @@
+"""What answers look like, for the OpenAPI document: every field of a shape is always there."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from api.domain.answer import BooleanAnswer, EntitiesAnswer, EntityAnswer, QuantityAnswer, TextAnswer
+from api.domain.claim import Relation
+from api.domain.operation import BODIES, Kind
+from api.domain.record import KINDS
+from api.domain.text import Id, Reason
+
+Stamp = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
+Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Place = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0)]
+Bound = Annotated[str, Meta(description="UTC to the microsecond; `..` where it is open")] | None
+Status = Literal["asserted", "retracted"]
+StateName = Literal["disputed", "single-origin", "agreed", "open"]
+
+
+class Shape(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of all shapes."""
+
+
+class BoundPair(Shape):
+    """Half-open: earliest inclusive, latest exclusive. Null where unknown."""
+
+    earliest: Bound
+    latest: Bound
+
+
+class ShownExtent(Shape):
+    """A moment somewhere within its bounds, or a span whose ends lie within theirs."""
+
+    shape: Literal["moment", "span"]
+    start: BoundPair
+    end: BoundPair
+
+
+class ShownTimeAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="time"):
+    """A time as it was stated, and its bounds."""
+
+    edtf: str
+    bounds: ShownExtent
+
+
+class ShownLink(Shape):
+    """A link that a claim makes; `position` is that of the event that made it."""
+
+    relation: Relation
+    claim: Id
+    reason: Reason
+    position: Place
+
+
+_FIRST = [("id", Id), ("revision", Annotated[int, Meta(ge=1)]), ("status", Status)]
+_LAST = [
+    ("links", list[ShownLink]),
+    ("position", Place),
+    ("revised_at", Stamp),
+    ("first_position", Place),
+    ("recorded_at", Stamp),
+    ("recorded_by", Uuid | None),
+]
+_SHOWN_ANSWER = ShownTimeAnswer | EntityAnswer | BooleanAnswer | TextAnswer | EntitiesAnswer | QuantityAnswer
+
+
+def _shown(kind: str) -> type[Struct]:
+    fields: list[Any] = [("kind", Literal[kind]), *_FIRST]
+    for each in msgspec.structs.fields(BODIES[kind]):
+        fields.append((each.name, _SHOWN_ANSWER if each.name == "answer" else each.type))
+    if kind == "claim":
+        fields += [("valid_bounds", ShownExtent | None), ("rules", int)]
+    return msgspec.defstruct(kind.title(), [*fields, *_LAST], bases=(Shape,), kw_only=True)
+
+
+RECORDS = {kind: _shown(kind) for kind in KINDS}
+Entity, Source, Question, Claim = (RECORDS[kind] for kind in KINDS)
+
+
+def _page(name: str, item: Any, *more: tuple[Any, ...]) -> type[Struct]:
+    fields: list[Any] = [("items", list[item]), ("next", str | None), *more, ("position", Place)]
+    return msgspec.defstruct(name, fields, bases=(Shape,), kw_only=True)
+
+
+class FacetValue(Shape):
+    """A value, and how many of the selected records hold it."""
+
+    value: str
+    count: Count
+
+
+_FACETS = ("facets", dict[str, list[FacetValue]] | msgspec.UnsetType, msgspec.UNSET)
+_SOURCES = ("sources", dict[str, Source] | msgspec.UnsetType, msgspec.UNSET)  # type: ignore[valid-type]
+
+
+def _listed(kind: str) -> type[Struct]:
+    """A record as a list shows it: whole, or with the fields asked for."""
+    fields: list[Any] = [
+        (each.name, each.type if each.name == "id" else each.type | msgspec.UnsetType, msgspec.UNSET)[: 2 if each.name == "id" else 3]
+        for each in msgspec.structs.fields(RECORDS[kind])
+    ]
+    return msgspec.defstruct(f"Listed{kind.title()}", fields, bases=(Shape,), kw_only=True)
+
+
+EntityPage = _page("EntityPage", _listed("entity"), _FACETS)
+SourcePage = _page("SourcePage", _listed("source"), _FACETS)
+QuestionPage = _page("QuestionPage", _listed("question"), _FACETS)
+ClaimPage = _page("ClaimPage", _listed("claim"), _FACETS, _SOURCES)
+TimelinePage = _page("TimelinePage", Claim, ("questions", dict[str, Question]), _SOURCES)  # type: ignore[valid-type]
+
+
+class HistoryLine(Shape):
+    """One line of a record's history: who, when, why, which fields."""
+
+    revision: Annotated[int, Meta(ge=1)]
+    position: Place
+    type: str
+    status: Status
+    recorded_at: Stamp
+    actor: Uuid | None
+    reason: str | None
+    fields: list[str]
+    batch: tuple[int, int] | None
+
+
+HistoryPage = _page("HistoryPage", HistoryLine)
+
+
+class Memento(Shape):
+    """A revision and its time."""
+
+    revision: Annotated[int, Meta(ge=1)]
+    datetime: Stamp
+    uri: str
+
+
+class TimeMap(Shape):
+    """Every revision of a record (RFC 7089), never paged."""
+
+    original: str
+    timegate: str
+    timemap: str
+    mementos: list[Memento]
+
+
+class PatchOperation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True):
+    """One step of an RFC 6902 patch."""
+
+    op: Literal["add", "remove", "replace", "move", "copy", "test"]
+    path: str
+    value: Any = None
+    source: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
+
+
+class ClaimLink(Shape):
+    """A link: outgoing ones name their target, incoming ones their maker."""
+
+    relation: Relation
+    claim: Id
+    reason: Reason
+    position: Place
+
+
+class ClaimLinks(Shape):
+    """The links of a claim, both ways."""
+
+    outgoing: list[ClaimLink]
+    incoming: list[ClaimLink]
+    position: Place
+
+
+class ShownMember(Shape):
+    """An entity or a truth value, and how many of the group's origins name it."""
+
+    value: str | bool
+    origins: Count
+
+
+class SharedTime(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="time"):
+    """The time that all answers of a group allow."""
+
+    bounds: BoundPair
+
+
+class SharedQuantity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="quantity"):
+    """The numbers that all answers of a group allow, both inclusive; null is open."""
+
+    low: str | None
+    high: str | None
+
+
+class SharedMembers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="members"):
+    """The members that a group's answers name."""
+
+    members: list[ShownMember]
+
+
+class ShownGroup(Shape):
+    """Claims that meet pairwise; `beside` are those of other stances that fit them."""
+
+    claims: list[Id]
+    sources: list[Id]
+    origins: list[list[Id]]
+    beside: list[Id]
+    shared: SharedTime | SharedQuantity | SharedMembers | None
+    is_denied: bool
+
+
+class ShownOrigin(Shape):
+    """Counting claims that go back to the same speakers and sources."""
+
+    claims: list[Id]
+    speakers: list[Id]
+    sources: list[Id]
+
+
+class ShownReplaced(Shape):
+    """A claim on view that no longer counts, and what corrects or supersedes it."""
+
+    claim: Id
+    by: list[Id]
+
+
+class Answers(Shape):
+    """What the live claims on a question add up to, under the numbered rules."""
+
+    question: Question  # type: ignore[valid-type]
+    state: StateName
+    groups: list[ShownGroup]
+    groups_complete: bool
+    origins: list[ShownOrigin]
+    not_counting: list[Id]
+    superseded: list[ShownReplaced]
+    conflicts: list[tuple[Id, Id]]
+    conflict_count: Count
+    rules: int
+    claims: list[Claim]  # type: ignore[valid-type]
+    position: Place
+    sources: dict[str, Source] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
+
+
+class ChangedRecord(Shape):
+    """A record of which one or more events lie between the two moments: where it ended up."""
+
+    kind: Kind
+    id: Id
+    change: Literal["recorded", "revised", "retracted", "restored"]
+    status: Status
+    from_revision: int | None
+    to_revision: int
+    position: Place
+
+
+class TurnedQuestion(Shape):
+    """A question whose state of agreement became another."""
+
+    question: Id
+    before: StateName | None = msgspec.field(name="from")
+    after: StateName = msgspec.field(name="to")
+    position: Place
+
+
+class LedgerDiff(Shape):
+    """What the ledger came to believe after `from`, up to `to`."""
+
+    items: list[ChangedRecord]
+    agreement: list[TurnedQuestion]
+    old: Place = msgspec.field(name="from")
+    new: Place = msgspec.field(name="to")
+    next: str | None
+    position: Place
+
+
+class FeedItem(Shape):
+    """An entry of the log with what it says: the entry's fields, the public id, the reason, the fields that changed."""
+
+    v: Literal[1]
+    position: Place
+    type: Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"]
+    kind: Literal["entity", "source", "question", "claim", "redaction", "ledger"]
+    record: Uuid
+    revision: Annotated[int, Meta(ge=1)]
+    recorded_at: Stamp
+    actor: Uuid | None
+    batch: tuple[int, int] | None
+    schema: int
+    payload_digest: Hex
+    redacts: dict[str, Any] | None
+    basis: str | None
+    id: Id
+    fields: list[str]
+    redacted: dict[str, Any] | None
+    reason: str | None
+    state: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+
+
+FeedPage = _page("FeedPage", FeedItem)
+
+
+class ExactEvent(Shape):
+    """One event to the byte: what was hashed, and what its digest commits to."""
+
+    position: Place
+    entry: str
+    payload: str | None
+    salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | None
+    leaf_hash: Hex
+
+
+class Written(Shape):
+    """One event that a batch made, or would make."""
+
+    kind: Kind
+    id: Id
+    revision: Annotated[int, Meta(ge=1)]
+    position: Place
+
+
+class BatchResult(Shape):
+    """What a batch wrote; after a dry run, what it would have written."""
+
+    items: list[Written]
+    position: Place
+
+
+class Actor(Shape):
+    """An actor: an opaque id, and a name if an operator published one."""
+
+    id: Uuid
+    name: str | None
+    since: Stamp
+
+
+class Stats(Shape):
+    """What the ledger holds."""
+
+    events: Count
+    by_type: dict[str, Count]
+    records: dict[str, dict[str, Count]]
+    agreement: dict[str, Count]
+    values: dict[str, dict[str, Count]]
+    position: Place
+
+
+class Service(Shape):
+    """What this service is, and where to go from here."""
+
+    name: str
+    version: str
+    description: str
+    log_origin: str
+    vkeys: list[str]
+    position: Place
+    formats: dict[str, int]
+    rules: int
+    licence: dict[str, str]
+    limits: dict[str, int]
+    links: dict[str, str]
+
+
+class Health(Shape):
+    """Whether the process runs, or is ready to serve."""
+
+    status: Literal["live", "ready", "unavailable"]
+    position: Place | None = None
+
+
+class ProblemTypeShape(Shape):
+    """A type of problem: its address, status and title are stable."""
+
+    type: str
+    status: int
+    title: str
+
+
