@@ -39,8 +39,12 @@ def create_app(settings: Settings | None = None) -> ASGIApp:
     settings = settings or load()
     configure_logging(settings)
     metrics = Metrics()
-    app = build(settings, metrics)
-    return Edge(app, methods_of(app), metrics, structlog.get_logger())
+    return wrap(build(settings, metrics), metrics)
+
+
+def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
+    """Put the edge around the application."""
+    return Edge(app, methods_of(app), metrics or Metrics(), structlog.get_logger())
 
 
 def build(settings: Settings, metrics: Metrics) -> Litestar:
@@ -48,7 +52,7 @@ def build(settings: Settings, metrics: Metrics) -> Litestar:
     app = Litestar(
         [*_HANDLERS, _metrics_route(metrics), _document_route()],
         lifespan=[_living(settings, metrics)],
-        exception_handlers={HTTPException: _on_http},
+        exception_handlers={HTTPException: _on_http, Exception: _on_crash},
         openapi_config=None,
         request_max_body_size=None,
         logging_config=None,
@@ -113,7 +117,12 @@ def _document_route() -> object:
 
 def _on_http(_request: Request[object, object, State], error: HTTPException) -> ASGIApp:
     """Give Litestar's own refusals, an unknown path above all, the one shape."""
-    slug = "not-found" if error.status_code == EDGE["not-found"].status else "internal-error"
+    slug = "not-found" if error.status_code == EDGE["not-found"].status else "internal-server-error"
     return Response(
         render(EDGE[slug], "there is nothing at this address"), status_code=EDGE[slug].status, media_type=MEDIA_TYPE
     )  # type: ignore[return-value]
+
+
+def _on_crash(_request: Request[object, object, State], error: Exception) -> ASGIApp:
+    """Hand a fault to the edge, which logs it and answers for it."""
+    raise error

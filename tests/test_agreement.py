@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from agreement_builders import (
+from tests.agreement_builders import (
     CONTEXT,
     NO,
     YES,

@@ -3,7 +3,7 @@
 from itertools import combinations
 
 import pytest
-from agreement_builders import CONTEXT, NO, YES, a_claim, a_link, number, relation, some_claims, text, these, when, who
+from tests.agreement_builders import CONTEXT, NO, YES, a_claim, a_link, number, relation, some_claims, text, these, when, who
 from hypothesis import given
 from hypothesis import strategies as st
 

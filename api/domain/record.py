@@ -10,11 +10,20 @@ import msgspec
 
 from api.domain import edtf
 from api.domain.agreement import RULES
+from api.domain.claim import ClaimBody
+from api.domain.entity import EntityBody
 from api.domain.event import Entry, stamp, unstamp
+from api.domain.question import QuestionBody
+from api.domain.source import SourceBody
 
 State = dict[str, Any]
 KINDS = ("entity", "source", "question", "claim")
 ASSERTED, RETRACTED = "asserted", "retracted"
+FIELDS: dict[str, tuple[str, ...]] = {
+    kind: body.__struct_fields__
+    for kind, body in (("entity", EntityBody), ("source", SourceBody), ("question", QuestionBody), ("claim", ClaimBody))
+}
+_SORTED = msgspec.json.Encoder(order="sorted")
 _EMPTY: tuple[object, ...] = (None, [], {})
 
 
@@ -69,17 +78,26 @@ def evolve(before: Record | None, entry: Entry, state: State) -> Record:
 
 
 def represent(record: Record) -> bytes:
-    """Render the JSON of one revision: its state, where it stands in the log, and what is computed from it."""
-    return msgspec.json.encode(representation(record))
+    """Render the JSON of one revision: its state, where it stands in the log, and what is computed from it.
+
+    Fields stand in the order of their kind, and what is within them in order of name: the same bytes whoever renders.
+    """
+    return msgspec.json.encode({name: _ordered(value) for name, value in representation(record).items()})
+
+
+def _ordered(value: object) -> object:
+    return msgspec.Raw(_SORTED.encode(value)) if isinstance(value, dict | list) else value
 
 
 def representation(record: Record) -> State:
     """Give the representation as plain values, in reading order."""
     state = record.state
     shown: State = {"kind": record.kind, "id": record.id, "revision": record.revision, "status": state["status"]}
-    shown.update(state)
+    for name in FIELDS.get(record.kind) or sorted(state.keys() - shown.keys() - {"links"}):
+        shown[name] = state[name]
     if record.kind == "claim":
         shown.update(_computed(state))
+    shown["links"] = state["links"]
     shown["position"] = record.position
     shown["revised_at"] = stamp(record.revised_at)
     shown["first_position"] = record.first_position

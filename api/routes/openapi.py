@@ -258,7 +258,7 @@ def _refusal(status: int) -> dict[str, Any]:
     response: dict[str, Any] = {"description": _STATUSES[status], "content": _PROBLEM}
     if status == EDGE["unauthorized"].status:
         response["headers"] = _headers(["WWW-Authenticate"])
-    if status == EDGE["rate-limited"].status:
+    if status == EDGE["too-many-requests"].status:
         response["headers"] = _headers(["Retry-After"])
     return response
 

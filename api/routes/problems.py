@@ -55,13 +55,13 @@ EDGE: Mapping[str, ProblemType] = {
     for each in (
         ProblemType("not-found", 404, "There is nothing at this address"),
         ProblemType("method-not-allowed", 405, "The address does not take this method"),
-        ProblemType("rate-limited", 429, "Too many requests"),
+        ProblemType("too-many-requests", 429, "Too many requests"),
         ProblemType("too-large", 413, "The request is too large or too deep"),
         ProblemType("unsupported-media-type", 415, "The body is of a type that is not read here"),
         ProblemType("not-acceptable", 406, "None of the types asked for is offered"),
         ProblemType("unauthorized", 401, "A valid key is needed"),
         ProblemType("forbidden", 403, "The key may not do this"),
-        ProblemType("internal-error", 500, "The ledger failed"),
+        ProblemType("internal-server-error", 500, "The ledger failed"),
     )
 }
 
@@ -89,7 +89,7 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.NotApplicable: ProblemType("not-applicable", 409, "These do not go together"),
     errors.StatusRefused: ProblemType("status-refused", 409, "The record's status does not allow this"),
     errors.Unavailable: ProblemType("unavailable", 503, "The ledger cannot answer now"),
-    errors.Misconfigured: ProblemType("internal-error", 500, "The ledger failed"),
+    errors.Misconfigured: ProblemType("internal-server-error", 500, "The ledger failed"),
 }
 _UNKNOWN = {
     kind: ProblemType(f"unknown-{kind}", 409, f"There is no such {kind}")

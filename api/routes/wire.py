@@ -187,9 +187,8 @@ def _limit(rooms: Rooms, scope: Scope, caller: Caller | None) -> Headers:
     if allowance is None:
         return []
     if allowance.is_exceeded:
-        more = (("Retry-After", str(allowance.retry_after)), *allowance.headers)
-        raise Refused("rate-limited", f"try again in {allowance.retry_after} s", more)
-    return [(name.lower().encode(), value.encode()) for name, value in allowance.headers]
+        raise Refused("too-many-requests", f"try again in {allowance.retry_after} s", allowance.headers)
+    return list(allowance.raw_headers)
 
 
 async def _read_body(
@@ -212,7 +211,7 @@ async def _read_body(
 
 
 async def _check_depth(raw: bytes, most: int) -> None:
-    deep = depth(raw, limit=most) if len(raw) < 2**16 else await asyncio.to_thread(depth, raw, limit=most)
+    deep = depth(raw) if len(raw) < 2**16 else await asyncio.to_thread(depth, raw)
     if deep > most:
         raise Refused("too-large", f"JSON nests at most {most} levels deep here")
 

@@ -11,42 +11,193 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
 from tests.bench import contestants, ledger, report
-from tests.bench.contestants import OPERATIONS, Contestant, Ground, enter, say
+from tests.bench.contestants import NAMES, OPERATIONS, Contestant, Ground, enter, say
 from tests.bench.corpus import Corpus
 from tests.bench.load import CONNECTIONS, Outcome, generator
-from tests.bench.report import Figures
+from tests.bench.report import OURS, Figures
 from tests.bench.servers import postgres
 
+ALL_OPERATIONS = (*OPERATIONS, "rebuild")
 DATABASES = ("sqlite", "postgresql")
-SIZES = {"quick": Corpus(2_000, 400, 1_000), "default": Corpus(20_000, 4_000, 10_000), "full": Corpus(100_000, 19_000, 100_000)}
-# A rebuild of a large ledger is long and varies little: no further round begins after this.
+QUICK = Corpus(claims=2_000, extra=400, deep=1_000)
+USUAL = Corpus(claims=20_000, extra=4_000, deep=10_000)
+FULL = Corpus(claims=100_000, extra=19_000, deep=100_000)
+# A rebuild of a large ledger is long and varies little: no further one begins after this.
 REBUILD_SECONDS = 20
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line asked for."""
+
+    corpus: Corpus
+    rounds: int
+    seconds: int
+    workers: int
+    operations: frozenset[str]
+    databases: tuple[str, ...]
+    contestants: tuple[str, ...]
+    folder: str | None
+    json: Path | None
+
+
 def main() -> int:
-    """Run the bench; 1 if this service could not be measured in full."""
+    """Run the bench; 1 if this service was to be measured and could not be, in any part."""
     options = parse(sys.argv[1:])
     # An end by `kill` unwinds like Ctrl-C, so that every server is stopped.
     signal.signal(signal.SIGTERM, interrupt)
+    figures = Figures()
     with tempfile.TemporaryDirectory(prefix="ledger-bench-", dir=options.folder) as name, ExitStack() as stack:
         folder = Path(name)
         tool, fire = generator(folder)
-        wants_postgres = "postgresql" in options.databases
-        server = stack.enter_context(postgres(folder)) if wants_postgres else None
-        operations = frozenset(options.only or (*OPERATIONS, "rebuild"))
-        ground = Ground(folder, options.corpus, options.workers, operations, fire, server)
+        server = stack.enter_context(postgres(folder)) if "postgresql" in options.databases else None
+        ground = Ground(folder, options.corpus, options.workers, options.operations, fire, server)
         print(heading(options, tool, server.version if server else None), flush=True)
-        figures = Figures()
-        run(ground, options, figures)
+        yardsticks = let_in(stack, ground, options, ["bare"])
+        with ExitStack() as servers:
+            served = let_in(servers, ground, options, ["const", "ledger", "django", "eventsourcing"])
+            for number in range(options.rounds):
+                run_round(served + yardsticks, number, options, figures)
+            weigh(served, figures)
+            heads = {one.database: one.client.head() for one in served if one.client}
+        if "rebuild" in options.operations:
+            run_rebuilds(served + yardsticks, heads, ground, options, figures)
     print(report.text(figures, options.databases, options.corpus.deep))
     if options.json:
-        Path(options.json).write_bytes(msgspec.json.encode({"/".join(key): rounds for key, rounds in figures.rounds.items()}))
-    return 0
+        rounds = {"/".join(key): outcomes for key, outcomes in figures.rounds.items()}
+        options.json.write_bytes(msgspec.json.encode(rounds))
+    return 1 if lacks(figures, options) else 0
+
+
+def let_in(stack: ExitStack, ground: Ground, options: Options, names: list[str]) -> list[Contestant]:
+    """Start those of the field that are wanted, each on each database."""
+    entered: list[Contestant] = []
+    for name in names:
+        if name not in options.contestants:
+            continue
+        if name == "const":
+            entered += enter(stack, name, contestants.ceiling(ground))
+            continue
+        for database in options.databases:
+            entered += enter(stack, f"{name} on {database}", contestants.ENTRANCES[name](ground, database))
+    return entered
+
+
+def run_round(field: list[Contestant], number: int, options: Options, figures: Figures) -> None:
+    """Measure each operation on each contestant in turn; who comes first changes from round to round."""
+    turn = number % max(1, len(field))
+    for operation in OPERATIONS:
+        measured = [one for one in field[turn:] + field[:turn] if operation in one.measures]
+        for one in measured:
+            figures.add(operation, one.name, one.database, one.measures[operation](options.seconds))
+        if measured:
+            say(f"round {number + 1} of {options.rounds}: {operation}")
+
+
+def weigh(served: list[Contestant], figures: Figures) -> None:
+    """Read the memory of every worker while it still runs."""
+    for one in served:
+        if one.server:
+            figures.add("memory", one.name, one.database, Outcome(one.server.worker_megabytes(), 0, 0, 0))
+
+
+def run_rebuilds(
+    field: list[Contestant], heads: dict[str, int], ground: Ground, options: Options, figures: Figures
+) -> None:
+    """Rebuild our projections, the server now stopped, and take the yardstick beside each time."""
+    for one in field:
+        if one.client is None or one.command is None:
+            continue
+        rulers = [ruler for ruler in field if ruler.name == "bare" and ruler.database == one.database]
+        began = time.monotonic()
+        for _ in range(options.rounds):
+            for ruler in rulers:
+                figures.add("rebuild", ruler.name, ruler.database, ruler.measures["batch"](options.seconds))
+            seconds = ledger.seconds_to_rebuild(one.command.environment, ground.folder)
+            figures.add("rebuild", one.name, one.database, Outcome(heads[one.database] / seconds, 0, 0, 0))
+            say(f"rebuild on {one.database}: {heads[one.database]:,} events in {seconds:.1f} s")
+            if time.monotonic() - began > REBUILD_SECONDS:
+                break
+
+
+def lacks(figures: Figures, options: Options) -> bool:
+    """Tell whether an operation of ours that was wanted has no figure, or had failures."""
+    wanted = options.operations if OURS in options.contestants else frozenset()
+    return any(
+        figures.rate(operation, OURS, database) is None for operation in wanted for database in options.databases
+    )
+
+
+def heading(options: Options, tool: str, postgresql: str | None) -> str:
+    """Say what was measured, with what and where."""
+    sizes = options.corpus
+    records = (
+        f"{sizes.claims:,} claims, {sizes.claims + sizes.extra:,} revisions of about 1 KB, one record of {sizes.deep:,}"
+    )
+    servers = f"granian, {options.workers} worker{'s' if options.workers > 1 else ''} each"
+    load = f"{tool}, 1 thread, {CONNECTIONS} keep-alive connections, {options.rounds} x {options.seconds} s"
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, PostgreSQL {postgresql or 'left out'}"
+    return f"{records}\n{servers}; {load}; medians of interleaved rounds, durable commits\n{machine}"
+
+
+def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a signal handler
+    """Unwind."""
+    raise SystemExit(128 + signum)
+
+
+def parse(arguments: list[str]) -> Options:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--quick", action="store_true", help="2,000 claims, one round of 1 s: does it run?")
+    size.add_argument("--full", action="store_true", help="100,000 claims, 119,000 revisions, one record of 100,000")
+    parser.add_argument("--rounds", type=int, help="3 unless told")
+    parser.add_argument("--seconds", type=int, help="of each measurement: 2 unless told")
+    parser.add_argument("--workers", type=int, default=1, help="of every server: 1 unless told")
+    parser.add_argument(
+        "--only", type=words(ALL_OPERATIONS), default=ALL_OPERATIONS, metavar="OP,OP", help=", ".join(ALL_OPERATIONS)
+    )
+    parser.add_argument("--contestants", type=words(NAMES), default=NAMES, metavar="NAME,NAME", help=", ".join(NAMES))
+    parser.add_argument("--database", choices=(*DATABASES, "both"), default="both")
+    parser.add_argument("--folder", help="for the databases while it runs: a temporary one unless told")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the outcome of every round there")
+    chosen = parser.parse_args(arguments)
+    return Options(
+        corpus=QUICK if chosen.quick else FULL if chosen.full else USUAL,
+        rounds=chosen.rounds or (1 if chosen.quick else 3),
+        seconds=chosen.seconds or (1 if chosen.quick else 2),
+        workers=chosen.workers,
+        operations=frozenset(chosen.only),
+        databases=DATABASES if chosen.database == "both" else (chosen.database,),
+        contestants=tuple(chosen.contestants),
+        folder=chosen.folder,
+        json=chosen.json,
+    )
+
+
+def words(known: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Make a reader of known words set apart by commas."""
+
+    def read(text: str) -> tuple[str, ...]:
+        unknown = set(text.split(",")) - set(known)
+        if unknown:
+            message = f"unknown: {', '.join(sorted(unknown))}"
+            raise argparse.ArgumentTypeError(message)
+        return tuple(text.split(","))
+
+    return read
+
+
+if __name__ == "__main__":
+    sys.exit(main())

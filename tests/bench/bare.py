@@ -20,7 +20,8 @@ ENTRY_BYTES = 420
 PAYLOAD = b"p" * 1000
 
 TABLES = (
-    "CREATE TABLE bare_event (position BIGINT PRIMARY KEY, record {bytes}, revision INTEGER, entry {bytes}, UNIQUE (record, revision))",
+    "CREATE TABLE bare_event "
+    "(position BIGINT PRIMARY KEY, record {bytes}, revision INTEGER, entry {bytes}, UNIQUE (record, revision))",
     "CREATE TABLE bare_payload (position BIGINT PRIMARY KEY, salt {bytes}, payload {bytes})",
     "CREATE TABLE bare_node (level INTEGER, number BIGINT, hash {bytes}, PRIMARY KEY (level, number))",
 )

@@ -36,11 +36,12 @@ class Contestant:
     measures: dict[str, Measure] = field(default_factory=dict)
     server: Server | None = None
     command: Command | None = None
+    client: ledger.Client | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """What contestants stand on: folder, sizes, workers, operations wanted, generator, and PostgreSQL where it is wanted."""
+    """What contestants stand on; `postgres` is None where only SQLite is wanted."""
 
     folder: Path
     wanted: Corpus
@@ -56,7 +57,7 @@ def ceiling(ground: Ground) -> Iterator[Contestant]:
     arguments = granian("tests.bench.const:app", interface="asgi", workers=ground.workers)
     command = Command("const", arguments, {})
     with running(command, ground.folder) as server:
-        yield Contestant("const", "", ready(ground, "const", server, {name: constant for name in READS}), server, command)
+        yield Contestant("const", "", ready(ground, "const", server, dict.fromkeys(READS, constant)), server, command)
 
 
 def constant() -> Shot:
@@ -65,11 +66,15 @@ def constant() -> Shot:
 
 
 @contextmanager
-def peer(ground: Ground, name: str, database: str) -> Iterator[Contestant]:
+def peer(name: str, ground: Ground, database: str) -> Iterator[Contestant]:
     """Fill and run a peer."""
     module = PEERS[name]
     command: Command = module.command(place(ground, database), ground.folder, ground.workers)
-    run([sys.executable, "-m", "tests.bench.fill", FILLS[name], ground.wanted.encode()], command.environment, ground.folder)
+    run(
+        [sys.executable, "-m", "tests.bench.fill", FILLS[name], ground.wanted.encode()],
+        command.environment,
+        ground.folder,
+    )
     with running(command, ground.folder) as server:
         shots: dict[str, Shot] = module.shots(ground.wanted)
         makers = {operation: partial(shots.__getitem__, operation) for operation in shots}
@@ -86,16 +91,29 @@ def service(ground: Ground, database: str) -> Iterator[Contestant]:
         measures = ready(ground, command.name, server, client.shots())
         if "batch" in ground.operations:
             measures["batch"] = lambda seconds: events(client.import_for(seconds))
-        yield Contestant("ledger", database, measures, server, command)
+        yield Contestant("ledger", database, measures, server, command, client)
 
 
 @contextmanager
 def bare(ground: Ground, database: str) -> Iterator[Contestant]:
     """Open the yardstick's own database."""
     server = place(ground, database)
-    opened = bare_rows.on_postgresql(server.conninfo(server.create("bare"))) if server else bare_rows.on_sqlite(ground.folder)
+    opened = (
+        bare_rows.on_postgresql(server.conninfo(server.create("bare")))
+        if server
+        else bare_rows.on_sqlite(ground.folder)
+    )
     with opened as commit_for:
         yield Contestant("bare", database, {"batch": lambda seconds: events(commit_for(seconds))})
+
+
+# How each of the field enters on one database.
+ENTRANCES: Mapping[str, Callable[[Ground, str], AbstractContextManager[Contestant]]] = {
+    "ledger": service,
+    "django": partial(peer, "django"),
+    "eventsourcing": partial(peer, "eventsourcing"),
+    "bare": bare,
+}
 
 
 def place(ground: Ground, database: str) -> Postgres | None:

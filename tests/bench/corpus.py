@@ -17,16 +17,65 @@ SEED = 2021
 # A record costs about 1 KB with these; the words only have to differ from record to record.
 STATEMENT_CHARACTERS = 260
 NOTE_CHARACTERS = 320
-WORDS = (
-    "account app archive article board carrier claim company contract court day developer domain engineer figure filing "
-    "host hour judge lawyer letter library million moderation month network notice number order page platform policy post "
-    "press provider question register report review rule server service statement store suspension system term user week"
-).split()
+WORDS = [
+    "account",
+    "app",
+    "archive",
+    "article",
+    "board",
+    "carrier",
+    "claim",
+    "company",
+    "contract",
+    "court",
+    "day",
+    "developer",
+    "domain",
+    "engineer",
+    "figure",
+    "filing",
+    "host",
+    "hour",
+    "judge",
+    "lawyer",
+    "letter",
+    "library",
+    "million",
+    "moderation",
+    "month",
+    "network",
+    "notice",
+    "number",
+    "order",
+    "page",
+    "platform",
+    "policy",
+    "post",
+    "press",
+    "provider",
+    "question",
+    "register",
+    "report",
+    "review",
+    "rule",
+    "server",
+    "service",
+    "statement",
+    "store",
+    "suspension",
+    "system",
+    "term",
+    "user",
+    "week",
+]
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Sizes, and from them every record. `extra` counts revisions after the first, `deep` those of the one long record."""
+    """Sizes, and from them every record.
+
+    `extra` counts revisions after the first, `deep` those of the one long record.
+    """
 
     claims: int
     extra: int
@@ -135,7 +184,12 @@ def claim(index: int, question_index: int) -> dict[str, object]:
         "source": source_id(index),
         "question": question_id(question_index),
         "statement": prose(index, STATEMENT_CHARACTERS),
-        "answer": {"type": "quantity", "amount": str(8_000_000 + index % 40 * 250_000), "unit": "users", "approximate": True},
+        "answer": {
+            "type": "quantity",
+            "amount": str(8_000_000 + index % 40 * 250_000),
+            "unit": "users",
+            "approximate": True,
+        },
         "valid": None,
         "speaker": entity_id(index),
         "via": [],
@@ -147,7 +201,10 @@ def claim(index: int, question_index: int) -> dict[str, object]:
 
 def changes(index: int, number: int) -> dict[str, object]:
     """Make the change that leads to one revision of a claim."""
-    return {"statement": prose(index * 31 + number, STATEMENT_CHARACTERS), "note": prose(index + number, NOTE_CHARACTERS)}
+    return {
+        "statement": prose(index * 31 + number, STATEMENT_CHARACTERS),
+        "note": prose(index + number, NOTE_CHARACTERS),
+    }
 
 
 def prose(seed: int, characters: int) -> str:

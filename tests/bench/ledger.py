@@ -1,4 +1,4 @@
-"""This service, driven from outside as any client would drive it: the command line, the batch door, the public reads."""
+"""Our own service, driven from outside as any client would: the command line, the batch door, the public reads."""
 
 import http.client
 import sys
@@ -31,9 +31,15 @@ Operation = dict[str, object]
 def command(server: Postgres | None, folder: Path, workers: int) -> Command:
     """Say how to serve it on PostgreSQL, or on SQLite if there is none."""
     database = "postgresql" if server else "sqlite"
-    url = f"postgresql+psycopg://{server.user}@/{server.create('ledger')}?host={server.folder}" if server else f"sqlite:///{folder}/ledger.db"
+    url = (
+        f"postgresql+psycopg://{server.user}@/{server.create('ledger')}?host={server.folder}"
+        if server
+        else f"sqlite:///{folder}/ledger.db"
+    )
     arguments = [LEDGER, "serve", "--host", HOST, "--port", "{port}", "--workers", str(workers), "--empty"]
-    return Command(f"ledger-{database}", arguments, {"LEDGER_DATABASE_URL": url, "LEDGER_RATE_LIMIT": "off"}, "/health/ready")
+    return Command(
+        f"ledger-{database}", arguments, {"LEDGER_DATABASE_URL": url, "LEDGER_RATE_LIMIT": "off"}, "/health/ready"
+    )
 
 
 def new_key(environment: Mapping[str, str], folder: Path) -> str:
@@ -70,9 +76,12 @@ class Client:
         self._send(record("entity", corpus.entity(index)) for index in range(corpus.ENTITIES))
         self._send(record("source", corpus.source(index)) for index in range(corpus.SOURCES))
         self.claims_from = self._send(record("question", corpus.question(index)) for index in range(asked))
-        self.claims_to = self._send(record("claim", named_claim(self.wanted, index)) for index in range(self.wanted.claims))
+        self.claims_to = self._send(
+            record("claim", named_claim(self.wanted, index)) for index in range(self.wanted.claims)
+        )
         self.revisions_to = self._send(
-            revise(corpus.claim_id(index), number, corpus.changes(index, number)) for index, number in self.wanted.revisions
+            revise(corpus.claim_id(index), number, corpus.changes(index, number))
+            for index, number in self.wanted.revisions
         )
         for name, revisions in ((LONG, self.wanted.deep), (SHORT, SHORT_REVISIONS)):
             self._send([record("claim", {"id": name, **corpus.claim(1, 0)})])
@@ -114,7 +123,7 @@ class Client:
             "list-filter": lambda: gets([f"{listed}&stance=asserts"], LIST_PAGE),
             "list-as-of": lambda: gets((f"{listed}&as_of={at}" for at in positions), LIST_PAGE),
             "feed": lambda: gets((f"/v1/events?after={after}&limit={FEED_PAGE}" for after in feed), FEED_PAGE),
-            "create": lambda: self._creates(),
+            "create": self._creates,
             "update": lambda: self._updates(one),
             **self._long_shots(),
         }

@@ -108,9 +108,11 @@ def generator(folder: Path) -> tuple[str, Fire]:
     numbers = count(NUMBERS_PER_SHOT, NUMBERS_PER_SHOT)
     wrk = shutil.which("wrk")
     if wrk is None:
-        return "pure Python (wrk is not installed)", lambda port, shot, seconds: fire_python(port, shot, seconds, next(numbers))
-    (folder / "shot.lua").write_text(LUA)
-    return "wrk", lambda port, shot, seconds: fire_wrk([wrk], folder, port, shot, seconds, next(numbers))
+        name = "a pure Python generator (wrk is not installed: do not compare with a run under wrk)"
+        return name, lambda port, shot, seconds: fire_python(port, shot, seconds, next(numbers))
+    files = Files(wrk, folder / "shot.lua", folder / "shot.bin")
+    files.script.write_text(LUA)
+    return "wrk", lambda port, shot, seconds: fire_wrk(files, port, shot, seconds, next(numbers))
 
 
 def probe(port: int, shot: Shot) -> None:
@@ -145,13 +147,21 @@ def length_of(request: Request) -> str:
     return f"Content-Length: {len(request.body)}\r\n" if request.body else ""
 
 
-def fire_wrk(wrk: list[str], folder: Path, port: int, shot: Shot, seconds: int, first_number: int) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What wrk runs with: the program, our script, and the requests of the shot at hand."""
+
+    wrk: str
+    script: Path
+    requests: Path
+
+
+def fire_wrk(files: Files, port: int, shot: Shot, seconds: int, first_number: int) -> Outcome:
     """Run wrk once and read the line that the script prints at the end."""
-    requests = folder / "shot.bin"
-    requests.write_bytes(SEPARATOR.join(wire(port, shot)))
+    files.requests.write_bytes(SEPARATOR.join(wire(port, shot)))
     options = ["--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--timeout", "30s"]
-    target = ["--script", str(folder / "shot.lua"), f"http://{HOST}:{port}/", "--", str(requests), str(first_number)]
-    run = subprocess.run([*wrk, *options, *target], capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
+    target = ["--script", str(files.script), f"http://{HOST}:{port}/", "--", str(files.requests), str(first_number)]
+    run = subprocess.run([files.wrk, *options, *target], capture_output=True, text=True, check=False)  # noqa: S603 - our own arguments
     line = next((line for line in run.stdout.splitlines() if line.startswith("OUTCOME ")), None)
     if line is None:
         raise RuntimeError(run.stdout + run.stderr)

