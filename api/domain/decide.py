@@ -112,7 +112,11 @@ def _(command: Restore, current: Record, now: Circumstances) -> Decision:
     state = {**earlier, "status": ASSERTED, "links": current.state["links"]}
     if state == current.state:
         raise NoChange
-    _checked(current.kind, current.state, state, now, prefix="")
+    try:
+        check(current.kind, current.state, state, now.look)
+    except Conflict as refusal:
+        refusal.pointer = "/revision"
+        raise
     return Decision("restored", state)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from api.domain import agreement, edtf
-from api.domain.asof import Standpoint
+from api.domain.asof import AsOf, Standpoint
 from api.domain.record import State
 from api.domain.source import published_bounds
 from api.ledger.database import Access, Row, Value
@@ -141,6 +141,8 @@ def _first_position(access: Access, kind: str, public_id: str) -> int:
 def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
     """List questions by their state of agreement as other clocks than the ledger's have it: computed, one by one."""
     at = stand(access, chosen.asked)
+    # The ledger may grow while questions are looked at one by one: all of them as of one position.
+    chosen = replace(chosen, asked=AsOf(position=at.position))
     plain = replace(chosen, agreement=None, published_by=None, valid_at=None, limit=200)
     found: list[bytes] = []
     ids: list[str] = []

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import ParamSpec, Protocol, TypeVar
@@ -91,13 +91,16 @@ class Access:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Hold the database's write lock from the first statement on (SQLite), or open a transaction (PostgreSQL)."""
-        self.run("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN")
+        # What waited for the head must see what the one before it committed, whatever the server's default is.
+        self.run("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN ISOLATION LEVEL READ COMMITTED")
         try:
             yield
+            self.run("COMMIT")
         except BaseException:
-            self.run("ROLLBACK")
+            # The database may have ended the transaction by itself (a full disk, a lost connection): the first error tells.
+            with suppress(*DRIVER_ERRORS):
+                self.run("ROLLBACK")
             raise
-        self.run("COMMIT")
 
     def close(self) -> None:
         self._pooled.invalidate() if not self.is_sqlite else self._pooled.close()

@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,8 +18,9 @@ from api.domain.event import decode
 from api.domain.merkle import Frontier
 from api.domain.record import ASSERTED, Record, State, evolve
 from api.ledger.database import Access, Database, lock_head, ready_to_insert_first
-from api.ledger.ledger import Writer, change, now
+from api.ledger.ledger import now
 from api.ledger.projection import Projector, throw_away
+from api.ledger.writer import Writer, change
 
 LEDGER = "ledger"
 _CHUNK = 1000
@@ -38,6 +40,7 @@ def open_ledger(
             if access.row("SELECT position FROM head") is None:
                 _begin(access, key_path, origin, is_seeded, clock)
         state = ledger_state(access)
+        _settle_key(key_path, state)
         _check(state, key_path, origin)
         if access.row("SELECT rules FROM head WHERE rules <> ?", (RULES,)):
             rebuild(access)
@@ -59,10 +62,14 @@ def ledger_state(access: Access) -> State:
 
 
 def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, clock: Callable[[], int]) -> None:
-    """Write position 1. The key is made before it, so that no log ever exists that nobody can sign."""
+    """Write position 1. The key is made before it, so that no log ever exists that nobody can sign.
+
+    A key made here keeps a provisional name until the event is durable: a start that is killed between the two leaves
+    nothing that the next one would have to take for the key of a log that was lost.
+    """
     record = str(uuid4())
     name = origin or f"{record}.ledger.invalid"
-    key = _read_key(key_path) if key_path.exists() else _make_key(key_path, name)
+    key = _read_key(key_path) if key_path.exists() else _make_key(_provisional(key_path), name)
     if key.name != name:
         raise Misconfigured("LEDGER_LOG_ORIGIN", "the signing key that is there belongs to a log of another name")
     row = (0, 0, Frontier().to_bytes(), is_seeded, RULES)
@@ -90,12 +97,29 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
     writer.close_transaction()
 
 
+def _provisional(key_path: Path) -> Path:
+    return key_path.with_name(key_path.name + ".new")
+
+
+def _settle_key(key_path: Path, state: State) -> None:
+    """Give the key that was made for this ledger its lasting name, whoever made it and was killed since."""
+    provisional = _provisional(key_path)
+    # Another node on this machine may do the same at this moment.
+    with suppress(FileNotFoundError, ValueError):
+        if not key_path.exists() and _is_key_of(state, SigningKey.decode(provisional.read_text(encoding="utf-8").strip())):
+            provisional.replace(key_path)
+
+
+def _is_key_of(state: State, key: SigningKey) -> bool:
+    return key.vkey in {each["vkey"] for each in state["keys"]}
+
+
 def _check(state: State, key_path: Path, origin: str | None) -> None:
     if origin is not None and origin != state["log_origin"]:
         raise Misconfigured("LEDGER_LOG_ORIGIN", "another name than the one recorded at the ledger's first event")
     if not key_path.exists():
         raise Misconfigured("LEDGER_SIGNING_KEY", f"no file at {key_path}; this ledger's key is needed")
-    if _read_key(key_path).vkey not in {key["vkey"] for key in state["keys"]}:
+    if not _is_key_of(state, _read_key(key_path)):
         raise Misconfigured("LEDGER_SIGNING_KEY", f"the key in {key_path} is not this ledger's")
 
 
@@ -110,11 +134,15 @@ def _make_key(path: Path, name: str) -> SigningKey:
     """Make the log's key, in a file that only its owner reads."""
     key = SigningKey(name, secrets.token_bytes(32))
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(key.encode() + "\n")
         file.flush()
         os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    os.fsync(folder)
+    os.close(folder)
     return key
 
 

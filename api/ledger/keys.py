@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from api.domain.errors import Misconfigured, UnknownActor
-from api.ledger.database import Access
+from api.ledger.database import Access, lock_head
 from api.ledger.ledger import now
 
 SCOPES = ("write", "redact", "admin")
@@ -73,6 +73,8 @@ def recognise(access: Access, key: str) -> Caller | None:
 def actor_named(access: Access, name: str) -> str:
     """Give the actor of one of the ledger's own doors (the seed, the command line), making it the first time."""
     with access.transaction():
+        # Two nodes that start together must not both make it.
+        lock_head(access)
         row = access.row("SELECT id FROM actor WHERE name = ?", (name,))
         if row is not None:
             return str(row[0])

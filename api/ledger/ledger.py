@@ -6,78 +6,25 @@ the earlier ones leave. The lock is the head's row, so any number of processes m
 
 import logging
 import queue
-import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
-from uuid import uuid4
+from dataclasses import dataclass
 
-from uuid_utils import uuid7
+from api.domain.errors import LedgerError, Unavailable
+from api.ledger.database import DRIVER_ERRORS, Database
+from api.ledger.writer import Note, Outcome, Unit, Writer, Written, is_durable
 
-from api.domain import errors
-from api.domain.command import Command, RecordIt
-from api.domain.decide import Circumstances, Decision, decide
-from api.domain.event import Entry, encode, leaf_hash, payload, payload_digest, stamp
-from api.domain.merkle import Frontier
-from api.domain.record import Record, State, evolve
-from api.ledger.database import DRIVER_ERRORS, Access, Database, Value, lock_head
-from api.ledger.present import Present
-from api.ledger.projection import Projector
+__all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]
 
-SALT_BYTES = 32
-_SECOND = 1_000_000
-RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
-FOR_EVER = 2**62
 _log = logging.getLogger("ledger")
+_Waiting = tuple[Unit, "Future[Outcome]"]
 
 
 def now() -> int:
     """Read the ledger's clock: microseconds since the epoch."""
     return time.time_ns() // 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """An idempotency note: digests of the key, and of the key with the request (draft-ietf-httpapi-idempotency-key).
-
-    `life` is in microseconds; None is for ever.
-    """
-
-    key_digest: bytes
-    request_digest: bytes
-    life: int | None = RECEIPT_LIFE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """What is accepted or refused as one: the commands of one request, by one actor."""
-
-    commands: Sequence[Command]
-    actor: str
-    note: Note | None = None
-    is_batch: bool = False
-    is_dry_run: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """One event of a unit: which revision of which record it made."""
-
-    kind: str
-    id: str
-    revision: int
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a unit did. `position` is its last; a replayed one was written by an earlier request with the same key."""
-
-    items: tuple[Written, ...]
-    position: int
-    is_replay: bool = False
 
 
 @dataclass(slots=True)
@@ -90,232 +37,13 @@ class Tally:
     events: int = 0
 
 
-@dataclass(slots=True)
-class _Draft:
-    """A unit being judged: what its own earlier commands made, over what the ledger holds (a `Look`)."""
-
-    present: Present
-    records: dict[tuple[str, str], Record] = field(default_factory=dict)
-    earlier: dict[tuple[str, str, int], State] = field(default_factory=dict)
-    answered: set[str] = field(default_factory=set)
-
-    def find(self, kind: str, public_id: str) -> Record | None:
-        return self.records.get((kind, public_id)) or self.present.find(kind, public_id)
-
-    def is_answered(self, question: str) -> bool:
-        return question in self.answered or self.present.is_answered(question)
-
-    def state_at(self, record: Record, revision: int) -> State | None:
-        return self.earlier.get((record.kind, record.id, revision)) or self.present.state_at(record, revision)
-
-    def put(self, record: Record) -> None:
-        self.records[record.kind, record.id] = record
-        self.earlier[record.kind, record.id, record.revision] = record.state
-        if record.kind == "claim":
-            self.answered.add(record.state["question"])
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """An event decided and not yet written."""
-
-    before: Record | None
-    after: Record
-    entry: Entry
-    reason: str | None
-    raw: bytes
-    salt: bytes
-    payload: bytes
-
-
-class Writer:
-    """One transaction's worth of appending: takes the lock, decides, writes. Not for two threads at once."""
-
-    def __init__(self, access: Access, clock: Callable[[], int]) -> None:
-        self._access, self._clock = access, clock
-        self.projector = Projector(access, self._write_log)
-        self._known = -1
-        self._position = self._recorded_at = 0
-        self._frontier = Frontier()
-        self._held: list[_Change] = []
-
-    def write(self, units: Sequence[Unit]) -> list[Outcome | errors.LedgerError]:
-        """Decide units in order and commit what was accepted. Raises a driver error if the database refuses."""
-        try:
-            with self._access.transaction():
-                self._take_lock()
-                outcomes = [self._judge(unit) for unit in units]
-                self.close_transaction()
-        except BaseException:
-            self._known = -1
-            self._held.clear()
-            raise
-        # From here on the events are durable.
-        self._known = self._position
-        self.projector.present.forget_if_large()
-        return outcomes
-
-    def close(self) -> None:
-        self._access.close()
-
-    def _take_lock(self) -> None:
-        """Hold the head until the commit: positions are given out and committed in one order, so no reader skips any."""
-        self._position, self._recorded_at, frontier, *_ = lock_head(self._access)
-        if self._position != self._known:
-            self.projector.forget()
-        self._frontier = Frontier.from_bytes(bytes(frontier))
-
-    def close_transaction(self) -> None:
-        """Write all that is held back, and the head."""
-        self.projector.flush()
-        sql = "UPDATE head SET position = ?, recorded_at = ?, frontier = ? WHERE one = 1"
-        self._access.run(sql, (self._position, self._recorded_at, self._frontier.to_bytes()))
-
-    def _judge(self, unit: Unit) -> Outcome | errors.LedgerError:
-        try:
-            replayed = self._replay(unit)
-            if replayed is not None:
-                return replayed
-            changes = self._decide(unit)
-        except errors.LedgerError as refusal:
-            return refusal
-        if not unit.is_dry_run:
-            self.accept(changes)
-            self._keep_note(unit, changes)
-        items = tuple(_written(change) for change in changes)
-        return Outcome(items, items[-1].position)
-
-    def _replay(self, unit: Unit) -> Outcome | None:
-        if unit.note is None or unit.is_dry_run:
-            return None
-        sql = "SELECT request_digest, first, last, expires_at FROM receipt WHERE key_digest = ?"
-        found = self._access.row(sql, (unit.note.key_digest,))
-        if found is None or found[3] <= self._clock():
-            return None
-        if bytes(found[0]) != unit.note.request_digest:
-            raise errors.IdempotencyKeyReused
-        self.projector.flush()
-        items = tuple(Written(*row) for row in self._access.rows(_WRITTEN, (found[1], found[2])))
-        return Outcome(items, found[2], is_replay=True)
-
-    def _keep_note(self, unit: Unit, changes: Sequence[_Change]) -> None:
-        if unit.note is None:
-            return
-        moment = self._clock()
-        self._access.run("DELETE FROM receipt WHERE key_digest = ? OR expires_at <= ?", (unit.note.key_digest, moment))
-        first, last = changes[0].entry.position, changes[-1].entry.position
-        row = (unit.note.key_digest, unit.note.request_digest, first, last, FOR_EVER if unit.note.life is None else moment + unit.note.life)
-        sql = "INSERT INTO receipt (key_digest, request_digest, first, last, expires_at) VALUES (?, ?, ?, ?, ?)"
-        self._access.run(sql, row)
-
-    def _decide(self, unit: Unit) -> list[_Change]:
-        """Judge each command against what the earlier ones leave. Raises the first refusal, naming the operation."""
-        draft, changes = _Draft(self.projector.present), list[_Change]()
-        batch = (self._position + 1, self._position + len(unit.commands)) if unit.is_batch else None
-        moment = max(self._clock(), self._recorded_at + 1)
-        for index, command in enumerate(unit.commands):
-            try:
-                change = self._change(command, draft, unit, batch, index, moment + index)
-            except errors.LedgerError as refusal:
-                refusal.operation = index if unit.is_batch else None
-                raise
-            draft.put(change.after)
-            changes.append(change)
-        return changes
-
-    def _change(
-        self, command: Command, draft: _Draft, unit: Unit, batch: tuple[int, int] | None, index: int, moment: int
-    ) -> _Change:
-        position = self._position + 1 + index
-        current = draft.find(command.kind, command.id) if command.id is not None else None
-        circumstances = Circumstances(
-            position=position,
-            look=draft,
-            minted_id=str(uuid7()) if isinstance(command, RecordIt) and command.id is None else "",
-            in_batch=unit.is_batch,
-            touched_before=(command.kind, command.id) in draft.records,
-        )
-        decision = decide(current, command, circumstances)
-        return change(current, command, decision, position=position, moment=moment, actor=unit.actor, batch=batch)
-
-    def accept(self, changes: Sequence[_Change]) -> None:
-        """Give the events their places: the log's rows are held back, the tree grows, the projections follow."""
-        self._held += changes
-        for each in changes:
-            self.projector.project(each.before, each.after, each.entry, each.reason)
-        if changes:
-            self._position = changes[-1].entry.position
-            self._recorded_at = changes[-1].after.revised_at
-
-    def _write_log(self) -> None:
-        if not self._held:
-            return
-        leaves = [leaf_hash(change.raw) for change in self._held]
-        self._frontier, nodes = self._frontier.append(leaves)
-        events = [_event_row(change, leaf) for change, leaf in zip(self._held, leaves, strict=True)]
-        self._access.insert(
-            "event", "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor", events
-        )
-        payloads = [(change.entry.position, change.salt, change.payload) for change in self._held]
-        self._access.insert("payload", "position, salt, payload", payloads)
-        self._access.insert("node", "level, number, hash", nodes)
-        self._held.clear()
-
-
-_WRITTEN = (
-    "SELECT r.kind, r.id, v.revision, v.position FROM revision v JOIN record r ON r.first_position = v.first_position"
-    " WHERE v.position BETWEEN ? AND ? ORDER BY v.position"
-)
-
-
-def change(
-    current: Record | None,
-    command: Command,
-    decision: Decision,
-    *,
-    position: int,
-    moment: int,
-    actor: str | None,
-    batch: tuple[int, int] | None,
-    record: str | None = None,
-) -> _Change:
-    """Make the event that a decision calls for: entry, salt and payload, to the byte of DESIGN section 6."""
-    salt = secrets.token_bytes(SALT_BYTES)
-    said = payload(command.reason, decision.state)
-    entry = Entry(
-        v=1,
-        position=position,
-        type=decision.type,  # type: ignore[arg-type]
-        kind=command.kind,  # type: ignore[arg-type]
-        record=current.record if current else record or str(uuid4()),
-        revision=current.revision + 1 if current else 1,
-        recorded_at=stamp(moment),
-        actor=actor,
-        batch=batch,
-        schema=1,
-        payload_digest=payload_digest(salt, said),
-        redacts=None,
-        basis=None,
-    )
-    return _Change(current, evolve(current, entry, decision.state), entry, command.reason, encode(entry), salt, said)
-
-
-def _event_row(change: _Change, leaf: bytes) -> tuple[Value, ...]:
-    entry = change.entry
-    moment = change.after.revised_at
-    return entry.position, change.raw, leaf, entry.type, entry.kind, entry.record, entry.revision, moment, entry.actor
-
-
-def _written(change: _Change) -> Written:
-    return Written(change.after.kind, change.after.id, change.after.revision, change.after.position)
-
-
 class Ledger:
     """The writing end of one process: a queue, a thread, and group commit."""
 
     def __init__(self, database: Database, *, group_size: int = 64, clock: Callable[[], int] = now) -> None:
         self._database, self._clock, self._group_size = database, clock, group_size
-        self._waiting: queue.SimpleQueue[tuple[Unit, Future[Outcome]] | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._door = threading.Lock()
         self._thread: threading.Thread | None = None
         self._writer: Writer | None = None
         self.tally = Tally()
@@ -326,27 +54,30 @@ class Ledger:
 
     def stop(self) -> None:
         """Finish what was accepted, then stop."""
-        if self._thread is not None:
-            self._waiting.put(None)
-            self._thread.join()
-            self._thread = None
+        with self._door:
+            thread, self._thread = self._thread, None
+            if thread is not None:
+                self._waiting.put(None)
+        if thread is not None:
+            thread.join()
 
     def append(self, unit: Unit) -> "Future[Outcome]":
         """Queue a unit. The future gives its Outcome once it is durable, or raises the LedgerError that refused it."""
         future: Future[Outcome] = Future()
-        if self._thread is None:
-            future.set_exception(errors.Unavailable("the ledger is stopping"))
-        else:
-            self._waiting.put((unit, future))
+        # Nothing may be queued behind the word to stop: nobody would answer it.
+        with self._door:
+            if self._thread is not None:
+                self._waiting.put((unit, future))
+                return future
+        future.set_exception(Unavailable("the ledger is stopping"))
         return future
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
             self._commit(group)
-        if self._writer is not None:
-            self._drop_writer()
+        self._drop_writer()
 
-    def _next_group(self) -> list[tuple[Unit, "Future[Outcome]"]] | None:
+    def _next_group(self) -> list[_Waiting] | None:
         first = self._waiting.get()
         if first is None:
             return None
@@ -360,23 +91,32 @@ class Ledger:
             group.append(following)
         return group
 
-    def _commit(self, group: list[tuple[Unit, "Future[Outcome]"]]) -> None:
-        try:
-            outcomes = self._write([unit for unit, _ in group])
-        except DRIVER_ERRORS as error:
-            _log.warning("the database refused a group of %d: %s", len(group), type(error).__name__)
-            outcomes = [self._write_alone(unit) for unit, _ in group]
-        except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
-            _log.exception("a group of appends failed")
-            outcomes = [errors.Unavailable(type(error).__name__) for _ in group]
+    def _commit(self, group: list[_Waiting]) -> None:
+        # Whoever gave up before this turn is not written for; from here on nobody can give up.
+        group = [(unit, future) for unit, future in group if future.set_running_or_notify_cancel()]
+        if not group:
+            return
+        outcomes = self._write_together([unit for unit, _ in group])
         for (_, future), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, errors.LedgerError):
+            if isinstance(outcome, LedgerError):
                 self.tally.refused += 1
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
 
-    def _write(self, units: Sequence[Unit]) -> list[Outcome | errors.LedgerError]:
+    def _write_together(self, units: Sequence[Unit]) -> Sequence[Outcome | LedgerError]:
+        """Share one commit; where the database or a fault of ours undoes it, try each alone, once."""
+        try:
+            return self._write(units)
+        except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
+            _log.warning("a group of %d was rolled back: %s", len(units), type(error).__name__, exc_info=_fault(error))
+        try:
+            found = self._find_out()
+        except (LedgerError, *DRIVER_ERRORS):
+            return [Unavailable("the database went away; whether this was written is not known") for _ in units]
+        return found if found is not None else [self._write_alone(unit) for unit in units]
+
+    def _write(self, units: Sequence[Unit]) -> Sequence[Outcome | LedgerError]:
         if self._writer is None:
             self._writer = Writer(self._database.connect(), self._clock)
         outcomes = self._writer.write(units)
@@ -385,18 +125,34 @@ class Ledger:
         self.tally.events += sum(len(outcome.items) for outcome in outcomes if isinstance(outcome, Outcome))
         return outcomes
 
-    def _write_alone(self, unit: Unit) -> Outcome | errors.LedgerError:
-        """Try once more without the others, on a new connection."""
+    def _find_out(self) -> Sequence[Outcome | LedgerError] | None:
+        """Give the outcomes after all if the commit took place and only the word of it was lost. Drops the writer."""
+        sealed = self._writer.sealed if self._writer is not None else None
         self._drop_writer()
+        if sealed is None:
+            return None
+        access = self._database.connect()
+        try:
+            return sealed.outcomes if is_durable(access, sealed) else None
+        finally:
+            access.close()
+
+    def _write_alone(self, unit: Unit) -> Outcome | LedgerError:
         try:
             return self._write([unit])[0]
-        except errors.LedgerError as refusal:
+        except LedgerError as refusal:
             return refusal
-        except DRIVER_ERRORS:
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.warning("an append was rolled back: %s", type(error).__name__, exc_info=_fault(error))
             self._drop_writer()
-            return errors.Unavailable("the database refused the transaction; nothing was written")
+            return Unavailable("the database refused the transaction; nothing was written")
 
     def _drop_writer(self) -> None:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _fault(error: Exception) -> Exception | None:
+    """Show the way to a fault of our own; a driver's message may hold what a client wrote, so it is not logged."""
+    return None if isinstance(error, (LedgerError, *DRIVER_ERRORS)) else error

@@ -46,7 +46,7 @@ _KNOWN = "SELECT first_position, revision FROM record WHERE kind = ? AND id = ? 
 def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -> Standpoint:
     """Turn what a reader asked for into a position, once. Raises NotYet for what the ledger has not reached."""
     row = access.row("SELECT position, recorded_at FROM head")
-    head, latest = row if row else (0, 0)
+    head, latest = row or (0, 0)
     if as_of.position is not None:
         if as_of.position > head:
             raise NotYet(head)
@@ -138,7 +138,7 @@ def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: i
     """Give the lines of a record's history, newest first."""
     at = stand(access, asked)
     first, _ = _know(access, kind, public_id, at)
-    rows = access.rows(_HISTORY, (first, at.position, cursor or FOREVER, limit + 1))
+    rows = access.rows(_HISTORY, (first, at.position, FOREVER if cursor is None else cursor, limit + 1))
     shown = rows[:limit]
     return Page([bytes(row[0]) for row in shown], str(shown[-1][1]) if len(rows) > limit else None, at)
 
@@ -153,10 +153,11 @@ def moments(access: Access, kind: str, public_id: str) -> tuple[list[tuple[int, 
 
 def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple[int, int]:
     """Give the number and time of the revision in force at a time; of the first one before it (RFC 7089 section 4.5.3)."""
-    first, _ = _know(access, kind, public_id, stand(access))
-    sql = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND"
-    row = access.row(f"{sql} recorded_at <= ? ORDER BY position DESC LIMIT 1", (first, moment))
-    row = row or access.row(f"{sql} revision = ?", (first, 1))
+    at = stand(access)
+    first, _ = _know(access, kind, public_id, at)
+    sql = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ? AND"
+    row = access.row(f"{sql} recorded_at <= ? ORDER BY position DESC LIMIT 1", (first, at.position, moment))
+    row = row or access.row(f"{sql} revision = ?", (first, at.position, 1))
     if row is None:
         raise UnknownRecord(kind)
     return row[0], row[1]
@@ -164,7 +165,7 @@ def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple
 
 _STATE = (
     "SELECT p.payload FROM revision v JOIN payload p ON p.position = v.position"
-    " WHERE v.first_position = ? AND v.revision = ?"
+    " WHERE v.first_position = ? AND v.revision = ? AND v.position <= ?"
 )
 
 
@@ -172,12 +173,12 @@ def difference(access: Access, kind: str, public_id: str, *, old: int, new: int)
     """Give the RFC 6902 patch from one revision's state to another's."""
     at = stand(access)
     first, revisions = _know(access, kind, public_id, at)
-    states = [_state(access, first, revision, revisions) for revision in (old, new)]
+    states = [_state(access, first, revision, revisions, at) for revision in (old, new)]
     return msgspec.json.encode(jsonpatch.make_patch(*states).patch), at
 
 
-def _state(access: Access, first: int, revision: int, revisions: int) -> State:
-    row = access.row(_STATE, (first, revision))
+def _state(access: Access, first: int, revision: int, revisions: int, at: Standpoint) -> State:
+    row = access.row(_STATE, (first, revision, at.position))
     if row is None:
         raise UnknownRevision(revisions)
     state: State = msgspec.json.decode(row[0])["state"]
@@ -196,8 +197,8 @@ def since(access: Access, kind: str, public_id: str, position: int | None) -> tu
     held = access.row(
         "SELECT revision FROM revision WHERE first_position = ? AND position = ?", (first, position or 0)
     )
-    before = _state(access, first, held[0], revisions) if held else None
-    after = _state(access, first, now.revision, revisions)
+    before = _state(access, first, held[0], revisions, now.at) if held else None
+    after = _state(access, first, now.revision, revisions, now.at)
     return bytes(now.document), lines, changed_fields(before, after)
 
 
@@ -214,7 +215,6 @@ def links(access: Access, public_id: str, asked: AsOf) -> tuple[list[State], lis
     outgoing = msgspec.json.decode(as_of(access, "claim", public_id, AsOf(position=at.position)).document)["links"]
     incoming = []
     for source, payload in access.rows(_INCOMING, (at.position, public_id, at.position, at.position)):
-        for link in msgspec.json.decode(payload)["state"]["links"]:
-            if link["claim"] == public_id:
-                incoming.append({**link, "claim": source})
+        made = msgspec.json.decode(payload)["state"]["links"]
+        incoming += [{**link, "claim": source} for link in made if link["claim"] == public_id]
     return outgoing, incoming, at
