@@ -1,16 +1,13 @@
 """Fixtures: both databases, a ledger on each, and its application. The schema is made by Alembic, once, and copied."""
 
 import os
-import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
-from sqlalchemy.engine import make_url
 
 from api.app import build, wrap
 from api.ledger import genesis, keys
@@ -20,8 +17,9 @@ from api.routes.metrics import Metrics
 from api.settings import Settings
 from tests.auditor import audit
 from tests.builders import Writing
+from tests.served import DATABASES, administer, migrated, named, served
 
-DATABASES = ("sqlite", "postgresql")
+__all__ = ["served"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,37 +58,18 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def postgres_template(postgres: str) -> str:
     """The name of a migrated, empty database to copy."""
     name = f"template_{uuid.uuid4().hex[:12]}"
-    _administer(postgres, f"CREATE DATABASE {name}")
-    database = Database(Settings(database_url=_named(postgres, name)))
+    administer(postgres, f"CREATE DATABASE {name}")
+    database = Database(Settings(database_url=named(postgres, name)))
     database.migrate()
     database.close()
     return name
 
 
-def _named(url: str, name: str) -> str:
-    return make_url(url).set(database=name).render_as_string(hide_password=False)
-
-
-def _administer(url: str, statement: str) -> None:
-    plain = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]
-
-
 @pytest.fixture(params=DATABASES)
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
     """Settings for a migrated, empty database of its own: each test that uses this runs on both."""
-    common = {"signing_key": tmp_path / "ledger.key", "rate_limit": "off", "log_level": "warning"}
-    if request.param == "sqlite":
-        path = tmp_path / "ledger.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield Settings(database_url=f"sqlite:///{path}", **common)
-        return
-    postgres, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    _administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield Settings(database_url=_named(postgres, name), **common)
-    _administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    with migrated(request, request.param, tmp_path) as settings:
+        yield settings
 
 
 @pytest.fixture

@@ -42,6 +42,7 @@ _VARY = (b"vary", b"Accept-Datetime, Accept, Accept-Encoding")
 _WORTH_COMPRESSING = 1024
 _KEY = re.compile(KEY_PATTERN)
 _ENCODED_TAG = re.compile(r'-(?:gz|br)"')
+_POSITION_TAG = re.compile(r'"([1-9][0-9]{0,15})(?:-gz|-br)?"')
 _log = logging.getLogger("ledger")
 
 Headers = list[tuple[bytes, bytes]]
@@ -157,7 +158,7 @@ def operation(
 
 async def _judge(request: Request[Any, Any, Any], contract: Contract, decoder: Any) -> Asked:  # noqa: ANN401 - msgspec's decoder
     scope, rooms = request.scope, request.app.state.rooms
-    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    headers = _headers(scope)
     presented = headers.get("authorization")
     caller = await rooms.keyring.recognise(_key_in(presented)) if presented is not None else None
     extra = _limit(rooms, scope, caller)
@@ -175,6 +176,15 @@ async def _judge(request: Request[Any, Any, Any], contract: Contract, decoder: A
     if decoder is not None:
         asked.body = _decode(decoder, raw)
     return asked
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    """Read the header fields; lines of one name are one list (RFC 9110 section 5.3)."""
+    found: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def _key_in(presented: str) -> str | None:
@@ -382,9 +392,9 @@ def is_known(etag: str, header: str) -> bool:
 
 
 def expected_positions(if_match: str) -> frozenset[int]:
-    """Read the positions that If-Match names; tags that no revision of ours ever had match nothing."""
-    tags = (_ENCODED_TAG.sub('"', part.strip()).strip('"') for part in if_match.split(","))
-    return frozenset(int(tag) for tag in tags if tag.isascii() and tag.isdigit() and len(tag) <= 16)
+    """Read the positions that If-Match names; weak tags, and tags that no revision of ours ever had, match nothing."""
+    tags = (_POSITION_TAG.fullmatch(part.strip()) for part in if_match.split(","))
+    return frozenset(int(tag[1]) for tag in tags if tag)
 
 
 def http_date(us: int) -> str:
