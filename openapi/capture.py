@@ -1,0 +1,113 @@
+"""Ask a freshly seeded ledger every example request of the document, and keep what it answers.
+
+`api/assets/examples.json` holds, for each operation, the parameters and bodies written by hand and the answer that
+`python -m openapi.capture` wrote beside them. All parameters of an operation are sent together, and each body is sent
+alone: so those that would contradict each other have no example.
+"""
+
+import copy
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from api.__main__ import prepare
+from api.app import build, wrap
+from api.ledger import keys
+from api.ledger.database import Database
+from api.routes.edge import configure_logging
+from api.routes.metrics import Metrics
+from api.settings import Settings
+
+EXAMPLES = Path(__file__).parent.parent / "api" / "assets" / "examples.json"
+Operation = tuple[str, str, dict[str, Any]]
+
+
+def main() -> None:
+    """Write the answers anew."""
+    configure_logging(Settings(log_level="warning"))
+    examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
+    with tempfile.TemporaryDirectory() as folder, seeded(Path(folder)) as client:
+        captured = capture(client, examples)
+    EXAMPLES.write_text(json.dumps(captured, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{len(captured)} operations captured")
+
+
+@contextmanager
+def seeded(folder: Path) -> Iterator[TestClient[Litestar]]:
+    """Give a client, with a key that may do everything, of a ledger in this folder that holds the seed alone."""
+    settings = Settings(database_url=f"sqlite:///{folder}/ledger.db", rate_limit="off", log_level="warning")
+    prepare(settings, is_empty=False)
+    database = Database(settings)
+    key = keys.create(database.access(), "examples", keys.SCOPES, "Examples")
+    database.close()
+    app = build(settings, Metrics())
+    with TestClient(app) as client:
+        client.app = wrap(app)
+        client.headers["Authorization"] = f"Bearer {key}"
+        yield client
+
+
+def capture(client: TestClient[Litestar], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the examples with the answers that this ledger gives. Reads come first: writes would show in them."""
+    found: dict[str, Any] = copy.deepcopy(dict(examples))
+    ordered = sorted(operations(client).items(), key=lambda each: (each[1][1] != "get", each[0]))
+    for operation_id, operation in ordered:
+        example = found.setdefault(operation_id, {"parameters": {}, "body": {}})
+        if "actor" in example["parameters"]:
+            example["parameters"]["actor"] = seed_actor(client)
+        answers = [ask(client, operation, example["parameters"], body) for body in bodies(example)]
+        for answer in answers:
+            if not answer.is_success:
+                message = f"{operation_id}: {answer.status_code} {answer.text}"
+                raise ValueError(message)
+        example["answer"] = answers[0].json()
+    return dict(sorted(found.items()))
+
+
+def bodies(example: Mapping[str, Any]) -> list[Any]:
+    """List the bodies to send: without a body, the request is sent once."""
+    return list(example.get("body", {}).values()) or [None]
+
+
+def operations(client: TestClient[Litestar]) -> dict[str, Operation]:
+    """Give path, method and description of each operation of the document that this application serves."""
+    document = client.get("/openapi.json").json()
+    return {
+        described["operationId"]: (path, method, described)
+        for path, methods in document["paths"].items()
+        for method, described in methods.items()
+    }
+
+
+def ask(
+    client: TestClient[Litestar], operation: Operation, parameters: Mapping[str, Any], body: object
+) -> httpx.Response:
+    """Send an example request as the document describes it."""
+    path, method, described = operation
+    places: dict[str, dict[str, Any]] = {"path": {}, "query": {}, "header": {"Accept": "application/json"}}
+    for parameter in described["parameters"]:
+        if parameter["name"] in parameters:
+            places[parameter["in"]][parameter["name"]] = parameters[parameter["name"]]
+    return client.request(
+        method,
+        path.format(**places["path"]),
+        params=places["query"],
+        headers=places["header"],
+        json=body,
+    )
+
+
+def seed_actor(client: TestClient[Litestar]) -> str:
+    """Give the actor that wrote the seed: an id that each ledger mints for itself."""
+    return str(client.get("/v1/events", params={"after": "1", "limit": 1}).json()["items"][0]["actor"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The rules that the OpenAPI document keeps, beyond being valid: `python -m openapi.lint` prints what breaks them.
+
+Each rule is a function from the document to sentences; its docstring is the rule.
+"""
+
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+DOCUMENT = Path(__file__).parent / "openapi.json"
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+_METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
+_REFUSAL = 400
+Document = dict[str, Any]
+Rule = Callable[[Document], Iterator[str]]
+
+
+def main() -> None:
+    """Lint the committed document, or the file named; exit with 1 if a rule is broken."""
+    path = Path(sys.argv[1]) if len(sys.argv) > 1 else DOCUMENT
+    broken = list(lint(json.loads(path.read_text(encoding="utf-8"))))
+    print("\n".join([*broken, f"{len(RULES)} rules, {len(broken)} breaches"]))
+    sys.exit(bool(broken))
+
+
+def lint(document: Document) -> Iterator[str]:
+    """Give a sentence for each breach of a rule, with the rule's name."""
+    for rule in RULES:
+        for breach in rule(document):
+            yield f"{rule.__name__}: {breach}"
+
+
+def operations_are_described(document: Document) -> Iterator[str]:
+    """Every operation has an id of its own, a summary that is no sentence, one tag of the document's, and its security."""
+    tags = {tag["name"] for tag in document["tags"] if tag.get("description")}
+    times = Counter(described.get("operationId") for _, described in operations(document))
+    for where, described in operations(document):
+        if times[described.get("operationId")] != 1 or not described.get("operationId"):
+            yield f"{where} needs an operationId of its own"
+        if not described.get("summary") or described["summary"].endswith("."):
+            yield f"{where} needs a summary without a full stop"
+        if len(described.get("tags", [])) != 1 or described["tags"][0] not in tags:
+            yield f"{where} needs one tag that the document describes"
+        if "security" not in described:
+            yield f"{where} needs its security said"
+
+
+def parameters_are_described(document: Document) -> Iterator[str]:
+    """Every parameter has a description and a schema; what a request cannot do without has an example."""
+    for where, described in operations(document):
+        for parameter in described["parameters"]:
+            name = f"{where}, {parameter['in']} parameter {parameter['name']}"
+            if not parameter.get("description"):
+                yield f"{name} needs a description"
+            if not parameter.get("schema"):
+                yield f"{name} needs a schema"
+            if parameter.get("required") and "example" not in parameter:
+                yield f"{name} is required and needs an example"
+
+
+def paths_declare_their_parameters(document: Document) -> Iterator[str]:
+    """What stands in braces in a path is what the operation declares to be in it."""
+    for where, described in operations(document):
+        written = set(re.findall(r"{(\w+)}", where))
+        declared = {each["name"] for each in described["parameters"] if each["in"] == "path" and each["required"]}
+        if written != declared:
+            yield f"{where} declares other path parameters than it has"
+
+
+def bodies_have_examples(document: Document) -> Iterator[str]:
+    """Every request body has a schema and named examples."""
+    for where, described in operations(document):
+        for media_type, media in described.get("requestBody", {}).get("content", {}).items():
+            if not media.get("schema") or not media.get("examples"):
+                yield f"{where}, body {media_type} needs a schema and examples"
+
+
+def answers_have_schemas(document: Document) -> Iterator[str]:
+    """Every answer of 2xx has a schema for each type offered, and an example for JSON."""
+    for where, status, response in responses(document):
+        if not status.startswith("2"):
+            continue
+        if not response.get("content"):
+            yield f"{where} {status} needs content"
+        for media_type, media in response.get("content", {}).items():
+            if not media.get("schema"):
+                yield f"{where} {status} {media_type} needs a schema"
+            if "json" in media_type and "example" not in media:
+                yield f"{where} {status} {media_type} needs an example"
+
+
+def refusals_are_problems(document: Document) -> Iterator[str]:
+    """Every refusal is a problem document, and 400 and 429 are possible everywhere."""
+    for where, status, response in responses(document):
+        if int(status) >= _REFUSAL and response.get("content") != PROBLEM:
+            yield f"{where} {status} is not a problem document"
+    for where, described in operations(document):
+        missing = {"400", "429"} - set(described["responses"])
+        if missing:
+            yield f"{where} needs the answers {sorted(missing)}"
+
+
+def answer_headers_are_described(document: Document) -> Iterator[str]:
+    """Every header of an answer has a description and a schema."""
+    for where, status, response in responses(document):
+        for name, header in response.get("headers", {}).items():
+            if not header.get("description") or not header.get("schema"):
+                yield f"{where} {status} header {name} needs a description and a schema"
+
+
+def examples_fit(document: Document) -> Iterator[str]:
+    """Every example validates against the schema beside it."""
+    for where, schema, example in examples(document):
+        for error in Draft202012Validator({**schema, "components": document["components"]}).iter_errors(example):
+            yield f"{where} at {error.json_path}: {error.message[:200]}"
+
+
+def references_hold(document: Document) -> Iterator[str]:
+    """Every component is used, and every reference leads to one."""
+    used = {text["$ref"] for text in _objects(document) if isinstance(text.get("$ref"), str)}
+    there = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    mapped = {to for each in _objects(document) if "mapping" in each for to in _texts(each["mapping"])}
+    yield from (f"{name} is not used" for name in sorted(there - used))
+    yield from (f"{name} leads nowhere" for name in sorted((used | mapped) - there))
+
+
+def links_hold(document: Document) -> Iterator[str]:
+    """Every link names an operation of the document and parameters that it has."""
+    known = {described["operationId"]: described for _, described in operations(document)}
+    for where, status, response in responses(document):
+        for name, link in response.get("links", {}).items():
+            target = known.get(link.get("operationId"))
+            if target is None:
+                yield f"{where} {status} link {name} leads to no operation"
+                continue
+            there = {
+                spelled for each in target["parameters"] for spelled in (each["name"], f"{each['in']}.{each['name']}")
+            }
+            yield from (
+                f"{where} {status} link {name} sets no parameter {each}" for each in set(link["parameters"]) - there
+            )
+
+
+RULES: tuple[Rule, ...] = (
+    operations_are_described,
+    parameters_are_described,
+    paths_declare_their_parameters,
+    bodies_have_examples,
+    answers_have_schemas,
+    refusals_are_problems,
+    answer_headers_are_described,
+    examples_fit,
+    references_hold,
+    links_hold,
+)
+
+
+def operations(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+    """List the operations, each under its method and path."""
+    for path, methods in document["paths"].items():
+        for method in _METHODS & set(methods):
+            yield f"{method.upper()} {path}", methods[method]
+
+
+def responses(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """List the answers that operations give."""
+    for where, described in operations(document):
+        for status, response in described["responses"].items():
+            yield where, status, response
+
+
+def examples(document: Document) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """List the examples, each with the schema that it should fit."""
+    for where, described in operations(document):
+        for parameter in described["parameters"]:
+            if "example" in parameter:
+                yield f"{where}, {parameter['name']}", parameter["schema"], parameter["example"]
+        for media in described.get("requestBody", {}).get("content", {}).values():
+            for name, example in media.get("examples", {}).items():
+                yield f"{where}, body {name!r}", media["schema"], example["value"]
+    for where, status, response in responses(document):
+        for media_type, media in response.get("content", {}).items():
+            if "example" in media:
+                yield f"{where} {status} {media_type}", media["schema"], media["example"]
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _objects(inner)
+
+
+def _texts(value: dict[str, Any]) -> Iterator[str]:
+    yield from (each for each in value.values() if isinstance(each, str))
+
+
+if __name__ == "__main__":
+    main()
