@@ -3,6 +3,8 @@
 The Structs are the contract: their JSON Schemas are published, and their decoders enforce exactly those.
 """
 
+from functools import lru_cache
+import re
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -120,9 +122,11 @@ class _Envelope(Struct):
     kind: Kind
 
 
-_ENVELOPE = msgspec.json.Decoder(_Envelope)
-_DECODERS = {key: msgspec.json.Decoder(operation) for key, operation in OPERATIONS.items()}
 _LINES = msgspec.json.Decoder(list[msgspec.Raw])
+_MISSING = re.compile(r"Object missing required field `(\w+)`")
+# A name of another form is not repeated: it may hold anything.
+_UNKNOWN = re.compile(r"Object contains unknown field `([A-Za-z0-9_-]{1,64})`$")
+_READABLE = 80
 
 
 def record_command(kind: str, body: Struct) -> Command:
@@ -152,21 +156,17 @@ def _lines(raw: bytes) -> list[bytes]:
 def _array(raw: bytes) -> list[bytes]:
     try:
         return [bytes(item) for item in _LINES.decode(raw)]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_body(error) from None
 
 
 def _read(raw: bytes, index: int) -> Command:
     try:
-        envelope = _ENVELOPE.decode(raw)
-        decoder = _DECODERS.get((envelope.op, envelope.kind))
-        if decoder is None:
+        envelope = decode_body(raw, _Envelope)
+        operation = OPERATIONS.get((envelope.op, envelope.kind))
+        if operation is None:
             raise BadBody("only claims are linked", "/kind")
-        return _operation_command(decoder.decode(raw))
-    except msgspec.DecodeError as error:
-        refusal = bad_body(error)
-        refusal.operation = index
-        raise refusal from None
+        return _operation_command(decode_body(raw, operation))
     except BadBody as refusal:
         refusal.operation = index
         raise
@@ -193,16 +193,69 @@ def _command(op: str, kind: str, public_id: str, said: Any, expect: Expect | Non
     return linking(**common, relation=said.relation, claim=said.claim)
 
 
-def bad_body(error: msgspec.DecodeError) -> BadBody:
+def decode_body(raw: bytes, wanted: Any) -> Any:
+    """Decode a body as a Struct. A whole number may be written with a fraction of zero, as JSON Schema has it.
+
+    Raises BadBody (JSON Schema 2020-12, Core section 4.2.3, on integers).
+    """
+    try:
+        return _decoder(wanted).decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if "`float`" not in str(error):
+            raise bad_body(error) from None
+    try:
+        return msgspec.convert(_whole(msgspec.json.decode(raw)), wanted)
+    except msgspec.ValidationError as error:
+        raise bad_body(error) from None
+
+
+@lru_cache(maxsize=200)
+def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(wanted)
+
+
+def _whole(value: Any) -> Any:
+    """Turn floats that are whole numbers into integers."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _whole(item) for name, item in value.items()}
+    return value
+
+
+def bad_body(error: Exception) -> BadBody:
     """Say where a body breaks the contract, by JSON Pointer, without repeating what it said."""
-    text = str(error)
     if not isinstance(error, msgspec.ValidationError):
         return BadBody("not one JSON text in UTF-8")
-    rule, _, path = text.partition(" - at `")
-    return BadBody(rule, _pointer(path.rstrip("`")))
+    said, _, path = str(error).partition(" - at `")
+    pointer = _pointer(path.rstrip("`"))
+    rule, field = read_rule(said)
+    return BadBody(rule, f"{pointer}/{field}" if field else pointer)
+
+
+def read_rule(said: str) -> tuple[str, str]:
+    """Say a rule in msgspec's words, less what they quote: the value refused, and patterns too long to read.
+
+    Also gives the field that is missing or unknown, if it is the one to blame.
+    """
+    if said.startswith("Invalid "):
+        return "not one of the values that the contract names", ""
+    if missing := _MISSING.match(said):
+        return "is required", missing[1]
+    if said.startswith("Object contains unknown field"):
+        unknown = _UNKNOWN.match(said)
+        return "unknown field", unknown[1] if unknown else ""
+    form = said.partition(" matching regex ")[2]
+    if not form:
+        return said, ""
+    spelt = form[1:-1].replace("\\\\", "\\").removesuffix(r"\Z").removesuffix(r"$(?!\n)").removesuffix("$")
+    return "not of the form that the contract gives" + (f": {spelt}$" if len(spelt) <= _READABLE else ""), ""
 
 
 def _pointer(path: str) -> str:
-    """Turn msgspec's `$.answer.entities[...]` into a JSON Pointer (RFC 6901); an item of unknown index is `-`."""
-    steps = path.removeprefix("key in ").removeprefix("$").replace("[...]", ".-").replace("[", ".").replace("]", "")
+    """Turn msgspec's `$.answer.entities[...]` into a JSON Pointer (RFC 6901); what stands under a bad key is named by its map."""
+    place = path.removeprefix("key` in `").removeprefix("$")
+    steps = place.replace("[...]", "").replace("[", ".").replace("]", "")
     return "".join(f"/{step}" for step in steps.split(".") if step)

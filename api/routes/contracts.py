@@ -56,7 +56,7 @@ def read(operation_id: str, kind: str, query: type[Struct] = params.RecordQuery)
         description="`as_of` takes a position or a time. `Accept-Datetime` is answered by a redirect to the revision then in force (RFC 7089).",
         query=query,
         headers=("If-None-Match", "Accept-Datetime"),
-        returns=kind.title(),
+        returns="ClaimView" if kind == "claim" else kind.title(),
         answer_headers=("ETag", "Ledger-Position", "Link", "Memento-Datetime", "Content-Location"),
         absent=True,
     )

@@ -23,7 +23,7 @@ _EXAMPLES = Path(__file__).parent.parent / "assets" / "examples.json"
 _SHAPES: dict[str, Any] = {
     name: getattr(shapes, name)
     for name in (
-        "Entity", "Source", "Question", "Claim", "EntityPage", "SourcePage", "QuestionPage", "ClaimPage", "TimelinePage",
+        "Entity", "Source", "Question", "Claim", "ClaimView", "EntityPage", "SourcePage", "QuestionPage", "ClaimPage", "TimelinePage",
         "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "LedgerDiff", "FeedPage", "ExactEvent", "BatchResult", "Actor",
         "Stats", "Service", "Health", "ProblemTypeShape",
     )
@@ -198,9 +198,11 @@ def _query_parameters(contract: Contract) -> list[dict[str, Any]]:
 def _header_parameters(contract: Contract) -> list[dict[str, Any]]:
     found = []
     for name in contract.headers:
-        pattern, text = params.HEADERS[name]
-        schema = _tidy({"type": "string", "pattern": pattern, "description": text})
-        found.append(_parameter(name, "header", schema, contract, required=name == "If-Match"))
+        header = params.HEADERS[name]
+        if header.is_published:
+            pattern = {"pattern": header.pattern} if header.pattern else {}
+            schema = _tidy({"type": "string", "description": header.text, **pattern})
+            found.append(_parameter(name, "header", schema, contract, required=name == "If-Match"))
     return found
 
 
@@ -299,7 +301,7 @@ def _links(path: str, method: str, contract: Contract) -> dict[str, Any]:
     kind, base = _KINDS[contract.tag]
     if path == base and method == "get":
         return {f"get{kind}": {"operationId": f"get{kind}", "parameters": {"id": "$response.body#/items/0/id"}}}
-    if contract.returns != kind or path.endswith("{n}"):
+    if contract.returns not in (kind, f"{kind}View") or path.endswith("{n}"):
         return {}
     own = {"id": "$response.body#/id"}
     based = {"path.id": "$response.body#/id", "header.If-Match": "$response.header.ETag"}
@@ -311,8 +313,14 @@ def _links(path: str, method: str, contract: Contract) -> dict[str, Any]:
             "operationId": f"get{kind}Revision",
             "parameters": {"path.id": "$response.body#/id", "path.n": "$response.body#/revision"},
         },
+        f"diff{kind}": {
+            "operationId": f"diff{kind}",
+            "parameters": {"path.id": "$response.body#/id", "query.from": 1, "query.to": "$response.body#/revision"},
+        },
         f"revise{kind}": {"operationId": f"revise{kind}", "parameters": based},
     }
+    if kind == "Claim":
+        links["listClaimLinks"] = {"operationId": "listClaimLinks", "parameters": own}
     if kind == "Question":
         links["getQuestionAnswers"] = {"operationId": "getQuestionAnswers", "parameters": own}
     return links

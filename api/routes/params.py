@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl
 
@@ -14,15 +16,12 @@ from api.domain.claim import Relation, Stance
 from api.domain.edtf import END
 from api.domain.entity import EntityType
 from api.domain.errors import BadParameter
-from api.domain.operation import Kind
+from api.domain.operation import Kind, read_rule
 from api.domain.question import AnswerType, Unit
 from api.domain.source import SourceType
 from api.domain.text import Id, Language
 
-_TAG = r'"[\x21\x23-\x7e]{0,64}"'
-IF_MATCH = rf"^(?:\*|{_TAG}(?:, ?{_TAG}){{0,49}}){END}"
-IF_NONE_MATCH = rf"^(?:\*|(?:W/)?{_TAG}(?:, ?(?:W/)?{_TAG}){{0,49}}){END}"
-IDEMPOTENCY_KEY = rf"^[\x21-\x7e]{{1,255}}{END}"
+IDEMPOTENCY_KEY = f"^[!-~]{{1,255}}{END}"
 _YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 _LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 _DAY = (
@@ -33,13 +32,28 @@ _DAY = (
 ACCEPT_DATETIME = (
     f"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), {_DAY} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT{END}"
 )
-HEADERS: Mapping[str, tuple[str, str]] = {
-    "If-Match": (IF_MATCH, "The entity tag of the revision this is based on, or `*` (RFC 9110 section 13.1.1)."),
-    "If-None-Match": (IF_NONE_MATCH, "Entity tags that are already held: 304 if one of them still fits."),
-    "Accept-Datetime": (ACCEPT_DATETIME, "Be sent to the revision in force at this time (RFC 7089)."),
-    "Idempotency-Key": (IDEMPOTENCY_KEY, "Makes a repeated request safe for 7 days: it gets the first one's answer."),
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A request header: what it may be, and what it does. What is not published is explained in the description.
+
+    Entity tags have no pattern: a tag that no revision has, or that is none at all, simply does not match.
+    """
+
+    text: str
+    pattern: str | None = None
+    is_published: bool = True
+
+
+HEADERS: Mapping[str, Header] = {
+    "If-Match": Header("The strong entity tag of the revision this is based on, or `*` (RFC 9110 section 13.1.1)."),
+    "If-None-Match": Header("Entity tags that are already held: 304 if one of them still fits."),
+    "Accept-Datetime": Header("Be sent to the revision then in force (RFC 7089).", ACCEPT_DATETIME, is_published=False),
+    "Idempotency-Key": Header(
+        "Makes a repeated request safe for 7 days: it gets the first one's answer.", IDEMPOTENCY_KEY
+    ),
 }
-_HEADER_PATTERNS = {name: re.compile(pattern) for name, (pattern, _) in HEADERS.items()}
+_HEADER_PATTERNS = {name: re.compile(header.pattern) for name, header in HEADERS.items() if header.pattern is not None}
 
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 AsOfText = Annotated[
@@ -322,20 +336,31 @@ def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Struct
 
 def convert(found: Mapping[str, object], wanted: type[Struct], place: str) -> Any:  # noqa: ANN401 - the Struct asked for
     """Hold text values to a Struct. Raises BadParameter."""
+    numbers = _numbers(wanted)
+    typed = {name: int(value) if name in numbers and _is_number(value) else value for name, value in found.items()}
     try:
-        return msgspec.convert(found, wanted, strict=False)
+        return msgspec.convert(typed, wanted)
     except msgspec.ValidationError as error:
         raise _bad_parameter(str(error), wanted, place) from None
 
 
+@lru_cache(maxsize=100)
+def _numbers(wanted: type[Struct]) -> frozenset[str]:
+    """Name the parameters that are integers: the only ones that are not sent as what they are."""
+    schema = msgspec.json.schema_components([wanted])[1][wanted.__name__]
+    return frozenset(name for name, each in schema["properties"].items() if "integer" in str(each))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20
+
+
 def _bad_parameter(text: str, wanted: type[Struct], place: str) -> BadParameter:
-    rule, _, path = text.partition(" - at `$.")
-    if rule.startswith("Object contains unknown field"):
+    said, _, path = text.partition(" - at `$.")
+    rule, field = read_rule(said)
+    if rule == "unknown field":
         return BadParameter(place, "query", "unknown parameter; this operation takes " + ", ".join(_taken(wanted)))
-    missing = re.match(r"Object missing required field `(\w+)`", rule)
-    if missing:
-        return BadParameter(place, missing[1], "is required")
-    return BadParameter(place, path.rstrip("`").split("[")[0] or place, rule)
+    return BadParameter(place, field or path.rstrip("`").split("[")[0] or place, rule)
 
 
 def _taken(wanted: type[Struct]) -> list[str]:
@@ -348,9 +373,8 @@ def _known(name: str, wanted: type[Struct]) -> str:
 
 def read_header(name: str, value: str | None) -> str | None:
     """Hold a header to its pattern. Raises BadParameter."""
-    if value is None:
-        return None
-    if not _HEADER_PATTERNS[name].search(value):
+    pattern = _HEADER_PATTERNS.get(name)
+    if value is not None and pattern is not None and not pattern.search(value):
         raise BadParameter("header", name, "not of the form that the contract gives")
     return value
 

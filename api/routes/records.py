@@ -307,7 +307,8 @@ async def append(
 
 def _note(asked: Asked, actor: str) -> Note | None:
     key = asked.headers.get("idempotency-key")
-    if key is None:
+    if key is None or ("If-Match" in asked.contract.headers and "if-match" not in asked.headers):
+        # A revision that says not what it is based on was never accepted, so there is nothing to repeat.
         return None
     whose = f"{actor}\0{key}".encode()
     said = (asked.request.method, asked.request.url.path, asked.headers.get("if-match", ""))

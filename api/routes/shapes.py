@@ -106,6 +106,13 @@ def _listed(kind: str) -> type[Struct]:
     return msgspec.defstruct(f"Listed{kind.title()}", fields, bases=(Shape,), kw_only=True)
 
 
+
+def _with_sources() -> type[Struct]:
+    fields: list[Any] = [(each.name, each.type) for each in msgspec.structs.fields(RECORDS["claim"])]
+    return msgspec.defstruct("ClaimView", [*fields, _SOURCES], bases=(Shape,), kw_only=True)
+
+
+ClaimView = _with_sources()
 EntityPage = _page("EntityPage", _listed("entity"), _FACETS)
 SourcePage = _page("SourcePage", _listed("source"), _FACETS)
 QuestionPage = _page("QuestionPage", _listed("question"), _FACETS)

@@ -20,7 +20,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
 from api.domain.errors import LedgerError, Stale
-from api.domain.operation import bad_body
+from api.domain.operation import decode_body
 from api.domain.text import depth
 from api.ledger import views
 from api.ledger.database import Database
@@ -139,12 +139,10 @@ def operation(
     decorator: Callable[..., HTTPRouteHandler], path: str, contract: Contract
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a Litestar handler of a function from what was asked to an answer, held to its contract."""
-    decoder = msgspec.json.Decoder(contract.body) if contract.body is not None else None
-
     def decorate(handler: Handler) -> HTTPRouteHandler:
         async def answer(request: Request[Any, Any, Any]) -> ASGIApp:
             try:
-                return await handler(await _judge(request, contract, decoder))
+                return await handler(await _judge(request, contract))
             except Refused as refusal:
                 return refuse(refusal)
             except LedgerError as error:
@@ -156,7 +154,7 @@ def operation(
     return decorate
 
 
-async def _judge(request: Request[Any, Any, Any], contract: Contract, decoder: Any) -> Asked:  # noqa: ANN401 - msgspec's decoder
+async def _judge(request: Request[Any, Any, Any], contract: Contract) -> Asked:
     scope, rooms = request.scope, request.app.state.rooms
     headers = _headers(scope)
     presented = headers.get("authorization")
@@ -173,8 +171,8 @@ async def _judge(request: Request[Any, Any, Any], contract: Contract, decoder: A
     for name in contract.headers:
         read_header(name, headers.get(name.lower()))
     asked = Asked(request, rooms, contract, caller, path, query, headers, raw, extra=extra)
-    if decoder is not None:
-        asked.body = _decode(decoder, raw)
+    if contract.body is not None:
+        asked.body = decode_body(raw, contract.body)
     return asked
 
 
@@ -285,15 +283,6 @@ def _authorise(rooms: Rooms, contract: Contract, presented: str | None, caller: 
         raise Refused("unauthorized", "send a key: Authorization: Bearer <key>", (challenge,))
     if caller is not None and contract.scope is not None and contract.scope not in caller.scopes:
         raise Refused("forbidden", f"the key lacks the scope {contract.scope}")
-
-
-def _decode(decoder: Any, raw: bytes) -> Any:  # noqa: ANN401 - the Struct that the contract names
-    try:
-        return decoder.decode(raw)
-    except msgspec.DecodeError as error:
-        raise bad_body(error) from None
-    except UnicodeDecodeError:
-        raise bad_body(msgspec.DecodeError("not UTF-8")) from None
 
 
 def refuse(refusal: Refused) -> Answer:

