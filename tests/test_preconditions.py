@@ -1,6 +1,7 @@
 """Every verb against every precondition, in every state of a record: one table, as Kinto's users taught."""
 
 import itertools
+import re
 from collections.abc import Callable
 
 import pytest
@@ -30,7 +31,6 @@ IF_MATCH: dict[str, Callable[[str, str], str | None]] = {
     "missing": lambda _tag, _old: None,
 }
 MET = {name for name in IF_MATCH if name.startswith(("right", "any", "a list with the", "a list without spaces"))}
-FORBIDDEN = {"weak", "no tag at all", "garbage"}
 STATES = ("current", "revised", "retracted", "absent")
 # Whether the rules allow an action, once the precondition is met.
 ALLOWED = {
@@ -40,8 +40,18 @@ ALLOWED = {
 }
 
 
-def _expected(state: str, precondition: str, action: str) -> tuple[int, str]:
-    if precondition in FORBIDDEN:
+def _forbids(served: Served, operation: str, header: str, value: str | None) -> bool:
+    """Whether the published document forbids a value: then it is a 400, before anything is looked at."""
+    for methods in served.client.get("/openapi.json").json()["paths"].values():
+        for described in methods.values():
+            if described["operationId"] == operation:
+                schema = next(each["schema"] for each in described["parameters"] if each["name"] == header)
+                return value is not None and "pattern" in schema and not re.search(schema["pattern"], value)
+    raise LookupError(operation)
+
+
+def _expected(state: str, precondition: str, action: str, *, is_forbidden: bool) -> tuple[int, str]:
+    if is_forbidden:
         return 400, "bad-parameter"
     if state == "absent":
         return 404, "unknown-record"
@@ -71,7 +81,8 @@ def test_a_write_is_judged_by_400_then_404_then_428_then_412_then_409(served: Se
         path = _entity_in(served, state)
         tag = served.etag(path) if state != "absent" else '"1"'
         value = IF_MATCH[precondition](tag, '"1"')
-        status, slug = _expected(state, precondition, action["action"])
+        is_forbidden = _forbids(served, "reviseEntity", "If-Match", value)
+        status, slug = _expected(state, precondition, action["action"], is_forbidden=is_forbidden)
         before = served.head()
 
         response = served.post(f"{path}/revisions", action, **({} if value is None else {"If_Match": value}))
@@ -94,7 +105,7 @@ IF_NONE_MATCH: dict[str, tuple[Callable[[str], str], int]] = {
     "miss": (lambda _tag: '"999999"', 200),
     "miss in a list": (lambda _tag: '"0", W/"00"', 200),
     "a tag that only starts alike": (lambda tag: f'{tag[:-1]}0"', 200),
-    "garbage": (lambda _tag: "%%% ,,,", 400),
+    "garbage": (lambda _tag: "%%% ,,,", 200),
 }
 
 
@@ -103,10 +114,11 @@ IF_NONE_MATCH: dict[str, tuple[Callable[[str], str], int]] = {
 def test_a_read_is_304_exactly_where_the_tag_is_held_already(served: Served, state: str, precondition: str) -> None:
     path = _entity_in(served, state)
     spell, expected = IF_NONE_MATCH[precondition]
-    if state == "absent" or expected == 400:
+    is_forbidden = _forbids(served, "getEntity", "If-None-Match", spell('"1"'))
+    if state == "absent" or is_forbidden:
         for method in ("GET", "HEAD"):
             response = served.client.request(method, path, headers={"If-None-Match": spell('"1"')})
-            assert response.status_code == (400 if expected == 400 else 404)
+            assert response.status_code == (400 if is_forbidden else 404)
         return
     for method, url in itertools.product(
         ("GET", "HEAD"), (path, f"{path}/revisions/1", f"{path}?as_of={served.head()}")
