@@ -119,7 +119,10 @@ def _on_http(_request: Request[object, object, State], error: HTTPException) -> 
     """Give Litestar's own refusals, an unknown path above all, the one shape."""
     slug = "not-found" if error.status_code == EDGE["not-found"].status else "internal-server-error"
     return Response(
-        render(EDGE[slug], "there is nothing at this address"), status_code=EDGE[slug].status, media_type=MEDIA_TYPE
+        render(EDGE[slug], "there is nothing at this address"),
+        status_code=EDGE[slug].status,
+        media_type=MEDIA_TYPE,
+        headers={"Cache-Control": "no-store"},
     )  # type: ignore[return-value]
 
 

@@ -211,7 +211,7 @@ def test_a_method_the_path_does_not_have_is_a_405_problem(door: Door, method: st
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.json() == {
         "type": "/problems/method-not-allowed",
-        "title": "Method Not Allowed",
+        "title": "The address does not take this method",
         "status": 405,
         "detail": "This path does not have the method; Allow lists those it has.",
     }

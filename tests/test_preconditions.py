@@ -76,7 +76,9 @@ def _entity_in(served: Served, state: str) -> str:
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("precondition", IF_MATCH)
-def test_a_write_is_judged_by_400_then_404_then_428_then_412_then_409(served: Served, state: str, precondition: str) -> None:
+def test_a_write_is_judged_by_400_then_404_then_428_then_412_then_409(
+    served: Served, state: str, precondition: str
+) -> None:
     for action in (REVISE, RETRACT, RESTORE):
         path = _entity_in(served, state)
         tag = served.etag(path) if state != "absent" else '"1"'

@@ -26,6 +26,7 @@ from uuid_utils import uuid7
 
 from api.routes.limits import Allowance, RawHeaders
 from api.routes.metrics import Metrics
+from api.routes.problems import EDGE, render
 from api.settings import Settings
 
 Allowed = Callable[[str], frozenset[str] | None]
@@ -207,9 +208,8 @@ async def _refuse_rate(exchange: _Exchange, allowance: Allowance) -> None:
 
 async def _refuse(exchange: _Exchange, status: HTTPStatus, detail: str, headers: RawHeaders = ()) -> None:
     """Send a problem document (RFC 9457). Its type is the status's own phrase, as in `/problems/not-found`."""
-    slug = status.phrase.lower().replace(" ", "-")
-    problem = {"type": f"/problems/{slug}", "title": status.phrase, "status": status.value, "detail": detail}
-    await _answer(exchange, status, (*_PROBLEM, *headers), msgspec.json.encode(problem))
+    kind = EDGE[status.phrase.lower().replace(" ", "-")]
+    await _answer(exchange, status, (*_PROBLEM, *headers), render(kind, detail))
 
 
 async def _answer(exchange: _Exchange, status: HTTPStatus, headers: RawHeaders, body: bytes) -> None:
