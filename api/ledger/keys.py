@@ -89,3 +89,8 @@ def actor(access: Access, public_id: str) -> tuple[str | None, int]:
     if row is None:
         raise UnknownActor
     return row[0], row[1]
+
+
+def actors(access: Access, *, cursor: int, limit: int) -> list[tuple[str, str | None, int]]:
+    """List actors in the order of when they became known, from after `cursor` (microseconds) on."""
+    return access.rows("SELECT id, name, since FROM actor WHERE since > ? ORDER BY since LIMIT ?", (cursor, limit))

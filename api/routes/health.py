@@ -11,6 +11,7 @@ from api.domain.event import stamp
 from api.ledger import keys, views
 from api.routes import problems
 from api.routes.pages import PAGE_HEADERS, welcome_page
+from api.routes.params import ActorListQuery
 from api.routes.problems import Refused
 from api.routes.wire import JSON, Answer, Asked, Contract, operation, quality, send
 
@@ -91,6 +92,15 @@ async def get_ready(asked: Asked) -> Answer:
     return send(asked, b'{"status":"ready","position":%d}' % at.position, at=at)
 
 
+_ACTORS = Contract(
+    id="listActors",
+    tag="service",
+    summary="List the actors: opaque ids of whoever wrote, with names where an operator published one",
+    query=ActorListQuery,
+    headers=("If-None-Match",),
+    returns="ActorPage",
+    answer_headers=("Ledger-Position", "Link"),
+)
 _ACTOR = Contract(
     id="getActor",
     tag="service",
@@ -101,10 +111,28 @@ _ACTOR = Contract(
 )
 
 
-@operation(get, "/v1/actors/{actor:str}", _ACTOR)
+@operation(get, "/v1/actors", _ACTORS)
+async def list_actors(asked: Asked) -> Answer:
+    query = asked.query
+    rows = await asked.read(keys.actors, cursor=int(query.cursor or 0), limit=query.limit + 1)
+    items = [_actor(*row) for row in rows[: query.limit]]
+    at: Standpoint = await asked.read(views.stand)
+    following = None
+    if len(rows) > query.limit:
+        following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
+    body = {"items": items, "next": following, "position": at.position}
+    headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
+    return send(asked, msgspec.json.encode(body), at=at, headers=headers, is_pinned=False)
+
+
+@operation(get, "/v1/actors/{id:str}", _ACTOR)
 async def get_actor(asked: Asked) -> Answer:
-    name, since = await asked.read(keys.actor, asked.path.actor)
-    return send(asked, msgspec.json.encode({"id": asked.path.actor, "name": name, "since": stamp(since)}))
+    name, since = await asked.read(keys.actor, asked.id)
+    return send(asked, msgspec.json.encode(_actor(asked.id, name, since)))
+
+
+def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None]:
+    return {"id": public_id, "name": name, "since": stamp(since)}
 
 
 _PROBLEM = Contract(
@@ -122,4 +150,4 @@ async def get_problem_type(asked: Asked) -> Answer:
     return send(asked, msgspec.json.encode(body))
 
 
-HANDLERS = (get_service, get_live, get_ready, get_actor, get_problem_type)
+HANDLERS = (get_service, get_live, get_ready, list_actors, get_actor, get_problem_type)

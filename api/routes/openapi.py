@@ -24,7 +24,7 @@ _SHAPES: dict[str, Any] = {
     name: getattr(shapes, name)
     for name in (
         "Entity", "Source", "Question", "Claim", "ClaimView", "EntityPage", "SourcePage", "QuestionPage", "ClaimPage", "TimelinePage",
-        "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "LedgerDiff", "FeedPage", "ExactEvent", "BatchResult", "Actor",
+        "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "LedgerDiff", "FeedPage", "ExactEvent", "BatchResult", "Actor", "ActorPage",
         "Stats", "Service", "Health", "ProblemTypeShape",
     )
 } | {"Patch": list[shapes.PatchOperation]}  # fmt: skip
@@ -318,6 +318,7 @@ def _links(path: str, method: str, contract: Contract) -> dict[str, Any]:
             "parameters": {"path.id": "$response.body#/id", "query.from": 1, "query.to": "$response.body#/revision"},
         },
         f"revise{kind}": {"operationId": f"revise{kind}", "parameters": based},
+        "getActor": {"operationId": "getActor", "parameters": {"id": "$response.body#/recorded_by"}},
     }
     if kind == "Claim":
         links["listClaimLinks"] = {"operationId": "listClaimLinks", "parameters": own}

@@ -298,6 +298,13 @@ class FeedQuery(Strict):
     state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
 
 
+class ActorListQuery(Strict):
+    """Actors, in the order of when they became known."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
 class BatchQuery(Strict):
     """How a batch is taken."""
 
@@ -310,7 +317,6 @@ class Path(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     id: Id | None = None
     n: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     position: Annotated[int, Meta(ge=1, le=10**16 - 1)] | None = None
-    actor: Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")] | None = None
     slug: Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,49}\Z")] | None = None
 
 

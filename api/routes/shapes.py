@@ -342,6 +342,9 @@ class Actor(Shape):
     since: Stamp
 
 
+ActorPage = _page("ActorPage", Actor)
+
+
 class Stats(Shape):
     """What the ledger holds."""
 
