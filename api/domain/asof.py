@@ -21,11 +21,15 @@ NOW = AsOf()
 
 @dataclass(frozen=True, slots=True)
 class Standpoint:
-    """A fixed position. A pinned one gives the same answer for ever, redaction alone excepted."""
+    """A fixed position. A pinned one gives the same answer for ever, redaction alone excepted.
+
+    `redaction` is the position of the last one, 0 where there is none.
+    """
 
     position: int
     head: int
     is_pinned: bool
+    redaction: int = 0
 
 
 def read_as_of(text: str) -> AsOf:

@@ -141,6 +141,7 @@ def _render_bound(us: int | None) -> str | None:
     return ".." if us in (OPEN_START, OPEN_END) else instant(us)
 
 
+@lru_cache(maxsize=16_384)
 def instant(us: int) -> str:
     """Write `YYYY-MM-DDTHH:MM:SS.ffffffZ`; what lies outside the years 0001 to 9999 is drawn back to their edge."""
     shown = _EPOCH + min(max(us, _FIRST_RENDERED), _LAST_RENDERED) * _MICROSECOND

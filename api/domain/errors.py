@@ -37,9 +37,10 @@ from dataclasses import dataclass, field
 
 
 class LedgerError(Exception):
-    """Base of all refusals. `pointer` names the field by JSON Pointer (RFC 6901) where one is to blame."""
+    """Base of all refusals. `pointer` names the field by JSON Pointer (RFC 6901), `parameter` the one in the query, where one is to blame."""
 
     pointer: str = ""
+    parameter: str = ""
     operation: int | None = None
 
     def __str__(self) -> str:
@@ -234,6 +235,7 @@ class IntervalReversed(Conflict):
     """An interval that ends before it starts."""
 
     pointer: str = ""
+    parameter: str = ""
 
     def sentence(self) -> str:
         return "the interval ends before it starts"
@@ -270,10 +272,11 @@ class NoChange(Conflict):
 
 @dataclass(eq=False)
 class NotApplicable(Conflict):
-    """Parameters or fields that are each allowed, but not together."""
+    """Parameters or fields that are each allowed, but not together. `parameter` names the one to leave out."""
 
     rule: str
     pointer: str = ""
+    parameter: str = ""
 
     def sentence(self) -> str:
         return self.rule

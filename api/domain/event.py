@@ -8,6 +8,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Literal, get_args
 
 import msgspec
@@ -91,6 +92,7 @@ def decode(raw: bytes) -> Entry:
     return entry
 
 
+@lru_cache(maxsize=1024)
 def stamp(us: int) -> str:
     """Write microseconds since the Unix epoch as `recorded_at`; ValueError outside the years 1 to 9999."""
     try:

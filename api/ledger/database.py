@@ -58,7 +58,10 @@ class Access:
             self.driver.autocommit = True  # type: ignore[attr-defined]
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        return list(self.driver.execute(sql if self.is_sqlite else _percent(sql), parameters))
+        if self.is_sqlite:
+            return self.driver.execute(sql, parameters).fetchall()
+        # In text form every byte of a document would cross the socket as two.
+        return self.driver.execute(_percent(sql), parameters, binary=True).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         rows = self.rows(sql, parameters)

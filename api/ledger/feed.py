@@ -30,10 +30,11 @@ class Following:
 
 
 _ITEM = (
-    "SELECT e.entry, r.id, v.fields, p.payload, e.position FROM event e"
-    " LEFT JOIN revision v ON v.position = e.position LEFT JOIN record r ON r.first_position = v.first_position"
-    " LEFT JOIN payload p ON p.position = e.position WHERE e.position > ? AND e.position <= ?"
+    "SELECT e.entry, v.feed, p.payload, e.position FROM event e"
+    " JOIN revision v ON v.position = e.position JOIN payload p ON p.position = e.position{}"
+    " WHERE e.position > ? AND e.position <= ?"
 )
+_WITH_RECORD = " JOIN record r ON r.first_position = v.first_position"
 
 
 def follow(access: Access, wanted: Following) -> Page:
@@ -42,10 +43,11 @@ def follow(access: Access, wanted: Following) -> Page:
     if wanted.after > at.head:
         raise NotYet(at.head)
     conditions, values = _conditions(wanted)
-    sql = f"{_ITEM}{conditions} ORDER BY e.position LIMIT ?"
+    item = _ITEM.format(_WITH_RECORD if wanted.is_narrowed else "")
+    sql = f"{item}{conditions} ORDER BY e.position LIMIT ?"
     rows = access.rows(sql, (wanted.after, at.position, *values, wanted.limit))
     items = [_item(row, with_state=wanted.with_state) for row in rows]
-    last = rows[-1][4] if len(rows) == wanted.limit else at.position
+    last = rows[-1][3] if len(rows) == wanted.limit else at.position
     return Page(items, str(last), at)
 
 
@@ -63,12 +65,10 @@ def _conditions(wanted: Following) -> tuple[str, list[Value]]:
 
 def _item(row: Row, *, with_state: bool) -> bytes:
     """Join the stored bytes: the entry's fields, the id, the names that changed, and what the payload says."""
-    entry, public_id, fields, payload = row[:4]
-    said = bytes(payload)
+    entry, known, said = row[:3]
     if not with_state:
-        said = msgspec.json.encode({"reason": msgspec.json.decode(payload)["reason"]})
-    extra = b',"id":"%s","fields":%s,"redacted":null,' % (public_id.encode(), bytes(fields))
-    return bytes(entry)[:-1] + extra + said[1:]
+        said = msgspec.json.encode({"reason": msgspec.json.decode(said)["reason"]})
+    return b'%s,%s,"redacted":null,%s' % (entry[:-1], known, said[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +178,3 @@ def stats(access: Access, asked: AsOf = NOW) -> tuple[dict[str, object], Standpo
     others = {name: counts.get(name, {}) for name in ("claim.stance", "claim.relation", "source.type", "source.language", "question.answer_type")}
     return {"events": at.position, "by_type": types, "records": kinds, "agreement": states, "values": others}, at
 
-
-def last_redaction(access: Access) -> int:
-    """Give the position of the last redaction, 0 where there is none: past answers change with it, and only with it."""
-    row = access.row("SELECT max(first_position) FROM record WHERE kind = 'redaction'")
-    return (row[0] if row else 0) or 0

@@ -65,6 +65,7 @@ class _Query:
     table_values: list[Value] = field(default_factory=list)
     conditions: list[str] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
+    walked: str = "r.first_position"
 
     def join(self, sql: str, *values: Value) -> None:
         self.tables.append(sql)
@@ -82,7 +83,7 @@ def select(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
     """Give a page of representations, and the ids shown."""
     at = stand(access, chosen.asked)
     query = _narrowed(access, chosen, at)
-    column, direction = ("v.position" if "revised" in chosen.order else "r.first_position"), "ASC"
+    column, direction = ("v.position" if "revised" in chosen.order else query.walked), "ASC"
     comparison = ">"
     if chosen.order.startswith("-"):
         direction, comparison = "DESC", "<"
@@ -144,6 +145,8 @@ def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | 
         name, value = terms.pop(0)
         # CROSS JOIN keeps SQLite from choosing another table to lead; to PostgreSQL it is an inner join.
         query.join("term t CROSS JOIN record r")
+        # Named by the leading table's column, the order is the walk's own, and nothing is sorted.
+        query.walked = "t.first_position"
         query.where("t.field = ? AND t.value = ? AND t.since <= ? AND t.until > ? AND r.first_position = t.first_position",
                     f"{chosen.kind}.{name}", value, at.position, at.position)  # fmt: skip
     else:

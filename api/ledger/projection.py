@@ -17,7 +17,7 @@ from api.ledger.tables import FOREVER, PROJECTIONS
 
 _COLUMNS = {
     "record": "first_position, kind, id, record, position, revision, source, question",
-    "revision": "position, first_position, kind, revision, until, status, recorded_at, document, summary, fields",
+    "revision": "position, first_position, kind, revision, until, status, recorded_at, document, summary, feed",
     "term": "field, value, first_position, since, until",
     "span": "field, first_position, since, until, starts, is_moment, start_earliest, start_latest, end_earliest, end_latest",
     "search": "since, first_position, until",
@@ -59,8 +59,18 @@ class Projector:
         self._keep_terms(before, after)
         self._keep_span(before, after)
         self._keep_words(before, after)
+        if self._stays_disputed(before, after):
+            return
         for question in sorted(touched_questions(self.present, before, after)):
             self._keep_agreement(question, after.position)
+
+    def _stays_disputed(self, before: Record | None, after: Record) -> bool:
+        """A new claim makes no links yet: it may add a conflict to its question, and can end none."""
+        if before is not None or after.kind != "claim":
+            return False
+        question = self.present.find("question", after.state["question"])
+        known = question and self.present.state_of_agreement(question.id, question.first_position)
+        return known == "disputed"
 
     def flush(self) -> None:
         """Write out what was held back, inside the transaction that is under way; the log's rows go first."""
@@ -138,7 +148,7 @@ class Projector:
             after.revised_at,
             represent(after),
             msgspec.json.encode(summary),
-            msgspec.json.encode(fields),
+            b'"id":"%s","fields":%s' % (after.id.encode(), msgspec.json.encode(fields)),
         ]
         self._add("revision", (after.position,), row)
 

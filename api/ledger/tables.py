@@ -89,7 +89,7 @@ class RecordRow(SQLModel, table=True):
 
 
 class RevisionRow(SQLModel, table=True):
-    """One revision, rendered: `document` is its representation, `summary` its line in the history, `fields` the names that changed."""
+    """One revision, rendered: `document` is its representation, `summary` its line in the history, `feed` what the feed adds to the entry."""
 
     __tablename__ = "revision"
     __table_args__ = (
@@ -106,7 +106,7 @@ class RevisionRow(SQLModel, table=True):
     recorded_at: int = Field(sa_type=_Big)
     document: bytes
     summary: bytes
-    fields: bytes
+    feed: bytes
 
 
 class Term(SQLModel, table=True):

@@ -43,22 +43,25 @@ _NUMBERED = (
 _KNOWN = "SELECT first_position, revision FROM record WHERE kind = ? AND id = ? AND first_position <= ?"
 
 
+_LAST_REDACTION = "COALESCE((SELECT max(first_position) FROM record WHERE kind = 'redaction'), 0)"
+_HEAD = f"SELECT position, recorded_at, {_LAST_REDACTION} FROM head"
+
+
 def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -> Standpoint:
     """Turn what a reader asked for into a position, once. Raises NotYet for what the ledger has not reached."""
-    row = access.row("SELECT position, recorded_at FROM head")
-    head, latest = row or (0, 0)
+    head, latest, redaction = access.row(_HEAD) or (0, 0, 0)
     if as_of.position is not None:
         if as_of.position > head:
             raise NotYet(head)
-        return Standpoint(as_of.position, head, is_pinned=True)
+        return Standpoint(as_of.position, head, is_pinned=True, redaction=redaction)
     if as_of.moment is None:
-        return Standpoint(head, head, is_pinned=False)
+        return Standpoint(head, head, is_pinned=False, redaction=redaction)
     if as_of.moment > now():
         raise NotYet(head)
     if as_of.moment >= latest:
-        return Standpoint(head, head, is_pinned=as_of.moment == latest)
+        return Standpoint(head, head, is_pinned=as_of.moment == latest, redaction=redaction)
     found = access.row("SELECT max(position) FROM event WHERE recorded_at <= ?", (as_of.moment,))
-    return Standpoint((found[0] if found else 0) or 0, head, is_pinned=True)
+    return Standpoint((found[0] if found else 0) or 0, head, is_pinned=True, redaction=redaction)
 
 
 def current(access: Access, kind: str, public_id: str) -> View:
@@ -129,16 +132,22 @@ class Page:
 
 
 _HISTORY = (
-    "SELECT summary, revision FROM revision WHERE first_position = ? AND position <= ? AND revision < ?"
-    " ORDER BY revision DESC LIMIT ?"
+    f"SELECT v.summary, v.revision, h.position, {_LAST_REDACTION} FROM head h JOIN record r ON r.kind = ? AND r.id = ?"
+    " JOIN revision v ON v.first_position = r.first_position AND v.position <= COALESCE(?, h.position)"
+    " AND v.revision < ? ORDER BY v.revision DESC LIMIT ?"
 )
 
 
 def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: int | None, limit: int) -> Page:
     """Give the lines of a record's history, newest first."""
-    at = stand(access, asked)
-    first, _ = _know(access, kind, public_id, at)
-    rows = access.rows(_HISTORY, (first, at.position, FOREVER if cursor is None else cursor, limit + 1))
+    at = None if asked == NOW else stand(access, asked)
+    before = FOREVER if cursor is None else cursor
+    rows = access.rows(_HISTORY, (kind, public_id, at.position if at else None, before, limit + 1))
+    if not rows:
+        at = at or stand(access)
+        _know(access, kind, public_id, at)
+    elif at is None:
+        at = Standpoint(rows[0][2], rows[0][2], is_pinned=False, redaction=rows[0][3])
     shown = rows[:limit]
     return Page([bytes(row[0]) for row in shown], str(shown[-1][1]) if len(rows) > limit else None, at)
 

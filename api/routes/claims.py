@@ -65,7 +65,7 @@ _LINKS = Contract(
 async def list_claim_links(asked: Asked) -> Answer:
     outgoing, incoming, at = await asked.read(views.links, asked.id, asked.as_of)
     body = {"outgoing": outgoing, "incoming": incoming, "position": at.position}
-    return send(asked, msgspec.json.encode(body), at=at, etag=await records.weak_tag(asked, at))
+    return send(asked, msgspec.json.encode(body), at=at, etag=records.weak_tag(at))
 
 
 HANDLERS = (

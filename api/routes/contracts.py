@@ -6,11 +6,10 @@ from msgspec import Struct
 
 from api.domain.operation import ACTIONS, NEW
 from api.routes import params
-from api.routes.records import LINK_FORMAT
+from api.routes.records import LINK_FORMAT, PATCH
 from api.routes.wire import JSON, Contract
 
 _PLURAL = {"entity": "entities", "source": "sources", "question": "questions", "claim": "claims"}
-PATCH = "application/json-patch+json"
 
 
 def record(operation_id: str, kind: str) -> Contract:

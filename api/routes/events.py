@@ -4,11 +4,12 @@ import msgspec
 from litestar import get
 
 from api.domain.asof import NOW, read_as_of
+from api.domain.errors import IntervalReversed
 from api.ledger import feed
 from api.ledger.feed import Following
 from api.routes import records
 from api.routes.params import AsOfQuery, FeedQuery, LedgerDiffQuery, TimelineQuery
-from api.routes.wire import Answer, Asked, Contract, Headers, operation, send
+from api.routes.wire import Answer, Asked, Contract, Headers, operation, send, with_query
 
 _FEED = Contract(
     id="listEvents",
@@ -38,16 +39,11 @@ async def list_events(asked: Asked) -> Answer:
         with_state=query.state == "true",
     )
     page = await asked.read(feed.follow, wanted, slow=wanted.is_narrowed)
-    following = _after(asked, page.last or query.after)
+    following = with_query(asked, after=page.last or query.after)
     body = {"items": [msgspec.Raw(item) for item in page.items], "next": following, "position": page.at.position}
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())]
-    tag = await records.weak_tag(asked, page.at)
+    tag = records.weak_tag(page.at)
     return send(asked, msgspec.json.encode(body), at=page.at, etag=tag, headers=headers)
-
-
-def _after(asked: Asked, position: str) -> str:
-    kept = [part for part in asked.request.url.query.split("&") if part and part.partition("=")[0] != "after"]
-    return f"/v1/events?{'&'.join([*kept, f'after={position}'])}"
 
 
 _EVENT = Contract(
@@ -114,6 +110,8 @@ async def diff_ledger(asked: Asked) -> Answer:
     old, new = read_as_of(query.old), read_as_of(query.new) if query.new is not None else NOW
     cursor = int(query.cursor) if query.cursor is not None else None
     found = await asked.read(feed.changes, old=old, new=new, cursor=cursor, limit=query.limit, slow=True)
+    if found.old.position > found.new.position:
+        raise IntervalReversed(parameter="to")
     following = None
     if found.last is not None:
         pinned = f"from={found.old.position}&to={found.new.position}&limit={query.limit}&cursor={found.last}"
@@ -127,7 +125,7 @@ async def diff_ledger(asked: Asked) -> Answer:
         "position": found.new.position,
     }
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
-    tag = await records.weak_tag(asked, found.new)
+    tag = records.weak_tag(found.new)
     return send(asked, msgspec.json.encode(body), at=found.new, etag=tag, headers=headers)
 
 
@@ -147,7 +145,7 @@ _STATS = Contract(
 async def get_stats(asked: Asked) -> Answer:
     counts, at = await asked.read(feed.stats, asked.as_of, slow=True)
     body = msgspec.json.encode({**counts, "position": at.position})
-    return send(asked, body, at=at, etag=await records.weak_tag(asked, at))
+    return send(asked, body, at=at, etag=records.weak_tag(at))
 
 
 HANDLERS = (list_events, get_event, get_timeline, diff_ledger, get_stats)

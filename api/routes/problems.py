@@ -121,6 +121,8 @@ def faults(error: errors.LedgerError) -> list[Fault]:
     """Name the field or parameter that is to blame, if one is."""
     if isinstance(error, errors.BadParameter):
         return [Fault(rule=error.rule, parameter=error.name)]
+    if error.parameter:
+        return [Fault(rule=error.sentence(), parameter=error.parameter)]
     if error.pointer:
         rule = error.rule if isinstance(error, errors.BadBody) else error.sentence()
         return [Fault(rule=rule, pointer=error.pointer)]

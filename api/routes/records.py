@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,15 +18,15 @@ from api.domain.event import stamp
 from api.domain.operation import action_command, record_command
 from api.domain.text import tokens
 from api.ledger import answers, lists, views
-from api.ledger.feed import last_redaction
 from api.ledger.ledger import Note, Outcome, Unit
 from api.ledger.lists import Selection, Window
 from api.ledger.views import Page, View
 from api.routes.params import ClaimFilters
-from api.routes.wire import Answer, Asked, Headers, accepts, expected_positions, http_date, quality, send
+from api.routes.wire import JSON, Answer, Asked, Headers, expected_positions, http_date, quality, send, with_query
 
 PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/questions", "claim": "/v1/claims"}
 LINK_FORMAT = "application/link-format"
+PATCH = "application/json-patch+json"
 _SECOND = 1_000_000
 
 
@@ -55,12 +55,14 @@ async def _record_answer(asked: Asked, kind: str, view: View, *, memento: bool) 
         return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
     sources = await asked.read(answers.sources_of, [view.document], view.at)
     body = msgspec.json.decode(view.document) | {"sources": _raw(sources)}
-    return send(asked, msgspec.json.encode(body), at=view.at, etag=await weak_tag(asked, view.at), headers=headers)
+    return send(asked, msgspec.json.encode(body), at=view.at, etag=weak_tag(view.at), headers=headers)
 
 
 async def _negotiate(asked: Asked, kind: str, wanted: str) -> Answer:
     """Redirect to the revision in force at the last microsecond of that second (RFC 7089 section 4.1.2)."""
-    moment = edtf.to_us(parsedate_to_datetime(wanted)) + _SECOND - 1
+    # email.utils would take the year 0068 for 2068.
+    asked_for = datetime.strptime(wanted[5:], "%d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
+    moment = edtf.to_us(asked_for) + _SECOND - 1
     revision, revised_at = await asked.read(views.revision_at, kind, asked.id, moment)
     url = f"{PATHS[kind]}/{asked.id}"
     target = f"{url}/revisions/{revision}"
@@ -106,9 +108,9 @@ async def timemap(asked: Asked, kind: str) -> Answer:
     """Answer with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
     known, at = await asked.read(views.moments, kind, asked.id)
     url = f"{PATHS[kind]}/{asked.id}"
-    etag = await weak_tag(asked, at)
+    etag = weak_tag(at)
     accept = asked.headers.get("accept")
-    if accepts(accept, LINK_FORMAT) and quality(accept, LINK_FORMAT) >= quality(accept, "application/json"):
+    if quality(accept, LINK_FORMAT) >= quality(accept, JSON):
         return send(asked, _link_format(url, known).encode(), at=at, etag=etag, media_type=LINK_FORMAT)
     mementos = [{"revision": number, "datetime": stamp(moment), "uri": f"{url}/revisions/{number}"} for number, moment in known]
     body = {"original": url, "timegate": url, "timemap": f"{url}/timemap", "mementos": mementos}
@@ -130,7 +132,9 @@ def _link_format(url: str, known: list[tuple[int, int]]) -> str:
 async def diff(asked: Asked, kind: str) -> Answer:
     """Answer with the patch from one revision to another."""
     patch, at = await asked.read(views.difference, kind, asked.id, old=asked.query.old, new=asked.query.new)
-    return send(asked, patch, at=at, etag=await weak_tag(asked, at), media_type="application/json-patch+json")
+    accept = asked.headers.get("accept")
+    media_type = PATCH if quality(accept, PATCH) >= quality(accept, JSON) else JSON
+    return send(asked, patch, at=at, etag=weak_tag(at), media_type=media_type)
 
 
 async def list_records(asked: Asked, kind: str) -> Answer:
@@ -139,7 +143,10 @@ async def list_records(asked: Asked, kind: str) -> Answer:
     chosen = selection(asked, kind)
     if kind == "question" and (chosen.published_by or chosen.valid_at):
         if chosen.agreement is None:
-            raise NotApplicable("published_by and valid_at need agreement here")
+            raise NotApplicable(
+                "published_by and valid_at need agreement here",
+                parameter="published_by" if chosen.published_by else "valid_at",
+            )
         page, _ = await asked.read(answers.questions_agreeing, chosen, slow=True)
     else:
         page, _ = await asked.read(lists.select, chosen, slow=chosen.is_slow)
@@ -211,7 +218,7 @@ def _words(text: str | None) -> tuple[str, ...]:
         return ()
     words = tuple(dict.fromkeys(tokens(text)))
     if not words:
-        raise NotApplicable("q holds no word to look for")
+        raise NotApplicable("q holds no word to look for", parameter="q")
     return words
 
 
@@ -241,21 +248,19 @@ async def send_page(asked: Asked, page: Page, more: dict[str, object] | None = N
     following = _next(asked, page)
     body = {"items": [Raw(item) for item in page.items], "next": following, **(more or {}), "position": page.at.position}
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
-    return send(asked, msgspec.json.encode(body), at=page.at, etag=await weak_tag(asked, page.at), headers=headers)
+    etag = weak_tag(page.at) if getattr(asked.query, "fields", None) is None else None
+    return send(asked, msgspec.json.encode(body), at=page.at, etag=etag, headers=headers)
 
 
 def _next(asked: Asked, page: Page) -> str | None:
     if page.last is None:
         return None
-    kept = asked.request.url.query.split("&") if asked.request.url.query else []
-    kept = [part for part in kept if part.partition("=")[0] not in ("as_of", "cursor")]
-    query = "&".join([*kept, f"as_of={page.at.position}", f"cursor={page.last}"])
-    return f"{asked.request.scope['path']}?{query}"
+    return with_query(asked, as_of=page.at.position, cursor=page.last)
 
 
-async def weak_tag(asked: Asked, at: Standpoint) -> str:
+def weak_tag(at: Standpoint) -> str:
     """Tag an answer that many records make: it changes with the position, and with a redaction."""
-    return f'W/"{at.position}.{await asked.read(last_redaction)}"'
+    return f'W/"{at.position}.{at.redaction}"'
 
 
 def _raw(documents: dict[str, bytes]) -> dict[str, Raw]:
@@ -325,7 +330,7 @@ async def send_answers(asked: Asked) -> Answer:
     if asked.query.include is not None:
         body["sources"] = _raw(await asked.read(lists.documents, "source", found.sources, found.at))
     body["position"] = found.at.position
-    return send(asked, msgspec.json.encode(body), at=found.at, etag=await weak_tag(asked, found.at))
+    return send(asked, msgspec.json.encode(body), at=found.at, etag=weak_tag(found.at))
 
 
 async def send_timeline(asked: Asked) -> Answer:

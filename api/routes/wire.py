@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import brotli
 import msgspec
@@ -384,6 +385,13 @@ def expected_positions(if_match: str) -> frozenset[int]:
     """Read the positions that If-Match names; weak tags, and tags that no revision of ours ever had, match nothing."""
     tags = (_POSITION_TAG.fullmatch(part.strip()) for part in if_match.split(","))
     return frozenset(int(tag[1]) for tag in tags if tag)
+
+
+def with_query(asked: Asked, **replaced: object) -> str:
+    """Write the request's own address again, relative to the server, with some of its parameters replaced."""
+    raw = asked.request.scope["query_string"].decode("ascii")
+    kept = [(name, value) for name, value in parse_qsl(raw, keep_blank_values=True) if name not in replaced]
+    return f"{asked.request.scope['path']}?{urlencode([*kept, *replaced.items()])}"
 
 
 def http_date(us: int) -> str:

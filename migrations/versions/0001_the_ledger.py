@@ -104,7 +104,7 @@ def upgrade() -> None:
     sa.Column('recorded_at', Big, nullable=False),
     sa.Column('document', sa.LargeBinary(), nullable=False),
     sa.Column('summary', sa.LargeBinary(), nullable=False),
-    sa.Column('fields', sa.LargeBinary(), nullable=False),
+    sa.Column('feed', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('position', name=op.f('pk_revision'))
     )
     op.create_index('ix_revision_first_position_position', 'revision', ['first_position', 'position'], unique=True)
