@@ -1,5 +1,7 @@
 """Alembic's environment: the ledger hands over its connection; the command line alone opens one of its own."""
 
+from typing import Any, Literal
+
 import sqlalchemy as sa
 from alembic import context
 from sqlmodel import SQLModel
@@ -13,7 +15,7 @@ def include_object(_object: object, name: str | None, _type: str, _reflected: bo
     return not (name or "").startswith(("search_index", "ix_search_index"))
 
 
-def render_item(type_: str, item: object, _context: object) -> str | bool:
+def render_item(type_: str, item: Any, _context: object) -> str | Literal[False]:  # noqa: ANN401 - of any SQLAlchemy type
     """Write SQLModel's string type as plain SQLAlchemy."""
     if type_ == "type" and item.__class__.__module__.startswith("sqlmodel"):
         return f"sa.String(length={item.length!r})"
