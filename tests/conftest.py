@@ -17,9 +17,9 @@ from api.routes.metrics import Metrics
 from api.settings import Settings
 from tests.auditor import audit
 from tests.builders import Writing
-from tests.served import DATABASES, administer, migrated, named, served
+from tests.served import DATABASES, administer, ground, migrated, named, served
 
-__all__ = ["served"]
+__all__ = ["ground", "served"]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,7 +24,7 @@ from api.ledger.database import Database
 from api.routes.metrics import Metrics
 from api.settings import Settings
 from tests.auditor import audit
-from tests.builders import Operation
+from tests.builders import Operation, a_claim, a_question, a_source, an_entity, retract
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -80,6 +80,29 @@ def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with migrated(request, request.param, tmp_path_factory.mktemp("served")) as settings, serve(settings) as service:
         yield service
         audit(service.database.access())
+
+
+@pytest.fixture(scope="module")
+def ground(served: Served) -> Served:
+    """A ledger with a question of each type, two sources of which one is retracted, and a claim."""
+    kinds = ("time", "entity", "boolean", "text", "entities")
+    served.append(
+        an_entity("parler"),
+        an_entity("amazon"),
+        an_entity("aws", part_of="amazon"),
+        a_source("paper"),
+        a_source("reprint", derives_from=["paper"]),
+        a_source("withdrawn"),
+        retract("source", "withdrawn"),
+        *(a_question(f"q-{kind}", about="parler", answer_type=kind) for kind in kinds),
+        a_question("q-quantity", about="parler", answer_type="quantity", unit="users"),
+        a_question("q-retracted", about="parler"),
+        retract("question", "q-retracted"),
+        a_claim("said", source="paper", question="q-time"),
+        a_claim("unsaid", source="paper", question="q-time"),
+        retract("claim", "unsaid"),
+    )
+    return served
 
 
 @contextlib.contextmanager
