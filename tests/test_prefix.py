@@ -1,0 +1,235 @@
+"""A view of the past is the fold of a prefix of the log, whatever happened, and nothing that comes later changes it."""
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
+
+from api.domain.agreement import to_json
+from api.domain.asof import AsOf
+from api.domain.errors import LedgerError, UnknownRecord
+from api.ledger import feed, genesis, lists, views
+from api.ledger.answers import answers, questions_agreeing
+from api.ledger.database import Access, Database
+from api.ledger.ledger import Ledger
+from api.ledger.lists import Selection
+from tests import oracle
+from tests.auditor import audit
+from tests.builders import Writing
+from tests.served import DATABASES, migrated
+from tests.histories import CLAIMS, QUESTIONS, clocks, ground, histories, selections, sensible
+from tests.oracle import Past
+
+EXAMPLES = int(os.environ.get("TEST_HISTORIES", "25"))
+KINDS = ("entity", "source", "question", "claim")
+Revisions = dict[tuple[str, str], int]
+
+
+@pytest.fixture(params=DATABASES)
+def kind(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def fresh(request, kind, tmp_path) -> Callable[[], AbstractContextManager[Writing]]:
+    """Makes a ledger of its own for each history."""
+
+    @contextmanager
+    def begin() -> Iterator[Writing]:
+        folder = tmp_path / uuid4().hex
+        folder.mkdir()
+        with migrated(request, kind, folder) as settings:
+            database = Database(settings)
+            genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
+            ledger = Ledger(database)
+            ledger.start()
+            yield Writing(database, ledger)
+            ledger.stop()
+            database.close()
+
+    return begin
+
+
+def test_every_read_at_every_position_is_the_fold_of_that_prefix(fresh, kind):
+    # PostgreSQL plans each statement of each new connection: fewer histories, and all positions of each.
+    examples = EXAMPLES if kind == "sqlite" else max(1, EXAMPLES * 2 // 5)
+
+    @hypothesis(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @given(history=histories(), seed=st.integers(0, 2**32 - 1))
+    def holds(history: Any, seed: int) -> None:
+        with fresh() as writing:
+            _check(writing, history, seed)
+            audit(writing.database.access())
+
+    holds()
+
+
+def _check(writing: Writing, history: Any, seed: int) -> None:
+    access = writing.database.access()
+    seen = _live(writing, history, random.Random(seed))
+    log = oracle.events(access)
+    assert [event["position"] for event in log] == list(range(1, len(log) + 1))
+    choice = random.Random(seed)
+    folds = [Past(log, position) for position in range(len(log) + 1)]
+    for past in folds:
+        _check_records(access, past, choice)
+        _check_lists(access, past, choice)
+        _check_questions(access, past, choice)
+        _check_changes(access, choice.choice(folds[: past.position + 1]), past)
+    for (read, position), said in seen.items():
+        assert _ask(access, read, position) == said, f"{read} at {position} changed"
+
+
+def _live(writing: Writing, history: Any, choice: random.Random) -> dict[tuple[Any, int], Any]:
+    """Send the requests, group by group, asking in between; give what was answered at each position on the way."""
+    revisions: Revisions = {}
+    _note(writing.append(*ground()), revisions)
+    seen: dict[tuple[Any, int], Any] = {}
+    access = writing.database.access()
+    for group in history:
+        units = [writing.unit(*sensible(request, _known(access), choice)) for request in group]
+        tried = _settle([writing.ledger.append(replace(units[0], is_dry_run=True))])[0]
+        outcomes = _settle([writing.ledger.append(unit) for unit in units])
+        _agree(tried, outcomes[0])
+        for outcome in outcomes:
+            if not isinstance(outcome, LedgerError):
+                _note(outcome, revisions)
+        head = views.stand(access).position
+        for read in (*choice.sample(_READS, 6), *choice.sample(list(_lists(choice)), 3)):
+            seen[read, head] = _ask(access, read, head)
+    return seen
+
+
+def _known(access: Access) -> dict[tuple[str, str], Any]:
+    at = views.stand(access)
+    found = [lists.select(access, Selection(kind=kind, limit=500))[0].items for kind in KINDS]
+    states = [msgspec.json.decode(item) for items in found for item in items]
+    assert at.position == views.stand(access).position
+    return {(state["kind"], state["id"]): state for state in states}
+
+
+def _settle(futures: list[Any]) -> list[Any]:
+    errors = [future.exception(60) for future in futures]
+    return [error or future.result() for error, future in zip(errors, futures, strict=True)]
+
+
+def _agree(tried: Any, done: Any) -> None:
+    """A dry run says what would happen, to the same words."""
+    if isinstance(done, LedgerError):
+        assert (type(tried), str(tried), tried.pointer) == (type(done), str(done), done.pointer)
+    else:
+        assert tried == done
+
+
+def _note(outcome: Any, revisions: Revisions) -> None:
+    for item in outcome.items:
+        assert item.revision == revisions.get((item.kind, item.id), 0) + 1
+        revisions[item.kind, item.id] = item.revision
+
+
+_READS: list[Any] = [("record", "claim", claim) for claim in CLAIMS] + [("answers", one) for one in QUESTIONS]
+_READS += [("history", "claim", claim) for claim in CLAIMS[:3]] + [("stats",), ("timeline",), ("facets",)]
+
+
+def _lists(choice: random.Random) -> Iterator[Any]:
+    for chosen in selections(choice):
+        yield ("list", _Hashed(chosen))
+
+
+class _Hashed:
+    """A selection that can be a key: each is itself."""
+
+    def __init__(self, chosen: Selection) -> None:
+        self.chosen = chosen
+
+
+def _ask(access: Access, read: Any, position: int) -> Any:
+    """Answer a read at a position in the bytes or values that a client would get."""
+    asked = AsOf(position=position)
+    try:
+        match read:
+            case ("record", kind, public_id):
+                return bytes(views.as_of(access, kind, public_id, asked).document)
+            case ("answers", question):
+                found = answers(access, question, Selection(kind="claim", asked=asked))
+                return to_json(found.agreement), found.claims, bytes(found.question)
+            case ("history", kind, public_id):
+                return views.history(access, kind, public_id, asked=asked, cursor=None, limit=100).items
+            case ("stats",):
+                return feed.stats(access, asked)[0]
+            case ("timeline",):
+                return lists.timeline(access, Selection(kind="claim", asked=asked, is_live=True)).items
+            case ("facets",):
+                chosen = Selection(kind="claim", asked=asked)
+                return lists.facets(access, chosen, views.stand(access, asked), oracle.FACETS["claim"])
+            case ("list", held):
+                return lists.select(access, replace(held.chosen, asked=asked))[0].items
+    except UnknownRecord:
+        return None
+
+
+def _check_records(access: Access, past: Past, choice: random.Random) -> None:
+    asked = AsOf(position=past.position)
+    for kind, public_id in [*past.records, *(("claim", claim) for claim in CLAIMS)]:
+        expected = past.representation(kind, public_id)
+        said = _ask(access, ("record", kind, public_id), past.position)
+        assert (None if said is None else msgspec.json.decode(said)) == expected
+    for kind, public_id in choice.sample(sorted(past.records), min(3, len(past.records))):
+        page = views.history(access, kind, public_id, asked=asked, cursor=None, limit=100)
+        assert [msgspec.json.decode(item) for item in page.items] == past.history(kind, public_id)
+    for claim in past.of("claim"):
+        outgoing, incoming, _ = views.links(access, claim, asked)
+        assert (outgoing, sorted(incoming, key=_by_place)) == (past.links(claim)[0], sorted(past.links(claim)[1], key=_by_place))
+
+
+def _by_place(link: Any) -> tuple[int, str]:
+    return link["position"], link["claim"]
+
+
+def _check_lists(access: Access, past: Past, choice: random.Random) -> None:
+    at = views.stand(access, AsOf(position=past.position))
+    asked = list(selections(choice))
+    # PostgreSQL plans each of them anew; over a run, the positions see all of them.
+    for chosen in asked if access.is_sqlite else choice.sample(asked, 3):
+        chosen = replace(chosen, asked=AsOf(position=past.position))  # noqa: PLW2901 - the same, at the position
+        page, ids = lists.select(access, chosen)
+        assert ids == past.select(chosen), chosen
+        for item, public_id in zip(page.items, ids, strict=True):
+            assert msgspec.json.decode(item) == past.representation(chosen.kind, public_id)
+        name = choice.choice(oracle.FACETS[chosen.kind])
+        counted = {each["value"]: each["count"] for each in lists.facets(access, chosen, at, [name])[name]}
+        assert counted == past.facets(chosen, name), (chosen, name)
+        if chosen.kind == "claim":
+            line = lists.timeline(access, replace(chosen, is_live=True, order="recorded"))
+            assert [msgspec.json.decode(item)["id"] for item in line.items] == past.timeline(chosen), chosen
+
+
+def _check_questions(access: Access, past: Past, choice: random.Random) -> None:
+    asked = AsOf(position=past.position)
+    for question in past.of("question"):
+        chosen = Selection(kind="claim", asked=asked, **choice.choice(({}, clocks(choice))))
+        assert answers(access, question, chosen).agreement == past.adds_up(question, chosen)
+    clocked = Selection(kind="question", asked=asked, agreement=choice.choice(("open", "disputed", "single-origin")), **clocks(choice))
+    if clocked.published_by or clocked.valid_at:
+        assert questions_agreeing(access, clocked)[1] == past.select(clocked)
+    said, at = feed.stats(access, asked)
+    expected = past.stats()
+    assert at.position == past.position
+    assert {name: said[name] for name in expected} == expected
+
+
+def _check_changes(access: Access, old: Past, new: Past) -> None:
+    asked = {"old": AsOf(position=old.position), "new": AsOf(position=new.position)}
+    found = feed.changes(access, **asked, cursor=None, limit=500)
+    said = {(one["kind"], one["id"]): (one["from_revision"], one["to_revision"], one["change"]) for one in found.records}
+    assert said == oracle.changes(old, new)
+    assert {one["question"]: (one["from"], one["to"]) for one in found.agreement} == oracle.turns(old, new)
