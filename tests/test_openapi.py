@@ -23,11 +23,6 @@ Document = dict[str, Any]
 COMMITTED: Document = json.loads(lint.DOCUMENT.read_text(encoding="utf-8"))
 EXAMPLES: dict[str, Any] = json.loads(capture.EXAMPLES.read_text(encoding="utf-8"))
 OPERATIONS = {described["operationId"]: described for _, described in lint.operations(COMMITTED)}
-# What each ledger mints for itself, or takes from its clock.
-_MINTED = re.compile(
-    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
-    r"|\b[0-9a-f]{64}\b|\b2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z|\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"
-)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +66,7 @@ def test_examples_run_and_their_answers_are_what_a_seeded_ledger_gives(tmp_path:
         captured = capture.capture(fresh, EXAMPLES)
 
     for operation_id, example in EXAMPLES.items():
-        assert _plain(captured[operation_id]["answer"]) == _plain(example["answer"]), (
+        assert capture.lasting(captured[operation_id]["answer"]) == capture.lasting(example["answer"]), (
             f"{operation_id}: run python -m openapi.capture"
         )
 
@@ -112,7 +107,7 @@ def _as_recording(kind: str, body: Document) -> Document:
 def test_what_reads_answer_validates_against_the_schema_whole_or_narrowed(seeded: TestClient[Litestar]) -> None:
     """The examples are sent again with each optional parameter left out, and with none of them."""
     for operation_id, operation in capture.operations(seeded).items():
-        if operation[1] != "get" or "actor" in EXAMPLES[operation_id]["parameters"]:
+        if operation[1] != "get" or operation_id == "getActor":
             continue
         for parameters in _narrowed(operation[2], EXAMPLES[operation_id]["parameters"]):
             answer = capture.ask(seeded, operation, parameters, None)
@@ -132,10 +127,6 @@ def _narrowed(described: Document, parameters: dict[str, Any]) -> Iterator[dict[
 
 def _validate(schema: Document, answer: Any) -> None:
     Draft202012Validator({**schema, "components": COMMITTED["components"]}).validate(answer)
-
-
-def _plain(value: Any) -> str:
-    return _MINTED.sub("…", json.dumps(value, ensure_ascii=False, sort_keys=True))
 
 
 def _some(document: Document) -> Document:
