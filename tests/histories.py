@@ -140,13 +140,17 @@ def selections(random: Any) -> Iterator[Selection]:
         terms = random.sample(_TERMS[kind], random.choice((0, 1, 1, 1, 2)))
         named: dict[str, Any] = {
             "order": random.choice(("recorded", "-recorded", "revised", "-revised")),
-            "words": random.choice(((),) * 4 + (("parler",), ("ete",), ("amazon", "web"), ("strasse",), ("fin",), ("c1",))),
+            "words": random.choice(
+                ((),) * 4 + (("parler",), ("ete",), ("amazon", "web"), ("strasse",), ("fin",), ("c1",))
+            ),
             "ids": random.choice(((), (), (), ("c1", "c2", "aws", "paper", "when"))),
         }
         if kind == "claim":
             named |= {
                 "is_live": random.choice((None, None, True, False)),
-                "parent_terms": random.choice(((), (), [("source", "publisher", "amazon")], [("question", "about", "parler")])),
+                "parent_terms": random.choice(
+                    ((), (), [("source", "publisher", "amazon")], [("question", "about", "parler")])
+                ),
                 "valid": random.choice(((), (), (), [_window(random)])),
             }
         if kind == "question":

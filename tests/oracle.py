@@ -98,12 +98,14 @@ class Past:
         """Give (revision, position, type, status, reason, changed fields), newest first."""
         lines, before = [], None
         for revision, event in enumerate(self.records[kind, public_id].events, 1):
-            lines.append({
-                "revision": revision,
-                **{name: event[name] for name in ("position", "type", "recorded_at", "actor", "reason", "batch")},
-                "status": event["state"]["status"],
-                "fields": changed(before, event["state"]),
-            })
+            lines.append(
+                {
+                    "revision": revision,
+                    **{name: event[name] for name in ("position", "type", "recorded_at", "actor", "reason", "batch")},
+                    "status": event["state"]["status"],
+                    "fields": changed(before, event["state"]),
+                }
+            )
             before = event["state"]
         return lines[::-1]
 
@@ -135,7 +137,9 @@ class Past:
         ]
         context = agreement.Context(
             part_of={public_id: held.state["part_of"] for public_id, held in self.of("entity").items()},
-            derives_from={public_id: tuple(held.state["derives_from"]) for public_id, held in self.of("source").items()},
+            derives_from={
+                public_id: tuple(held.state["derives_from"]) for public_id, held in self.of("source").items()
+            },
         )
         varies = self.records["question", question].state["varies"]
         return agreement.agree(question, varies, shown, context, foreign)
@@ -210,7 +214,12 @@ class Past:
         log = [event for held in self.records.values() for event in held.events]
         kinds = {kind: _count(held.state["status"] for held in self.of(kind).values()) for kind in FACETS}
         states = _count(self.adds_up(one, Selection(kind="claim")).state for one in self.of("question"))
-        return {"events": len(log), "by_type": _count(event["type"] for event in log), "records": kinds, "agreement": states}
+        return {
+            "events": len(log),
+            "by_type": _count(event["type"] for event in log),
+            "records": kinds,
+            "agreement": states,
+        }
 
 
 def changes(old: Past, new: Past) -> dict[Key, tuple[int | None, int, str]]:

@@ -25,9 +25,9 @@ from api.ledger.lists import Selection
 from tests import oracle
 from tests.auditor import audit
 from tests.builders import Writing
-from tests.served import DATABASES, migrated
 from tests.histories import CLAIMS, QUESTIONS, clocks, ground, histories, selections, sensible
 from tests.oracle import Past
+from tests.served import DATABASES, migrated
 
 EXAMPLES = int(os.environ.get("TEST_HISTORIES", "25"))
 KINDS = ("entity", "source", "question", "claim")
@@ -154,27 +154,32 @@ class _Hashed:
 
 def _ask(access: Access, read: Any, position: int) -> Any:
     """Answer a read at a position in the bytes or values that a client would get."""
-    asked = AsOf(position=position)
+    name, *given = read
     try:
-        match read:
-            case ("record", kind, public_id):
-                return bytes(views.as_of(access, kind, public_id, asked).document)
-            case ("answers", question):
-                found = answers(access, question, Selection(kind="claim", asked=asked))
-                return to_json(found.agreement), found.claims, bytes(found.question)
-            case ("history", kind, public_id):
-                return views.history(access, kind, public_id, asked=asked, cursor=None, limit=100).items
-            case ("stats",):
-                return feed.stats(access, asked)[0]
-            case ("timeline",):
-                return lists.timeline(access, Selection(kind="claim", asked=asked, is_live=True)).items
-            case ("facets",):
-                chosen = Selection(kind="claim", asked=asked)
-                return lists.facets(access, chosen, views.stand(access, asked), oracle.FACETS["claim"])
-            case ("list", held):
-                return lists.select(access, replace(held.chosen, asked=asked))[0].items
+        return _ANSWERS[name](access, AsOf(position=position), *given)
     except UnknownRecord:
         return None
+
+
+def _answers(access: Access, asked: AsOf, question: str) -> Any:
+    found = answers(access, question, Selection(kind="claim", asked=asked))
+    return to_json(found.agreement), found.claims, bytes(found.question)
+
+
+def _facets(access: Access, asked: AsOf) -> Any:
+    chosen = Selection(kind="claim", asked=asked)
+    return lists.facets(access, chosen, views.stand(access, asked), oracle.FACETS["claim"])
+
+
+_ANSWERS: dict[str, Any] = {
+    "record": lambda access, asked, *key: bytes(views.as_of(access, *key, asked).document),
+    "history": lambda access, asked, *key: views.history(access, *key, asked=asked, cursor=None, limit=100).items,
+    "list": lambda access, asked, held: lists.select(access, replace(held.chosen, asked=asked))[0].items,
+    "timeline": lambda access, asked: lists.timeline(access, Selection(kind="claim", asked=asked, is_live=True)).items,
+    "stats": lambda access, asked: feed.stats(access, asked)[0],
+    "answers": _answers,
+    "facets": _facets,
+}
 
 
 def _check_records(access: Access, past: Past, choice: random.Random) -> None:
@@ -188,7 +193,10 @@ def _check_records(access: Access, past: Past, choice: random.Random) -> None:
         assert [msgspec.json.decode(item) for item in page.items] == past.history(kind, public_id)
     for claim in past.of("claim"):
         outgoing, incoming, _ = views.links(access, claim, asked)
-        assert (outgoing, sorted(incoming, key=_by_place)) == (past.links(claim)[0], sorted(past.links(claim)[1], key=_by_place))
+        assert (outgoing, sorted(incoming, key=_by_place)) == (
+            past.links(claim)[0],
+            sorted(past.links(claim)[1], key=_by_place),
+        )
 
 
 def _by_place(link: Any) -> tuple[int, str]:
@@ -218,7 +226,9 @@ def _check_questions(access: Access, past: Past, choice: random.Random) -> None:
     for question in past.of("question"):
         chosen = Selection(kind="claim", asked=asked, **choice.choice(({}, clocks(choice))))
         assert answers(access, question, chosen).agreement == past.adds_up(question, chosen)
-    clocked = Selection(kind="question", asked=asked, agreement=choice.choice(("open", "disputed", "single-origin")), **clocks(choice))
+    clocked = Selection(
+        kind="question", asked=asked, agreement=choice.choice(("open", "disputed", "single-origin")), **clocks(choice)
+    )
     if clocked.published_by or clocked.valid_at:
         assert questions_agreeing(access, clocked)[1] == past.select(clocked)
     said, at = feed.stats(access, asked)
@@ -230,6 +240,8 @@ def _check_questions(access: Access, past: Past, choice: random.Random) -> None:
 def _check_changes(access: Access, old: Past, new: Past) -> None:
     asked = {"old": AsOf(position=old.position), "new": AsOf(position=new.position)}
     found = feed.changes(access, **asked, cursor=None, limit=500)
-    said = {(one["kind"], one["id"]): (one["from_revision"], one["to_revision"], one["change"]) for one in found.records}
+    said = {
+        (one["kind"], one["id"]): (one["from_revision"], one["to_revision"], one["change"]) for one in found.records
+    }
     assert said == oracle.changes(old, new)
     assert {one["question"]: (one["from"], one["to"]) for one in found.agreement} == oracle.turns(old, new)
