@@ -39,12 +39,16 @@ class _Loud(click.Group):
 @click.group(cls=_Loud, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Who claimed what about the deplatforming of Parler, with every past view. Settings: LEDGER_… variables (README)."""
+    """Who claimed what about the deplatforming of Parler, with every past view.
+
+    Begin with `ledger serve`, then open http://127.0.0.1:8000/docs. Settings are environment variables that start with
+    LEDGER_, LEDGER_DATABASE_URL above all; the README lists them.
+    """
 
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
 @click.option("--empty", is_flag=True, help="Begin an empty database without the seed.")
 def serve(host: str, port: int, workers: int, *, empty: bool) -> None:
@@ -106,7 +110,7 @@ def _opened() -> Iterator[tuple[Settings, Database]]:
 
 @main.command()
 def migrate() -> None:
-    """Bring the schema up to date, and nothing else."""
+    """Bring the schema up to date."""
     database = Database(load())
     database.migrate()
     database.close()
@@ -116,7 +120,11 @@ def migrate() -> None:
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Write nothing; say what would happen. The files are taken as one batch.")
 def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
-    """Append files of operations (NDJSON or a JSON array), one transaction each. One that is in already is passed over."""
+    """Append files of operations.
+
+    Each is NDJSON or a JSON array, in the format of POST /v1/batch, and one transaction. One that is in already, byte
+    for byte, is passed over.
+    """
     with _opened() as (settings, database), _writing(database, settings) as ledger:
         actor = keys.actor_named(database.access(), COMMAND_LINE)
         if dry_run:
@@ -132,7 +140,7 @@ def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
 
 @main.command()
 def rebuild() -> None:
-    """Throw the projections away and derive them again from the log."""
+    """Derive all but the log anew from it."""
     with _opened() as (_, database):
         access = database.access()
         total = access.row("SELECT position FROM head")
@@ -154,7 +162,10 @@ def stats() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("paragraph", type=click.IntRange(1))
 def locate(file: Path, paragraph: int) -> None:
-    """Print the locator of a paragraph (non-blank lines, counted from 1) of a document."""
+    """Print the locator of a paragraph.
+
+    Paragraphs are the non-blank lines of the FILE, counted from 1.
+    """
     found = paragraphs(file.read_text(encoding="utf-8"))
     if paragraph > len(found):
         message = f"the document has {len(found)} paragraphs"
@@ -182,10 +193,12 @@ def keys_group() -> None:
 
 @keys_group.command("create")
 @click.argument("name")
-@click.option("--scope", "scopes", multiple=True, required=True, type=click.Choice(keys.SCOPES))
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice(keys.SCOPES), help="May be given several times."
+)
 @click.option("--publish-name", help="Name to show at /v1/actors/{id}; without it the actor stays an opaque id.")
 def create_key(name: str, scopes: tuple[str, ...], publish_name: str | None) -> None:
-    """Make a key and print it, once."""
+    """Make a key and print it, once. NAME is for you; readers see the actor's opaque id."""
     with _opened() as (_, database):
         click.echo(keys.create(database.access(), name, tuple(dict.fromkeys(scopes)), publish_name))
 
@@ -202,7 +215,10 @@ def list_keys() -> None:
 @keys_group.command("revoke")
 @click.argument("key")
 def revoke_key(key: str) -> None:
-    """Revoke a key by its id (the part between the underscores), at once and for good."""
+    """Revoke a key for good.
+
+    KEY is its id, the part between the underscores. Every process has taken notice within five seconds.
+    """
     with _opened() as (_, database):
         keys.revoke(database.access(), key)
 
