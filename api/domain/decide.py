@@ -75,7 +75,7 @@ def _check_expectation(current: Record, command: Command, now: Circumstances) ->
         raise MissingExpect if now.in_batch else PreconditionMissing
     if not expect.is_met_by(position=current.position, revision=current.revision):
         expected = max(expect.positions, default=None)
-        raise Stale(current.kind, current.id, expected, current.position, current.revision)
+        raise Stale(current.kind, current.id, expected, current.position, current.revision, expect.revision)
 
 
 @singledispatch

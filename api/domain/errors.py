@@ -130,13 +130,14 @@ class PreconditionMissing(LedgerError):
 
 @dataclass(eq=False)
 class Stale(LedgerError):
-    """The caller's expected revision is not the current one."""
+    """The caller's expected revision, named by its position or in a batch by its number, is not the current one."""
 
     kind: str
     id: str
     expected: int | None
     position: int
     revision: int
+    expected_revision: int | None = None
 
     def sentence(self) -> str:
         return f"the {self.kind} is at revision {self.revision}, position {self.position}"

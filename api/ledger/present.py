@@ -14,6 +14,7 @@ from api.ledger.database import Access
 from api.ledger.tables import FOREVER
 
 _MOST_REMEMBERED = 30_000
+_AT_ONCE = 500
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
     " p.payload FROM record r JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
@@ -47,6 +48,21 @@ class Present:
             row = self._access.row(_RECORD + "r.kind = ? AND r.id = ?", key)
             self._records[key] = _record(row) if row else None
         return self._records[key]
+
+    def look_ahead(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Read the records that commands are about in a few statements, before each asks for its own."""
+        asked: dict[str, list[str]] = {}
+        for kind, public_id in set(wanted) - self._records.keys():
+            asked.setdefault(kind, []).append(public_id)
+        for kind, ids in asked.items():
+            for start in range(0, len(ids), _AT_ONCE):
+                self._read_many(kind, ids[start : start + _AT_ONCE])
+
+    def _read_many(self, kind: str, ids: list[str]) -> None:
+        marks = ", ".join("?" * len(ids))
+        self._records.update(dict.fromkeys((kind, public_id) for public_id in ids))
+        for found in map(_record, self._access.rows(f"{_RECORD}r.kind = ? AND r.id IN ({marks})", (kind, *ids))):
+            self._records[kind, found.id] = found
 
     def state_at(self, record: Record, revision: int) -> State | None:
         """Give the state of an earlier revision; None where there was none."""

@@ -33,6 +33,8 @@ _CLOSE = {
 }
 _UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
 Key = tuple[Value, ...]
+# The fields of a claim that agreement depends on.
+_WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", "stance", "status", "links"})
 
 
 class Projector:
@@ -199,6 +201,8 @@ def touched_questions(present: Present, before: Record | None, after: Record) ->
     """Name the questions whose agreement this change may alter."""
     changed = set(changed_fields(before.state if before else None, after.state))
     if after.kind == "claim":
+        if not changed & _WEIGHED:
+            return set()
         return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
     if after.kind == "question":
         return _touched_by_question(present, before, after, changed)

@@ -4,7 +4,7 @@ Here an accepted command becomes an event, to the byte of DESIGN section 6. Who 
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -13,9 +13,10 @@ from uuid_utils import uuid7
 from api.domain import errors
 from api.domain.command import Command, RecordIt
 from api.domain.decide import Circumstances, Decision, decide
-from api.domain.event import Entry, encode, leaf_hash, payload, payload_digest, stamp
+from api.domain.event import Entry, encode, leaf_hash, payload_digest, stamp
 from api.domain.merkle import Frontier
 from api.domain.record import Record, State, evolve
+from api.domain.text import canonical
 from api.ledger.database import Access, Value, lock_head
 from api.ledger.present import Present
 from api.ledger.projection import Projector
@@ -137,6 +138,7 @@ class Writer:
         try:
             with self._access.transaction():
                 start = self._take_lock()
+                self.projector.present.look_ahead(_mentioned(units))
                 outcomes = [self._judge(unit) for unit in units]
                 if self._position != start:
                     self.close_transaction()
@@ -259,6 +261,16 @@ class Writer:
         self._held.clear()
 
 
+def _mentioned(units: Sequence[Unit]) -> Iterator[tuple[str, str]]:
+    """Name the records that commands are about, and those that claims stand on."""
+    for command in (command for unit in units for command in unit.commands):
+        if command.id is not None:
+            yield command.kind, command.id
+        if isinstance(command, RecordIt) and command.kind == "claim":
+            yield "source", command.body["source"]
+            yield "question", command.body["question"]
+
+
 def is_durable(access: Access, sealed: Sealed) -> bool:
     """Say whether a commit took place. Waits for the head, which a server still at it holds until it is done."""
     with access.transaction():
@@ -287,7 +299,8 @@ def change(
 ) -> _Change:
     """Make the event that a decision calls for: entry, salt and payload, to the byte of DESIGN section 6."""
     salt = secrets.token_bytes(SALT_BYTES)
-    said = payload(command.reason, decision.state)
+    # The Structs that commands are read by let nothing through that has no canonical form.
+    said = canonical({"reason": command.reason, "state": decision.state})
     entry = Entry(
         v=1,
         position=position,

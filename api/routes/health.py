@@ -10,10 +10,11 @@ from api.domain.asof import Standpoint
 from api.domain.event import stamp
 from api.ledger import keys, views
 from api.routes import problems
+from api.routes.negotiation import quality
 from api.routes.pages import PAGE_HEADERS, welcome_page
 from api.routes.params import ActorListQuery
 from api.routes.problems import Refused
-from api.routes.wire import JSON, Answer, Asked, Contract, operation, quality, send
+from api.routes.wire import JSON, Answer, Asked, Contract, operation, send
 
 HTML = "text/html"
 _SERVICE = Contract(

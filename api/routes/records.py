@@ -21,8 +21,9 @@ from api.ledger import answers, lists, views
 from api.ledger.ledger import Note, Outcome, Unit
 from api.ledger.lists import Selection, Window
 from api.ledger.views import Page, View
+from api.routes.negotiation import expected_positions, quality
 from api.routes.params import ClaimFilters
-from api.routes.wire import JSON, Answer, Asked, Headers, expected_positions, http_date, quality, send, with_query
+from api.routes.wire import JSON, Answer, Asked, Headers, http_date, send, with_query
 
 PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/questions", "claim": "/v1/claims"}
 LINK_FORMAT = "application/link-format"

@@ -4,23 +4,22 @@
 """
 
 import asyncio
-import gzip
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-import brotli
 import msgspec
 from litestar import Request
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
-from api.domain.errors import LedgerError, Stale
+from api.domain.errors import Absent, LedgerError, Stale
 from api.domain.operation import decode_body
 from api.domain.text import depth
 from api.ledger import views
@@ -30,6 +29,7 @@ from api.ledger.ledger import Ledger
 from api.routes import problems
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
+from api.routes.negotiation import accepts, choose_encoding, compress, is_known, mark
 from api.routes.params import NoQuery, Path, convert, read_header, read_query, repeatable
 from api.routes.problems import Refused
 from api.settings import Settings
@@ -40,10 +40,7 @@ NO_CACHE = b"no-cache"
 PINNED = b"public, max-age=3600"
 NO_STORE = b"no-store"
 _VARY = (b"vary", b"Accept-Datetime, Accept, Accept-Encoding")
-_WORTH_COMPRESSING = 1024
 _KEY = re.compile(KEY_PATTERN)
-_ENCODED_TAG = re.compile(r'-(?:gz|br)"')
-_POSITION_TAG = re.compile(r'"([1-9][0-9]{0,15})(?:-gz|-br)?"')
 _log = logging.getLogger("ledger")
 
 Headers = list[tuple[bytes, bytes]]
@@ -241,40 +238,6 @@ def _check_accept(contract: Contract, accept: str | None) -> None:
         raise Refused("not-acceptable", "offered: " + ", ".join(contract.offers))
 
 
-def accepts(accept: str | None, media_type: str) -> bool:
-    """Say whether an Accept header takes a media type (RFC 9110 section 12.5.1)."""
-    return quality(accept, media_type) > 0
-
-
-def quality(accept: str | None, media_type: str) -> float:
-    """Give the weight that an Accept header puts on a media type: its most specific range decides."""
-    if not accept or not accept.strip():
-        return 1.0
-    best, weight = -1, 0.0
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        rank = _specificity(name, media_type)
-        if rank > best:
-            best, weight = rank, _weight(parameters)
-    return weight
-
-
-def _specificity(name: str, media_type: str) -> int:
-    if name == media_type:
-        return 2
-    if name == media_type.split("/")[0] + "/*":
-        return 1
-    return 0 if name == "*/*" else -1
-
-
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            return float(value) if re.fullmatch(r"[01](\.[0-9]{0,3})?", value.strip()) else 0.0
-    return 1.0
-
-
 def _authorise(rooms: Rooms, contract: Contract, presented: str | None, caller: Caller | None) -> None:
     challenge = ("WWW-Authenticate", 'Bearer realm="ledger"')
     if presented is not None and caller is None:
@@ -298,18 +261,34 @@ async def explain(rooms: Rooms, error: LedgerError) -> Answer:
     more: dict[str, Any] = {"errors": problems.faults(error), "operation": error.operation}
     headers: list[tuple[str, str]] = []
     if isinstance(error, Stale):
-        # `current` shows the record as it is read now, which another writer may have moved on once more.
-        document, lines, names = await rooms.database.read(
-            views.since, error.kind, error.id, error.expected
-        )
-        more["current"] = msgspec.json.decode(document)
-        more["revisions"] = [msgspec.json.decode(line) for line in lines]
-        more["fields"] = names
-        headers.append(("ETag", f'"{more["current"]["position"]}"'))
+        more |= await _missed(rooms, error)
+        headers += [("ETag", f'"{more["current"]["position"]}"')] if "current" in more else []
     if kind.status >= 500:
         _log.warning("unavailable: %s", error)
         headers.append(("Retry-After", "1"))
     return _problem(kind.status, problems.render(kind, error.sentence(), **more), headers)
+
+
+async def _missed(rooms: Rooms, error: Stale) -> dict[str, Any]:
+    """Show what a stale writer missed, unless the record is one that the refused batch itself would have made."""
+    base = await _base(rooms.database, error)
+    with suppress(Absent):
+        # `current` shows the record as it is read now, which another writer may have moved on once more.
+        document, lines, names = await rooms.database.read(views.since, error.kind, error.id, base)
+        revisions = [msgspec.json.decode(line) for line in lines]
+        return {"current": msgspec.json.decode(document), "revisions": revisions, "fields": names}
+    return {}
+
+
+async def _base(database: Database, error: Stale) -> int | None:
+    """Find the position of the revision that a stale writer looked at; None where the record never had it."""
+    with suppress(Absent):
+        if error.expected_revision is not None:
+            return int((await database.read(views.numbered, error.kind, error.id, error.expected_revision)).position)
+        if error.expected is not None:
+            view = await database.read(views.as_of, error.kind, error.id, AsOf(position=error.expected))
+            return error.expected if view.position == error.expected else None
+    return None
 
 
 def _problem(status: int, body: bytes, headers: list[tuple[str, str]]) -> Answer:
@@ -337,54 +316,17 @@ def send(
         sent.append((b"ledger-position", str(at.position).encode()))
     if headers:
         sent += headers
-    encoding = _encoding(asked.headers.get("accept-encoding"), len(body))
+    encoding = choose_encoding(asked.headers.get("accept-encoding"), len(body))
     if etag is not None:
-        sent.append((b"etag", _marked(etag, encoding).encode()))
+        sent.append((b"etag", mark(etag, encoding).encode()))
         known = asked.headers.get("if-none-match")
         if known is not None and status == 200 and is_known(etag, known):
             return Answer(304, sent)
     sent.append((b"content-type", media_type.encode()))
     if encoding is not None:
         sent.append((b"content-encoding", encoding.encode()))
-        body = brotli.compress(body, quality=4) if encoding == "br" else gzip.compress(body, 5, mtime=0)
+        body = compress(body, encoding)
     return Answer(status, sent, body)
-
-
-def _encoding(accepted: str | None, size: int) -> str | None:
-    if accepted is None or size < _WORTH_COMPRESSING:
-        return None
-    offered = {name: _coding_weight(accepted, name) for name in ("br", "gzip")}
-    best = max(offered, key=lambda name: offered[name])
-    return best if offered[best] > 0 else None
-
-
-def _coding_weight(accepted: str, coding: str) -> float:
-    weights = {}
-    for part in accepted.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weights[name] = _weight(parameters)
-    return weights.get(coding, weights.get("*", 0.0))
-
-
-def _marked(etag: str, encoding: str | None) -> str:
-    """Give each encoding a strong tag of its own: their bytes differ (RFC 9110 section 8.8.3.3)."""
-    if encoding is None or etag.startswith("W/"):
-        return etag
-    return f'{etag[:-1]}-{"gz" if encoding == "gzip" else "br"}"'
-
-
-def is_known(etag: str, header: str) -> bool:
-    """Compare weakly (RFC 9110 section 8.8.3.2), whatever encoding the client holds."""
-    if header.strip() == "*":
-        return True
-    tags = {_ENCODED_TAG.sub('"', part.strip().removeprefix("W/")) for part in header.split(",")}
-    return etag.removeprefix("W/") in tags
-
-
-def expected_positions(if_match: str) -> frozenset[int]:
-    """Read the positions that If-Match names; weak tags, and tags that no revision of ours ever had, match nothing."""
-    tags = (_POSITION_TAG.fullmatch(part.strip()) for part in if_match.split(","))
-    return frozenset(int(tag[1]) for tag in tags if tag)
 
 
 def with_query(asked: Asked, **replaced: object) -> str:

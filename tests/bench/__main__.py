@@ -11,20 +11,22 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from types import FrameType
 
 import msgspec
 
 from tests.bench import contestants, ledger, report
-from tests.bench.contestants import NAMES, OPERATIONS, Contestant, Ground, enter, say
+from tests.bench.contestants import NAMES, OPERATIONS, Contestant, Ground, Measure, enter, say
 from tests.bench.corpus import Corpus
-from tests.bench.load import CONNECTIONS, Outcome, generator
+from tests.bench.load import CONNECTIONS, Outcome, RefusedError, generator
 from tests.bench.report import OURS, Figures
-from tests.bench.servers import postgres
+from tests.bench.servers import home_of, postgres
 
 ALL_OPERATIONS = (*OPERATIONS, "rebuild")
 DATABASES = ("sqlite", "postgresql")
@@ -52,9 +54,9 @@ class Options:
 
 def main() -> int:
     """Run the bench; 1 if this service was to be measured and could not be, in any part."""
-    options = parse(sys.argv[1:])
-    # An end by `kill` unwinds like Ctrl-C, so that every server is stopped.
-    signal.signal(signal.SIGTERM, interrupt)
+    options, began = parse(sys.argv[1:]), time.monotonic()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, interrupt)
     figures = Figures()
     with tempfile.TemporaryDirectory(prefix="ledger-bench-", dir=options.folder) as name, ExitStack() as stack:
         folder = Path(name)
@@ -65,12 +67,16 @@ def main() -> int:
         yardsticks = let_in(stack, ground, options, ["bare"])
         with ExitStack() as servers:
             served = let_in(servers, ground, options, ["const", "ledger", "django", "eventsourcing"])
+            if server:
+                server.settle()
             for number in range(options.rounds):
                 run_round(served + yardsticks, number, options, figures)
             weigh(served, figures)
-            heads = {one.database: one.client.head() for one in served if one.client}
-        if "rebuild" in options.operations:
-            run_rebuilds(served + yardsticks, heads, ground, options, figures)
+            rebuilds = rebuilding(served, folder) if "rebuild" in options.operations else []
+        for database, rebuild in rebuilds:
+            rulers = [one for one in yardsticks if one.database == database]
+            run_rebuilds(database, rebuild, rulers, options, figures)
+    say(f"took {time.monotonic() - began:.0f} s")
     print(report.text(figures, options.databases, options.corpus.deep))
     if options.json:
         rounds = {"/".join(key): outcomes for key, outcomes in figures.rounds.items()}
@@ -95,12 +101,21 @@ def let_in(stack: ExitStack, ground: Ground, options: Options, names: list[str])
 def run_round(field: list[Contestant], number: int, options: Options, figures: Figures) -> None:
     """Measure each operation on each contestant in turn; who comes first changes from round to round."""
     turn = number % max(1, len(field))
-    for operation in OPERATIONS:
+    for operation in (operation for operation in OPERATIONS if operation in options.operations):
         measured = [one for one in field[turn:] + field[:turn] if operation in one.measures]
         for one in measured:
-            figures.add(operation, one.name, one.database, one.measures[operation](options.seconds))
+            figures.add(operation, one.name, one.database, attempt(one.measures[operation], options.seconds))
         if measured:
             say(f"round {number + 1} of {options.rounds}: {operation}")
+
+
+def attempt(measure: Measure, seconds: int) -> Outcome:
+    """Measure; one that breaks off counts as a failure and does not end the run."""
+    try:
+        return measure(seconds)
+    except (RefusedError, RuntimeError, OSError, HTTPException) as error:
+        say(f"broken off: {error!r}")
+        return Outcome(0, 0, 0, failures=1)
 
 
 def weigh(served: list[Contestant], figures: Figures) -> None:
@@ -110,23 +125,37 @@ def weigh(served: list[Contestant], figures: Figures) -> None:
             figures.add("memory", one.name, one.database, Outcome(one.server.worker_megabytes(), 0, 0, 0))
 
 
-def run_rebuilds(
-    field: list[Contestant], heads: dict[str, int], ground: Ground, options: Options, figures: Figures
-) -> None:
-    """Rebuild our projections, the server now stopped, and take the yardstick beside each time."""
-    for one in field:
+def rebuilding(served: list[Contestant], folder: Path) -> list[tuple[str, Measure]]:
+    """Say how to measure a rebuild on each database, once the servers are stopped; asks each for its size before."""
+    measures: list[tuple[str, Measure]] = []
+    for one in served:
         if one.client is None or one.command is None:
             continue
-        rulers = [ruler for ruler in field if ruler.name == "bare" and ruler.database == one.database]
-        began = time.monotonic()
-        for _ in range(options.rounds):
-            for ruler in rulers:
-                figures.add("rebuild", ruler.name, ruler.database, ruler.measures["batch"](options.seconds))
-            seconds = ledger.seconds_to_rebuild(one.command.environment, ground.folder)
-            figures.add("rebuild", one.name, one.database, Outcome(heads[one.database] / seconds, 0, 0, 0))
-            say(f"rebuild on {one.database}: {heads[one.database]:,} events in {seconds:.1f} s")
-            if time.monotonic() - began > REBUILD_SECONDS:
-                break
+        try:
+            head = one.client.head()
+        except (RefusedError, OSError, HTTPException) as error:
+            say(f"rebuild on {one.database}: left out, {error!r}")
+            continue
+        measures.append((one.database, partial(rebuild, head, one.command.environment, home_of(one.command, folder))))
+    return measures
+
+
+def rebuild(head: int, environment: Mapping[str, str], home: Path, _seconds: int) -> Outcome:
+    """Rebuild once, however long it takes."""
+    seconds = ledger.seconds_to_rebuild(environment, home)
+    say(f"{head:,} events rebuilt in {seconds:.1f} s")
+    return Outcome(head / seconds, 0, 0, 0)
+
+
+def run_rebuilds(database: str, ours: Measure, rulers: list[Contestant], options: Options, figures: Figures) -> None:
+    """Rebuild our projections in rounds, with the yardstick beside each time."""
+    began = time.monotonic()
+    for _ in range(options.rounds):
+        for ruler in rulers:
+            figures.add("rebuild", ruler.name, database, attempt(ruler.measures["batch"], options.seconds))
+        figures.add("rebuild", OURS, database, attempt(ours, options.seconds))
+        if time.monotonic() - began > REBUILD_SECONDS:
+            return
 
 
 def lacks(figures: Figures, options: Options) -> bool:
@@ -150,7 +179,9 @@ def heading(options: Options, tool: str, postgresql: str | None) -> str:
 
 
 def interrupt(signum: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the shape of a signal handler
-    """Unwind."""
+    """Unwind, so that every server is stopped; a second Ctrl-C would only leave some of them running."""
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.SIG_IGN)
     raise SystemExit(128 + signum)
 
 

@@ -1,9 +1,10 @@
 """The yardstick of every bulk write: transactions of 32 events on the bare database, without HTTP and without a ledger.
 
-An event is a row of the log, a row with its payload and a row of the tree. The rows are made here, outside the driver's
-time but inside the clock, as they would have to be anywhere; nothing is decided, hashed or projected.
+An event is read from JSON, written canonically, salted and hashed, and kept as a row of the log, a row with its payload, a
+row of the tree and a rendered document under a unique id. Nothing is decided, searched, filtered or agreed on.
 """
 
+import hashlib
 import os
 import sqlite3
 import time
@@ -13,24 +14,30 @@ from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import psycopg
 
 EVENTS_PER_COMMIT = 32
-ENTRY_BYTES = 420
-PAYLOAD = b"p" * 1000
+REQUEST = msgspec.json.encode(
+    {"source": "s1", "question": "q1", "statement": "p" * 700, "answer": {"type": "text", "text": "t" * 100}, "via": []}
+)
+ENTRY = {"v": 1, "type": "recorded", "kind": "claim", "revision": 1, "recorded_at": "2026-11-21T00:00:00.000000Z", "schema": 1}
 
 TABLES = (
     "CREATE TABLE bare_event "
     "(position BIGINT PRIMARY KEY, record {bytes}, revision INTEGER, entry {bytes}, UNIQUE (record, revision))",
     "CREATE TABLE bare_payload (position BIGINT PRIMARY KEY, salt {bytes}, payload {bytes})",
+    "CREATE TABLE bare_document (position BIGINT PRIMARY KEY, id VARCHAR(36) UNIQUE, document {bytes})",
     "CREATE TABLE bare_node (level INTEGER, number BIGINT, hash {bytes}, PRIMARY KEY (level, number))",
 )
 INSERTS = (
     "INSERT INTO bare_event VALUES ({one}, {one}, {one}, {one})",
     "INSERT INTO bare_payload VALUES ({one}, {one}, {one})",
+    "INSERT INTO bare_document VALUES ({one}, {one}, {one})",
     "INSERT INTO bare_node VALUES ({one}, {one}, {one})",
 )
 
+_SORTED = msgspec.json.Encoder(order="sorted")
 Rows = list[tuple[object, ...]]
 Run = Callable[[int], float]
 
@@ -90,9 +97,20 @@ def yardstick(commit: Callable[[tuple[Rows, ...]], None]) -> Run:
 
 
 def make_rows(positions: list[int]) -> tuple[Rows, ...]:
-    """Make the rows of one transaction: of the log, of the payloads, of the tree."""
-    return (
-        [(position, uuid.uuid4().bytes, 1, os.urandom(ENTRY_BYTES)) for position in positions],
-        [(position, os.urandom(32), PAYLOAD) for position in positions],
-        [(0, position, os.urandom(32)) for position in positions],
-    )
+    """Make the rows of one transaction: of the log, of the payloads, of the documents, of the tree."""
+    events: Rows = []
+    payloads: Rows = []
+    documents: Rows = []
+    nodes: Rows = []
+    for position in positions:
+        record, salt = str(uuid.uuid4()), os.urandom(32)
+        body = msgspec.json.decode(REQUEST)
+        payload = _SORTED.encode({"reason": None, "state": body})
+        digest = hashlib.sha256(salt + payload).hexdigest()
+        entry = _SORTED.encode({**ENTRY, "position": position, "record": record, "payload_digest": digest})
+        leaf = hashlib.sha256(b"\0" + entry).digest()
+        events.append((position, record.encode(), 1, entry))
+        payloads.append((position, salt, payload))
+        documents.append((position, record, msgspec.json.encode({**body, "position": position})))
+        nodes.append((0, position, hashlib.sha256(b"\1" + leaf + leaf).digest()))
+    return events, payloads, documents, nodes

@@ -16,7 +16,7 @@ from tests.bench import bare as bare_rows
 from tests.bench import ledger, load, peer_django, peer_eventsourcing
 from tests.bench.corpus import Corpus
 from tests.bench.load import Fire, Outcome, RefusedError, Shot
-from tests.bench.servers import Command, Postgres, Server, granian, run, running
+from tests.bench.servers import Command, Postgres, Server, granian, home_of, run, running
 
 NAMES = ("const", "ledger", "django", "eventsourcing", "bare")
 READS = ("read", "as-of", "revision", "history", "list", "list-deep", "list-filter", "list-as-of", "feed")
@@ -86,7 +86,9 @@ def service(ground: Ground, database: str) -> Iterator[Contestant]:
     """Run this service and fill it through its own door."""
     command = ledger.command(place(ground, database), ground.folder, ground.workers)
     with running(command, ground.folder) as server:
-        client = ledger.Client(server.port, ledger.new_key(command.environment, ground.folder), ground.wanted)
+        client = ledger.Client(
+            server.port, ledger.new_key(command.environment, home_of(command, ground.folder)), ground.wanted
+        )
         client.fill()
         measures = ready(ground, command.name, server, client.shots())
         if "batch" in ground.operations:

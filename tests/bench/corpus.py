@@ -17,57 +17,12 @@ SEED = 2021
 # A record costs about 1 KB with these; the words only have to differ from record to record.
 STATEMENT_CHARACTERS = 260
 NOTE_CHARACTERS = 320
-WORDS = [
-    "account",
-    "app",
-    "archive",
-    "article",
-    "board",
-    "carrier",
-    "claim",
-    "company",
-    "contract",
-    "court",
-    "day",
-    "developer",
-    "domain",
-    "engineer",
-    "figure",
-    "filing",
-    "host",
-    "hour",
-    "judge",
-    "lawyer",
-    "letter",
-    "library",
-    "million",
-    "moderation",
-    "month",
-    "network",
-    "notice",
-    "number",
-    "order",
-    "page",
-    "platform",
-    "policy",
-    "post",
-    "press",
-    "provider",
-    "question",
-    "register",
-    "report",
-    "review",
-    "rule",
-    "server",
-    "service",
-    "statement",
-    "store",
-    "suspension",
-    "system",
-    "term",
-    "user",
-    "week",
-]
+WORDS = """
+account app archive article board carrier claim company contract court day developer domain engineer figure
+filing host hour judge lawyer letter library million moderation month network notice number order page
+platform policy post press provider question register report review rule server service statement store
+suspension system term user week
+""".split()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ LEDGER = str(Path(sys.executable).with_name("ledger"))
 OPERATIONS_PER_BATCH = 1000
 LIST_PAGE = 50
 FEED_PAGE = 100
-WALK_PAGE = 500
+LONGEST_PAGE = 500
 LONG, SHORT = "claim-long", "claim-short"
 SHORT_REVISIONS = 10
 
@@ -158,9 +158,10 @@ class Client:
 
     def _deep_pages(self) -> Iterator[str]:
         """Follow `next` through the whole list; yield links to pages in its last fifth."""
-        following, seen = f"/v1/claims?limit={WALK_PAGE}", 0
-        while seen + WALK_PAGE < self.wanted.claims:
-            following, seen = str(self._get(following)["next"]), seen + WALK_PAGE
+        step = min(LONGEST_PAGE, self.wanted.claims // 20)
+        following, seen = f"/v1/claims?limit={step}", 0
+        while seen + step < self.wanted.claims:
+            following, seen = str(self._get(following)["next"]), seen + step
             if seen >= self.wanted.claims * 4 // 5:
                 yield with_query(following, limit=str(LIST_PAGE))
 

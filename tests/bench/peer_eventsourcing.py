@@ -22,6 +22,7 @@ from tests.bench.servers import Command, Postgres, granian
 
 FEED_PAGE = 100
 HISTORY_PAGE = 50
+# Its PostgreSQL recorder stops for ever on a transaction of 500 such events.
 FILL_TOGETHER = 50
 CACHED_AGGREGATES = "10000"
 FIRST_ID = uuid.UUID("018bcfe5-0000-7000-8000-000000000000").int

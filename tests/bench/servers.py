@@ -59,13 +59,15 @@ def granian(target: str, *, interface: str, workers: int, extra: Sequence[str] =
 def running(command: Command, folder: Path) -> Iterator[Server]:
     """Run a server in a folder of its own until the block ends; its output goes to a file there."""
     port = free_port()
-    log = folder / f"{command.name}.log"
+    home = home_of(command, folder)
+    home.mkdir()
+    log = home / "output.log"
     arguments = [argument.replace("{port}", str(port)) for argument in command.arguments]
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches the bench alone, which then stops its servers in order.
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             arguments,
-            cwd=folder,
+            cwd=home,
             env=environment(command.environment),
             stdout=output,
             stderr=output,
@@ -76,6 +78,11 @@ def running(command: Command, folder: Path) -> Iterator[Server]:
         yield Server(port, process.pid)
     finally:
         stop(process)
+
+
+def home_of(command: Command, folder: Path) -> Path:
+    """Name the folder that a server runs in: what it leaves beside itself, as a key, must not meet another's."""
+    return folder / command.name
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
@@ -165,6 +172,15 @@ class Postgres:
         with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{database}"')
         return database
+
+    def settle(self) -> None:
+        """Bring every database's statistics up to date and its writes to disk, so that no round pays for the filling."""
+        with psycopg.connect(self.conninfo("postgres"), autocommit=True) as connection:
+            names = [str(name) for (name,) in connection.execute("SELECT datname FROM pg_database WHERE datallowconn")]
+            connection.execute("CHECKPOINT")
+        for name in names:
+            with psycopg.connect(self.conninfo(name), autocommit=True) as connection:
+                connection.execute("VACUUM (ANALYZE)")
 
     def conninfo(self, database: str) -> str:
         """Write the address as libpq reads it."""

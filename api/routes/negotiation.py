@@ -1,0 +1,87 @@
+"""What a request's Accept headers and entity tags mean: media types, encodings and conditions (RFC 9110 sections 8.8, 12 and 13)."""
+
+import gzip
+import re
+
+import brotli
+
+_WORTH_COMPRESSING = 1024
+_ENCODED_TAG = re.compile(r'-(?:gz|br)"')
+_POSITION_TAG = re.compile(r'"([1-9][0-9]{0,15})(?:-gz|-br)?"')
+
+
+def accepts(accept: str | None, media_type: str) -> bool:
+    """Say whether an Accept header takes a media type (RFC 9110 section 12.5.1)."""
+    return quality(accept, media_type) > 0
+
+
+def quality(accept: str | None, media_type: str) -> float:
+    """Give the weight that an Accept header puts on a media type: its most specific range decides."""
+    if not accept or not accept.strip():
+        return 1.0
+    best, weight = -1, 0.0
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        rank = _specificity(name, media_type)
+        if rank > best:
+            best, weight = rank, _weight(parameters)
+    return weight
+
+
+def _specificity(name: str, media_type: str) -> int:
+    if name == media_type:
+        return 2
+    if name == media_type.split("/")[0] + "/*":
+        return 1
+    return 0 if name == "*/*" else -1
+
+
+def _weight(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            return float(value) if re.fullmatch(r"[01](\.[0-9]{0,3})?", value.strip()) else 0.0
+    return 1.0
+
+
+def choose_encoding(accepted: str | None, size: int) -> str | None:
+    """Choose a content encoding for a body, or none where it is not wanted or not worth it (RFC 9110 section 12.5.3)."""
+    if accepted is None or size < _WORTH_COMPRESSING:
+        return None
+    offered = {name: _coding_weight(accepted, name) for name in ("br", "gzip")}
+    best = max(offered, key=lambda name: offered[name])
+    return best if offered[best] > 0 else None
+
+
+def _coding_weight(accepted: str, coding: str) -> float:
+    weights = {}
+    for part in accepted.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights[name] = _weight(parameters)
+    return weights.get(coding, weights.get("*", 0.0))
+
+
+def compress(body: bytes, encoding: str) -> bytes:
+    """Encode a body; the same bytes each time, so that a strong tag holds."""
+    return brotli.compress(body, quality=4) if encoding == "br" else gzip.compress(body, 5, mtime=0)
+
+
+def mark(etag: str, encoding: str | None) -> str:
+    """Give each encoding a strong tag of its own: their bytes differ (RFC 9110 section 8.8.3.3)."""
+    if encoding is None or etag.startswith("W/"):
+        return etag
+    return f'{etag[:-1]}-{"gz" if encoding == "gzip" else "br"}"'
+
+
+def is_known(etag: str, header: str) -> bool:
+    """Compare weakly (RFC 9110 section 8.8.3.2), whatever encoding the client holds."""
+    if header.strip() == "*":
+        return True
+    tags = {_ENCODED_TAG.sub('"', part.strip().removeprefix("W/")) for part in header.split(",")}
+    return etag.removeprefix("W/") in tags
+
+
+def expected_positions(if_match: str) -> frozenset[int]:
+    """Read the positions that If-Match names; weak tags, and tags that no revision of ours ever had, match nothing."""
+    tags = (_POSITION_TAG.fullmatch(part.strip()) for part in if_match.split(","))
+    return frozenset(int(tag[1]) for tag in tags if tag)
