@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.builders import an_entity, revise
-from tests.served import Served, refused
+from tests.served import Served
 
 PINNED = "public, max-age=3600"
 LONG = "x" * 3000

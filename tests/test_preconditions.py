@@ -184,7 +184,6 @@ def test_a_stale_writer_is_told_at_most_a_hundred_revisions(served: Served) -> N
     assert problem["fields"] == ["name"]
 
 
-@pytest.mark.xfail(reason="views.since looks behind the tag even where it is none of the record's", strict=True)
 def test_a_tag_that_the_record_never_had_brings_the_whole_history(served: Served) -> None:
     path = _entity_in(served, "revised")
     for tag in ('"999999"', '"1"', '"nonsense"'):

@@ -6,7 +6,6 @@ from litestar import get
 from api import __version__
 from api.domain.agreement import RULES
 from api.domain.asof import Standpoint
-
 from api.domain.event import stamp
 from api.ledger import keys, views
 from api.routes import problems

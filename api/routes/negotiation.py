@@ -31,7 +31,7 @@ def quality(accept: str | None, media_type: str) -> float:
 def _specificity(name: str, media_type: str) -> int:
     if name == media_type:
         return 2
-    if name == media_type.split("/")[0] + "/*":
+    if name == media_type.split("/", maxsplit=1)[0] + "/*":
         return 1
     return 0 if name == "*/*" else -1
 
