@@ -11,7 +11,7 @@ from msgspec import Raw
 
 from api.domain import edtf
 from api.domain.agreement import to_json
-from api.domain.asof import Standpoint
+from api.domain.asof import AsOf, Standpoint
 from api.domain.command import Command, Expect
 from api.domain.errors import NotApplicable
 from api.domain.event import stamp
@@ -29,6 +29,7 @@ PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/que
 LINK_FORMAT = "application/link-format"
 PATCH = "application/json-patch+json"
 _SECOND = 1_000_000
+_EVERY = 10**9
 
 
 async def read(asked: Asked, kind: str) -> Answer:
@@ -155,11 +156,23 @@ async def list_records(asked: Asked, kind: str) -> Answer:
     if getattr(query, "include", None):
         more["sources"] = _raw(await asked.read(answers.sources_of, page.items, page.at))
     if query.facets is not None:
-        names = tuple(dict.fromkeys(query.facets.split(",")))
-        more["facets"] = await asked.read(lists.facets, chosen, page.at, names, slow=True)
+        more["facets"] = await _facets(asked, chosen, page)
     if query.fields is not None:
         page = _only(page, query.fields.split(","))
     return await send_page(asked, page, more)
+
+
+async def _facets(asked: Asked, chosen: Selection, page: Page) -> dict[str, list[dict[str, object]]]:
+    names = tuple(dict.fromkeys(asked.query.facets.split(",")))
+    if chosen.kind == "question" and (chosen.published_by or chosen.valid_at):
+        # No table knows agreement at these clocks: the questions are found first, and counted then.
+        pinned = AsOf(position=page.at.position)
+        every = replace(chosen, asked=pinned, cursor=None, limit=_EVERY)
+        _, ids = await asked.read(answers.questions_agreeing, every, slow=True)
+        if not ids:
+            return {name: [] for name in names}
+        chosen = Selection(kind="question", asked=pinned, ids=ids)
+    return dict(await asked.read(lists.facets, chosen, page.at, names, slow=True))
 
 
 def _only(page: Page, names: list[str]) -> Page:
