@@ -315,7 +315,7 @@ def _links(path: str, method: str, contract: Contract) -> dict[str, Any]:
         },
         f"diff{kind}": {
             "operationId": f"diff{kind}",
-            "parameters": {"path.id": "$response.body#/id", "query.from": 1, "query.to": "$response.body#/revision"},
+            "parameters": {"path.id": "$response.body#/id", "query.from": "1", "query.to": "$response.body#/revision"},
         },
         f"revise{kind}": {"operationId": f"revise{kind}", "parameters": based},
         "getActor": {"operationId": "getActor", "parameters": {"id": "$response.body#/recorded_by"}},
