@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
@@ -19,7 +19,7 @@ from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
 from api.routes.metrics import Metrics
 from api.routes.problems import EDGE, MEDIA_TYPE, render
-from api.routes.wire import Rooms
+from api.routes.wire import Rooms, admit
 from api.settings import Settings, load
 
 _HANDLERS = (
@@ -30,7 +30,6 @@ _HANDLERS = (
     *events.HANDLERS,
     *batch.HANDLERS,
     *health.HANDLERS,
-    *pages.HANDLERS,
 )
 
 
@@ -49,8 +48,9 @@ def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
 
 def build(settings: Settings, metrics: Metrics) -> Litestar:
     """Make the Litestar application, with its own lifespan."""
+    plain = Router("/", route_handlers=[*pages.HANDLERS, _metrics_route(metrics), _document_route()], before_request=admit)
     app = Litestar(
-        [*_HANDLERS, _metrics_route(metrics), _document_route()],
+        [*_HANDLERS, plain],
         lifespan=[_living(settings, metrics)],
         exception_handlers={HTTPException: _on_http, Exception: _on_crash},
         openapi_config=None,

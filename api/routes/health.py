@@ -77,7 +77,9 @@ def _service(asked: Asked, at: Standpoint) -> dict[str, object]:
     }
 
 
-_LIVE = Contract(id="getLive", tag="service", summary="Learn whether the process runs", returns="Health")
+_LIVE = Contract(
+    id="getLive", tag="service", summary="Learn whether the process runs", returns="Health", always_open=True
+)
 _READY = Contract(id="getReady", tag="service", summary="Learn whether it can serve", returns="Health")
 
 

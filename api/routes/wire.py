@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
@@ -78,6 +78,7 @@ class Contract:
     answer_headers: tuple[str, ...] = ()
     absent: bool = False
     conflicts: bool = False
+    always_open: bool = False
 
 
 class Answer:
@@ -174,6 +175,22 @@ async def _judge(request: Request[Any, Any, Any], contract: Contract) -> Asked:
     return asked
 
 
+_PLAIN = Contract(id="plain", tag="service", summary="A page or a file that no contract describes", returns="")
+
+
+async def admit(request: Request[Any, Any, Any]) -> Response[bytes] | None:
+    """Judge who asks for a page or a file, by the rules of every read; None lets the request through."""
+    rooms, presented = request.app.state.rooms, request.headers.get("authorization")
+    caller = await rooms.keyring.recognise(_key_in(presented)) if presented is not None else None
+    try:
+        _limit(rooms, request.scope, caller)
+        _authorise(rooms, _PLAIN, presented, caller)
+    except Refused as refusal:
+        body, headers = problems.render(refusal.kind, refusal.detail), {**dict(refusal.headers), "Cache-Control": "no-store"}
+        return Response(body, status_code=refusal.kind.status, media_type=problems.MEDIA_TYPE, headers=headers)
+    return None
+
+
 def _headers(scope: Scope) -> dict[str, str]:
     """Read the header fields; lines of one name are one list (RFC 9110 section 5.3)."""
     found: dict[str, str] = {}
@@ -243,7 +260,8 @@ def _authorise(rooms: Rooms, contract: Contract, presented: str | None, caller: 
     if presented is not None and caller is None:
         wrong = (("WWW-Authenticate", 'Bearer realm="ledger", error="invalid_token"'),)
         raise Refused("unauthorized", "this key is not known, or was revoked", wrong)
-    if caller is None and (contract.scope is not None or not rooms.settings.public_read):
+    is_closed = contract.scope is not None or not (rooms.settings.public_read or contract.always_open)
+    if caller is None and is_closed:
         raise Refused("unauthorized", "send a key: Authorization: Bearer <key>", (challenge,))
     if caller is not None and contract.scope is not None and contract.scope not in caller.scopes:
         raise Refused("forbidden", f"the key lacks the scope {contract.scope}")
