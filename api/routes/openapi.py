@@ -219,7 +219,7 @@ def _schema_of(struct: type[msgspec.Struct], name: str) -> dict[str, Any]:
 
 
 def _parameter(name: str, place: str, schema: dict[str, Any], contract: Contract, *, required: bool) -> dict[str, Any]:
-    text = schema.pop("description", None)
+    text = schema.pop("description", None) or params.MEANINGS.get(name)
     described: dict[str, Any] = {"name": name, "in": place, "required": required, "schema": schema}
     if text:
         described["description"] = text

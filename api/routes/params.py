@@ -320,7 +320,28 @@ class Path(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     slug: Annotated[str, Meta(pattern=r"^[a-z][a-z-]{0,49}\Z")] | None = None
 
 
-KIND_NAMES: tuple[Kind, ...] = ("entity", "source", "question", "claim")
+# What the parameters mean whose name says nearly all; the rest say it where they are defined.
+MEANINGS: Mapping[str, str] = {
+    "id": "The public id of the record.",
+    "n": "The number of the revision, counted from 1 within the record.",
+    "position": "The position of the event in the log.",
+    "slug": "The name of the problem type: the last part of its address.",
+    "status": "Only records that are asserted, or retracted.",
+    "type": "Only this type.",
+    "part_of": "Only what is part of this record, stated of itself.",
+    "publisher": "Only sources by this publisher.",
+    "language": "Only sources in this language (BCP 47).",
+    "derives_from": "Only sources that reprint or retell this one.",
+    "about": "Only questions about this entity.",
+    "answer_type": "Only questions, or claims, with answers of this type.",
+    "unit": "Only questions whose answers are counted in this unit.",
+    "varies": "Only questions whose true answer may, or may not, change over time.",
+    "source": "Only claims made in this source.",
+    "question": "Only claims on this question.",
+    "speaker": "Only claims that this entity makes inside the source.",
+    "via": "Only claims that reached their source through this one.",
+    "stance": "Only claims of this stance.",
+}
 
 
 def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Struct:
