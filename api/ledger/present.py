@@ -13,7 +13,7 @@ from api.domain.record import Record, State, valid_extent
 from api.ledger.database import Access
 from api.ledger.tables import FOREVER
 
-_MOST_REMEMBERED = 30_000
+_MOST_REMEMBERED = 5_000
 _AT_ONCE = 500
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
