@@ -166,7 +166,11 @@ def locate(file: Path, paragraph: int) -> None:
 
     Paragraphs are the non-blank lines of the FILE, counted from 1.
     """
-    found = paragraphs(file.read_text(encoding="utf-8"))
+    try:
+        found = paragraphs(file.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        message = f"{file.name} is not UTF-8 text"
+        raise click.ClickException(message) from error
     if paragraph > len(found):
         message = f"the document has {len(found)} paragraphs"
         raise click.ClickException(message)
