@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from api.domain import errors
+from api.domain.asof import AsOf, Standpoint
 from api.ledger import views
 from api.ledger.database import Access, Database, lock_head
 from api.ledger.ledger import Ledger, Note, Unit, now
@@ -275,6 +276,38 @@ def test_recorded_at_strictly_increases_though_the_clock_stands_still_or_goes_ba
     later = [two - one for one, two in pairwise(times[1:])]
     assert later == [1, 1, 1, DAY - 3, 1]
     assert len(times) == start + 3
+
+
+def test_as_of_a_time_is_inclusive_at_both_ends(database):
+    clock = Clock(now() + DAY)
+    with running(database, clock=clock) as writing:
+        writing.append(an_entity("one"))
+        clock.moment += 10
+        writing.append(an_entity("two"))
+    access = database.access()
+    times = [row[0] for row in access.rows("SELECT recorded_at FROM event ORDER BY position")]
+    at = {
+        moment: views.stand(access, AsOf(moment=moment), now=clock)
+        for moment in (times[0] - 1, times[0], times[1] - 1, times[1], times[1] + 5, times[2] - 1, times[2])
+    }
+    assert [each.position for each in at.values()] == [0, 1, 1, 2, 2, 2, 3]
+    assert all(each.is_pinned for each in at.values())
+    clock.moment += 100
+    assert views.stand(access, AsOf(moment=times[2] + 1), now=clock) == Standpoint(3, 3, is_pinned=False)
+    with pytest.raises(errors.NotYet):
+        views.stand(access, AsOf(moment=clock.moment + 1), now=clock)
+
+
+def test_as_of_a_position_is_inclusive_and_the_empty_ledger_stands_at_0(writing):
+    position = writing.append(an_entity("one")).position
+    access = writing.database.access()
+    assert views.as_of(access, "entity", "one", AsOf(position=position)).position == position
+    for before in (0, position - 1):
+        with pytest.raises(errors.UnknownRecord):
+            views.as_of(access, "entity", "one", AsOf(position=before))
+    for read in (views.stand, lambda *given: views.as_of(given[0], "entity", "one", given[1])):
+        with pytest.raises(errors.NotYet):
+            read(access, AsOf(position=position + 1))
 
 
 # Idempotency notes

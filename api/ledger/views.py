@@ -29,9 +29,7 @@ class View:
 
 
 _FOUND = "v.document, v.position, v.revision, v.recorded_at, h.position FROM head h"
-_CURRENT = (
-    f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ? JOIN revision v ON v.position = r.position"
-)
+_CURRENT = f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ? JOIN revision v ON v.position = r.position"
 _AS_OF = (
     f"SELECT {_FOUND} LEFT JOIN record r ON r.kind = ? AND r.id = ? LEFT JOIN revision v ON v.position ="
     " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
@@ -131,21 +129,27 @@ class Page:
     at: Standpoint
 
 
+# The record is a scalar, and the newest revision is sought: what is not shown of a long history is not walked either.
+_FIRST = "(SELECT r.first_position FROM record r WHERE r.kind = ? AND r.id = ?)"
 _HISTORY = (
-    f"SELECT v.summary, v.revision, h.position, {_LAST_REDACTION} FROM head h JOIN record r ON r.kind = ? AND r.id = ?"
-    " JOIN revision v ON v.first_position = r.first_position AND v.position <= COALESCE(?, h.position)"
-    " AND v.revision < ? ORDER BY v.revision DESC LIMIT ?"
+    f"SELECT v.summary, v.revision, (SELECT position FROM head), {_LAST_REDACTION} FROM revision v"
+    f" WHERE v.first_position = {_FIRST} AND v.revision <"
+    f" (SELECT CASE WHEN x.revision < ? THEN x.revision + 1 ELSE ? END FROM revision x WHERE x.first_position = {_FIRST}"
+    " AND x.position <= COALESCE(?, (SELECT position FROM head)) ORDER BY x.position DESC LIMIT 1)"
+    " ORDER BY v.revision DESC LIMIT ?"
 )
 
 
 def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: int | None, limit: int) -> Page:
     """Give the lines of a record's history, newest first."""
     at = None if asked == NOW else stand(access, asked)
-    before = FOREVER if cursor is None else cursor
-    rows = access.rows(_HISTORY, (kind, public_id, at.position if at else None, before, limit + 1))
+    key, before = (kind, public_id), FOREVER if cursor is None else cursor
+    rows = access.rows(_HISTORY, (*key, before, before, *key, at.position if at else None, limit + 1))
     if not rows:
+        # Nothing to show, or nothing there: known only from one position for both.
         at = at or stand(access)
         _know(access, kind, public_id, at)
+        rows = access.rows(_HISTORY, (*key, before, before, *key, at.position, limit + 1))
     elif at is None:
         at = Standpoint(rows[0][2], rows[0][2], is_pinned=False, redaction=rows[0][3])
     shown = rows[:limit]
@@ -173,8 +177,8 @@ def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple
 
 
 _STATE = (
-    "SELECT p.payload FROM revision v JOIN payload p ON p.position = v.position"
-    " WHERE v.first_position = ? AND v.revision = ? AND v.position <= ?"
+    "SELECT payload FROM payload WHERE position ="
+    " (SELECT v.position FROM revision v WHERE v.first_position = ? AND v.revision = ? AND v.position <= ?)"
 )
 
 
@@ -183,7 +187,7 @@ def difference(access: Access, kind: str, public_id: str, *, old: int, new: int)
     at = stand(access)
     first, revisions = _know(access, kind, public_id, at)
     states = [_state(access, first, revision, revisions, at) for revision in (old, new)]
-    return msgspec.json.encode(jsonpatch.make_patch(*states).patch), at
+    return msgspec.json.encode(jsonpatch.make_patch(states[0], states[1]).patch), at
 
 
 def _state(access: Access, first: int, revision: int, revisions: int, at: Standpoint) -> State:
@@ -203,9 +207,7 @@ def since(access: Access, kind: str, public_id: str, position: int | None) -> tu
     first, revisions = _know(access, kind, public_id, now.at)
     sql = "SELECT summary FROM revision WHERE first_position = ? AND position > ? AND position <= ? ORDER BY position DESC LIMIT 100"
     lines = [bytes(row[0]) for row in access.rows(sql, (first, position or 0, now.position))]
-    held = access.row(
-        "SELECT revision FROM revision WHERE first_position = ? AND position = ?", (first, position or 0)
-    )
+    held = access.row("SELECT revision FROM revision WHERE first_position = ? AND position = ?", (first, position or 0))
     before = _state(access, first, held[0], revisions, now.at) if held else None
     after = _state(access, first, now.revision, revisions, now.at)
     return bytes(now.document), lines, changed_fields(before, after)
