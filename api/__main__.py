@@ -55,7 +55,9 @@ def serve(host: str, port: int, workers: int, *, empty: bool) -> None:
     """Migrate, begin and seed an empty database, then serve."""
     settings = load()
     prepare(settings, is_empty=empty)
-    _console.print(f"Deplatforming Ledger {__version__}: http://{host}:{port}/docs explains, http://{host}:{port}/ leads on")
+    _console.print(
+        f"Deplatforming Ledger {__version__}: http://{host}:{port}/docs explains, http://{host}:{port}/ leads on"
+    )
     Granian(
         "api.app:create_app",
         address=host,
@@ -179,7 +181,9 @@ def locate(file: Path, paragraph: int) -> None:
 
 
 @main.command("openapi")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it there instead of printing it.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write it there instead of printing it."
+)
 def print_openapi(output: Path | None) -> None:
     """Print the OpenAPI document."""
     document = openapi.build(build(load(), Metrics()))
@@ -198,7 +202,12 @@ def keys_group() -> None:
 @keys_group.command("create")
 @click.argument("name")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice(keys.SCOPES), help="May be given several times."
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(keys.SCOPES),
+    help="May be given several times.",
 )
 @click.option("--publish-name", help="Name to show at /v1/actors/{id}; without it the actor stays an opaque id.")
 def create_key(name: str, scopes: tuple[str, ...], publish_name: str | None) -> None:

@@ -1,13 +1,14 @@
 """The only wiring: settings in, an ASGI application out."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import msgspec
 import structlog
 from litestar import Litestar, Request, Response, Router, get
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
+from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
 from api.ledger import genesis
@@ -48,7 +49,9 @@ def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
 
 def build(settings: Settings, metrics: Metrics) -> Litestar:
     """Make the Litestar application, with its own lifespan."""
-    plain = Router("/", route_handlers=[*pages.HANDLERS, _metrics_route(metrics), _document_route()], before_request=admit)
+    plain = Router(
+        "/", route_handlers=[*pages.HANDLERS, _metrics_route(metrics), _document_route()], before_request=admit
+    )
     app = Litestar(
         [*_HANDLERS, plain],
         lifespan=[_living(settings, metrics)],
@@ -61,7 +64,7 @@ def build(settings: Settings, metrics: Metrics) -> Litestar:
     return app
 
 
-def _living(settings: Settings, metrics: Metrics) -> "Callable[[Litestar], object]":
+def _living(settings: Settings, metrics: Metrics) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def living(app: Litestar) -> AsyncIterator[None]:
         database = Database(settings)
@@ -98,7 +101,7 @@ def _tally(ledger: Ledger) -> Mapping[str, float]:
     }
 
 
-def _metrics_route(metrics: Metrics) -> object:
+def _metrics_route(metrics: Metrics) -> HTTPRouteHandler:
     @get("/metrics", include_in_schema=False, sync_to_thread=False)
     def get_metrics() -> Response[bytes]:
         body, media_type = metrics.render()
@@ -107,15 +110,17 @@ def _metrics_route(metrics: Metrics) -> object:
     return get_metrics
 
 
-def _document_route() -> object:
+def _document_route() -> HTTPRouteHandler:
     @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
     def get_document(request: Request[object, object, State]) -> Response[bytes]:
-        return Response(request.app.state.document, media_type="application/json", headers={"Cache-Control": "no-cache"})
+        return Response(
+            request.app.state.document, media_type="application/json", headers={"Cache-Control": "no-cache"}
+        )
 
     return get_document
 
 
-def _on_http(_request: Request[object, object, State], error: HTTPException) -> ASGIApp:
+def _on_http(_request: Request[object, object, State], error: HTTPException) -> Response[bytes]:
     """Give Litestar's own refusals, an unknown path above all, the one shape."""
     slug = "not-found" if error.status_code == EDGE["not-found"].status else "internal-server-error"
     return Response(
@@ -123,9 +128,9 @@ def _on_http(_request: Request[object, object, State], error: HTTPException) -> 
         status_code=EDGE[slug].status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store"},
-    )  # type: ignore[return-value]
+    )
 
 
-def _on_crash(_request: Request[object, object, State], error: Exception) -> ASGIApp:
+def _on_crash(_request: Request[object, object, State], error: Exception) -> Response[bytes]:
     """Hand a fault to the edge, which logs it and answers for it."""
     raise error

@@ -28,9 +28,7 @@ class Settings(BaseSettings):
     )
     log_origin: str | None = Field(None, description="name of the log, fixed at its first event; default: minted")
     public_read: bool = Field(True, description="`false` closes every read but `/health/live` to callers without a key")
-    rate_limit: str = Field(
-        "1000,6000", description="requests a minute for an anonymous address, for a key; or `off`"
-    )
+    rate_limit: str = Field("1000,6000", description="requests a minute for an anonymous address, for a key; or `off`")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="networks, comma-separated, whose `X-Forwarded-For` is believed"
     )

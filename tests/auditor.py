@@ -74,6 +74,10 @@ def _projections(access: Access) -> dict[str, list[Any]]:
                 for row in access.rows(f"SELECT * FROM {table} ORDER BY {order}")]
         for table, order in PROJECTIONS.items()
     }  # fmt: skip
-    words = "SELECT rowid, tokens FROM search_index ORDER BY 1" if access.is_sqlite else "SELECT since, tokens::text FROM search_index ORDER BY 1"
+    words = (
+        "SELECT rowid, tokens FROM search_index ORDER BY 1"
+        if access.is_sqlite
+        else "SELECT since, tokens::text FROM search_index ORDER BY 1"
+    )
     found["search_index"] = access.rows(words)
     return found

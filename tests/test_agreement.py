@@ -5,6 +5,12 @@ import random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.domain import edtf
+from api.domain.agreement import MAX_CONFLICTS, MAX_GROUPS, RULES, Agreement, Claim, Link, agree, state_of, to_json
+from api.domain.answer import TimeAnswer, extent_of
 from tests.agreement_builders import (
     CONTEXT,
     NO,
@@ -22,12 +28,6 @@ from tests.agreement_builders import (
     when,
     who,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from api.domain import edtf
-from api.domain.agreement import MAX_CONFLICTS, MAX_GROUPS, RULES, Agreement, Claim, Link, agree, state_of, to_json
-from api.domain.answer import TimeAnswer, extent_of
 
 MONDAY = when("2021-01-11")
 SHORTLY_AFTER_NINE_IN_PARIS = when("[2021-01-11T09:00+01:00..2021-01-11T09:30+01:00]")

@@ -3,13 +3,26 @@
 from itertools import combinations
 
 import pytest
-from tests.agreement_builders import CONTEXT, NO, YES, a_claim, a_link, number, relation, some_claims, text, these, when, who
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.domain.agreement import Claim, Link
 from api.domain.answer import Answer
 from api.domain.meeting import bits, meetings, replaced, sweep, union
+from tests.agreement_builders import (
+    CONTEXT,
+    NO,
+    YES,
+    a_claim,
+    a_link,
+    number,
+    relation,
+    some_claims,
+    text,
+    these,
+    when,
+    who,
+)
 
 SHORTLY_AFTER_NINE_IN_PARIS = when("[2021-01-11T09:00+01:00..2021-01-11T09:30+01:00]")
 MONDAY = when("2021-01-11")

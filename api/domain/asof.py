@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from api.domain import edtf
 
 POSITION_PATTERN = r"^(?:0|[1-9][0-9]{0,15})" + edtf.END
-AS_OF_PATTERN = f"^(?:{POSITION_PATTERN[1:].removesuffix(edtf.END)}|{edtf.INSTANT_PATTERN[1:].removesuffix(edtf.END)}){edtf.END}"
+AS_OF_PATTERN = (
+    f"^(?:{POSITION_PATTERN[1:].removesuffix(edtf.END)}|{edtf.INSTANT_PATTERN[1:].removesuffix(edtf.END)}){edtf.END}"
+)
 
 
 @dataclass(frozen=True, slots=True)

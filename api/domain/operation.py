@@ -3,8 +3,8 @@
 The Structs are the contract: their JSON Schemas are published, and their decoders enforce exactly those.
 """
 
-from functools import lru_cache
 import re
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -163,13 +163,17 @@ def _array(raw: bytes) -> list[bytes]:
 def _read(raw: bytes, index: int) -> Command:
     try:
         envelope = decode_body(raw, _Envelope)
-        operation = OPERATIONS.get((envelope.op, envelope.kind))
-        if operation is None:
-            raise BadBody("only claims are linked", "/kind")
-        return _operation_command(decode_body(raw, operation))
+        return _operation_command(decode_body(raw, _operation_type(envelope)))
     except BadBody as refusal:
         refusal.operation = index
         raise
+
+
+def _operation_type(envelope: _Envelope) -> type[Struct]:
+    found = OPERATIONS.get((envelope.op, envelope.kind))
+    if found is None:
+        raise BadBody("only claims are linked", "/kind")
+    return found
 
 
 def _operation_command(operation: Any) -> Command:

@@ -20,7 +20,12 @@ from api.domain.errors import (
 )
 from api.domain.record import Look, State
 
-_FIXED = {"entity": ("id",), "source": ("id",), "question": ("id", "answer_type"), "claim": ("id", "source", "question")}
+_FIXED = {
+    "entity": ("id",),
+    "source": ("id",),
+    "question": ("id", "answer_type"),
+    "claim": ("id", "source", "question"),
+}
 _FIXED_ONCE_ANSWERED = ("unit", "varies")
 
 

@@ -83,12 +83,10 @@ def _add_up(
     asked = past.state("question", public_id)
     context = gather(claims, past.state)
     varies = bool(asked and asked["varies"])
-    return agreement.agree(public_id, varies, claims, context, _foreign_links(access, past, public_id, at))
+    return agreement.agree(public_id, varies, claims, context, _foreign_links(access, public_id, at))
 
 
-def _on_view(
-    access: Access, past: _Past, public_id: str, chosen: Selection, at: Standpoint
-) -> list[tuple[Row, State]]:
+def _on_view(access: Access, past: _Past, public_id: str, chosen: Selection, at: Standpoint) -> list[tuple[Row, State]]:
     if not past.is_asserted("question", public_id):
         return []
     first = _first_position(access, "question", public_id)
@@ -115,9 +113,7 @@ def _valid(state: State) -> edtf.Extent | None:
     return read_claim(0, state).valid
 
 
-def _foreign_links(
-    access: Access, past: _Past, public_id: str, at: Standpoint
-) -> list[tuple[str, agreement.Link]]:
+def _foreign_links(access: Access, public_id: str, at: Standpoint) -> list[tuple[str, agreement.Link]]:
     first = _first_position(access, "question", public_id)
     targets = {row[0] for row in access.rows("SELECT id FROM record WHERE question = ?", (first,))}
     found = []

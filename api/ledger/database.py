@@ -7,12 +7,12 @@ the queries. Storage has one colour, synchronous: on SQLite a read runs where it
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -24,7 +24,8 @@ from api.domain.errors import Unavailable
 from api.settings import Settings
 
 Value = int | str | bytes | bool | None
-Row = tuple  # type: ignore[type-arg] - what a driver gives; each statement knows its own columns
+# What a driver gives; each statement knows its own columns.
+Row = tuple[Any, ...]
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
@@ -41,10 +42,16 @@ DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 
 
-class _Connection(Protocol):
-    """What the two drivers have in common: statements run on the connection itself."""
+class _Cursor(Protocol):
+    """What a statement leaves."""
 
-    def execute(self, sql: str, parameters: Sequence[Value], /) -> Iterable[Row]: ...
+    def fetchall(self) -> list[Row]: ...
+
+
+class _Connection(Protocol):
+    """What the two drivers have in common: statements run on the connection itself. `binary` is psycopg's alone."""
+
+    def execute(self, sql: str, parameters: Sequence[Value], /, **binary: bool) -> _Cursor: ...
 
 
 class Access:
@@ -132,9 +139,7 @@ class Database:
         except (sa.exc.SQLAlchemyError, *DRIVER_ERRORS) as error:
             raise Unavailable("the database cannot be reached") from error
 
-    async def read(
-        self, view: Callable[..., Result], *given: object, slow: bool = False, **named: object
-    ) -> Result:
+    async def read(self, view: Callable[..., Result], *given: object, slow: bool = False, **named: object) -> Result:
         """Run a view with this thread's connection: at once where reads take microseconds, else in a thread."""
         if self.is_sqlite and not slow:
             return self.call(view, *given, **named)

@@ -53,7 +53,12 @@ def follow(access: Access, wanted: Following) -> Page:
 
 def _conditions(wanted: Following) -> tuple[str, list[Value]]:
     sql, values = "", list[Value]()
-    for column, value in (("e.kind", wanted.kind), ("e.type", wanted.type), ("r.id", wanted.id), ("e.actor", wanted.actor)):
+    for column, value in (
+        ("e.kind", wanted.kind),
+        ("e.type", wanted.type),
+        ("r.id", wanted.id),
+        ("e.actor", wanted.actor),
+    ):
         if value is not None:
             sql += f" AND {column} = ?"
             values.append(value)
@@ -171,10 +176,12 @@ def stats(access: Access, asked: AsOf = NOW) -> tuple[dict[str, object], Standpo
     for name, value, count in access.rows(_COUNTED, (at.position, at.position)):
         counts.setdefault(name, {})[value] = count
     sql = "SELECT state, count(*) FROM agreement WHERE since <= ? AND until > ? GROUP BY state ORDER BY state"
-    states = dict(access.rows(sql, (at.position, at.position)))
+    states: dict[str, int] = dict(access.rows(sql, (at.position, at.position)))
     sql = "SELECT type, count(*) FROM event WHERE position <= ? GROUP BY type ORDER BY type"
-    types = dict(access.rows(sql, (at.position,)))
+    types: dict[str, int] = dict(access.rows(sql, (at.position,)))
     kinds = {kind: counts.get(f"{kind}.status", {}) for kind in ("entity", "source", "question", "claim")}
-    others = {name: counts.get(name, {}) for name in ("claim.stance", "claim.relation", "source.type", "source.language", "question.answer_type")}
+    others = {
+        name: counts.get(name, {})
+        for name in ("claim.stance", "claim.relation", "source.type", "source.language", "question.answer_type")
+    }
     return {"events": at.position, "by_type": types, "records": kinds, "agreement": states, "values": others}, at
-

@@ -73,7 +73,9 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
     if key.name != name:
         raise Misconfigured("LEDGER_LOG_ORIGIN", "the signing key that is there belongs to a log of another name")
     row = (0, 0, Frontier().to_bytes(), is_seeded, RULES)
-    access.run("INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules) VALUES (1, ?, ?, ?, ?, ?)", row)
+    access.run(
+        "INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules) VALUES (1, ?, ?, ?, ?, ?)", row
+    )
     state: State = {
         "id": LEDGER,
         "status": ASSERTED,
@@ -106,7 +108,9 @@ def _settle_key(key_path: Path, state: State) -> None:
     provisional = _provisional(key_path)
     # Another node on this machine may do the same at this moment.
     with suppress(FileNotFoundError, ValueError):
-        if not key_path.exists() and _is_key_of(state, SigningKey.decode(provisional.read_text(encoding="utf-8").strip())):
+        if not key_path.exists() and _is_key_of(
+            state, SigningKey.decode(provisional.read_text(encoding="utf-8").strip())
+        ):
             provisional.replace(key_path)
 
 

@@ -100,7 +100,11 @@ def timeline(access: Access, chosen: Selection) -> Page:
     """Give live claims in the order of (earliest start, first position)."""
     at = stand(access, chosen.asked)
     query = _narrowed(access, chosen, at, leading="span o CROSS JOIN record r")
-    query.where("o.field = 'claim' AND o.first_position = r.first_position AND o.since <= ? AND o.until > ?", at.position, at.position)
+    query.where(
+        "o.field = 'claim' AND o.first_position = r.first_position AND o.since <= ? AND o.until > ?",
+        at.position,
+        at.position,
+    )
     if chosen.cursor is not None:
         starts, _, first = chosen.cursor.partition(".")
         query.where("(o.starts, o.first_position) > (?, ?)", int(starts), int(first))
@@ -111,7 +115,9 @@ def timeline(access: Access, chosen: Selection) -> Page:
     return Page([bytes(row[0]) for row in shown], last, at)
 
 
-def facets(access: Access, chosen: Selection, at: Standpoint, fields: Sequence[str]) -> dict[str, list[dict[str, object]]]:
+def facets(
+    access: Access, chosen: Selection, at: Standpoint, fields: Sequence[str]
+) -> dict[str, list[dict[str, object]]]:
     """Count, for each field, the values that the selected records hold there; the hundred most frequent."""
     counted: dict[str, list[dict[str, object]]] = {}
     for name in fields:
@@ -205,7 +211,9 @@ def _where_span(
     query: _Query, name: str, owner: str, condition: str, values: list[Value], *, at: Standpoint, takes_unknown: bool
 ) -> None:
     """Require the span of a record to fit; one that states nothing is unknown: possible, and never certain."""
-    held = f"SELECT 1 FROM span p WHERE p.field = '{name}' AND p.first_position = {owner} AND p.since <= ? AND p.until > ?"
+    held = (
+        f"SELECT 1 FROM span p WHERE p.field = '{name}' AND p.first_position = {owner} AND p.since <= ? AND p.until > ?"
+    )
     fits = f"EXISTS ({held} AND {condition})"
     positions: list[Value] = [at.position, at.position]
     if takes_unknown:
@@ -222,7 +230,9 @@ def _overlaps(window: Window) -> Clause:
 def _published_by(deadline: Bounds, *, is_certain: bool) -> Clause:
     if is_certain:
         return "p.end_latest <= ?", [OPEN_START if deadline.earliest is None else deadline.earliest]
-    return "(p.start_earliest IS NULL OR p.start_earliest < ?)", [OPEN_END if deadline.latest is None else deadline.latest]
+    return "(p.start_earliest IS NULL OR p.start_earliest < ?)", [
+        OPEN_END if deadline.latest is None else deadline.latest
+    ]
 
 
 def _valid_at(at: Extent, *, is_certain: bool) -> Clause:

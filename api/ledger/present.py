@@ -10,7 +10,7 @@ import msgspec
 from api.domain import agreement
 from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
 from api.domain.record import Record, State, valid_extent
-from api.ledger.database import Access
+from api.ledger.database import Access, Row
 from api.ledger.tables import FOREVER
 
 _MOST_REMEMBERED = 5_000
@@ -36,7 +36,7 @@ class Present:
     def forget(self) -> None:
         """Read everything anew: another writer was here, or a transaction was rolled back."""
         for memory in (self._records, self._claims, self._linking, self._read, self._states):
-            memory.clear()  # type: ignore[attr-defined]
+            memory.clear()
 
     def forget_if_large(self) -> None:
         if len(self._records) > _MOST_REMEMBERED:
@@ -148,7 +148,9 @@ class Present:
         claims = [record for record in self.claims_of(question.id).values() if self._is_live(record)]
         read = [self._read_claim(record) for record in claims]
         context = gather(read, self._state)
-        return agreement.state_of(question.id, bool(question.state["varies"]), read, context, self._foreign_links(question))
+        return agreement.state_of(
+            question.id, bool(question.state["varies"]), read, context, self._foreign_links(question)
+        )
 
     def _is_live(self, claim: Record) -> bool:
         source, question = self.find("source", claim.state["source"]), self.find("question", claim.state["question"])
@@ -223,6 +225,17 @@ def gather(claims: Iterable[agreement.Claim], state: Callable[[str, str], State 
     return agreement.Context(part_of=part_of, derives_from=derives_from)
 
 
-def _record(row: tuple) -> Record:  # type: ignore[type-arg]
-    state = msgspec.json.decode(row[9])["state"]
-    return Record(*row[:9], state=state)
+def _record(row: Row) -> Record:
+    kind, record, public_id, revision, position, revised_at, first_position, recorded_at, recorded_by, payload = row
+    return Record(
+        kind=kind,
+        record=record,
+        id=public_id,
+        revision=revision,
+        position=position,
+        revised_at=revised_at,
+        first_position=first_position,
+        recorded_at=recorded_at,
+        recorded_by=recorded_by,
+        state=msgspec.json.decode(payload)["state"],
+    )

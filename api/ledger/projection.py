@@ -115,7 +115,16 @@ class Projector:
             self._closing["record"].append((after.position, after.revision, after.first_position))
         else:
             source, question = self._parents(after)
-            row = [after.first_position, after.kind, after.id, after.record, after.position, after.revision, source, question]
+            row: list[Value] = [
+                after.first_position,
+                after.kind,
+                after.id,
+                after.record,
+                after.position,
+                after.revision,
+                source,
+                question,
+            ]
             self._add("record", key, row)
 
     def _parents(self, record: Record) -> tuple[int | None, int | None]:
@@ -200,13 +209,11 @@ class Projector:
 def touched_questions(present: Present, before: Record | None, after: Record) -> set[str]:
     """Name the questions whose agreement this change may alter."""
     changed = set(changed_fields(before.state if before else None, after.state))
-    if after.kind == "claim":
-        if not changed & _WEIGHED:
-            return set()
+    if after.kind == "claim" and changed & _WEIGHED:
         return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
     if after.kind == "question":
         return _touched_by_question(present, before, after, changed)
-    if before is None:
+    if before is None or after.kind == "claim":
         return set()
     if after.kind == "source" and changed & {"status", "derives_from"}:
         return _touched_by_source(present, after)

@@ -97,7 +97,13 @@ def words(record: Record) -> tuple[str, ...]:
     texts = [record.id.replace("-", " ")]
     for field in _WORDS[record.kind]:
         value = state[field]
-        texts += [value[name] for name in sorted(value)] if isinstance(value, dict) else value if isinstance(value, list) else [value or ""]
+        texts += (
+            [value[name] for name in sorted(value)]
+            if isinstance(value, dict)
+            else value
+            if isinstance(value, list)
+            else [value or ""]
+        )
     if record.kind == "claim" and state["answer"]["type"] == "text":
         texts.append(state["answer"]["text"])
     return tuple(dict.fromkeys(tokens(" ".join(texts))))

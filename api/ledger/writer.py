@@ -202,7 +202,13 @@ class Writer:
         moment = self._clock()
         self._access.run("DELETE FROM receipt WHERE key_digest = ? OR expires_at <= ?", (unit.note.key_digest, moment))
         first, last = changes[0].entry.position, changes[-1].entry.position
-        row = (unit.note.key_digest, unit.note.request_digest, first, last, FOR_EVER if unit.note.life is None else moment + unit.note.life)
+        row = (
+            unit.note.key_digest,
+            unit.note.request_digest,
+            first,
+            last,
+            FOR_EVER if unit.note.life is None else moment + unit.note.life,
+        )
         sql = "INSERT INTO receipt (key_digest, request_digest, first, last, expires_at) VALUES (?, ?, ?, ?, ?)"
         self._access.run(sql, row)
 

@@ -51,7 +51,9 @@ def read(operation_id: str, kind: str, query: type[Struct] = params.RecordQuery)
     return Contract(
         id=operation_id,
         tag=_PLURAL[kind],
-        summary=f"Read a {kind}, now or as the ledger had it" if kind != "entity" else "Read an entity, now or as the ledger had it",
+        summary=f"Read a {kind}, now or as the ledger had it"
+        if kind != "entity"
+        else "Read an entity, now or as the ledger had it",
         description="`as_of` takes a position or a time. `Accept-Datetime` is answered by a redirect to the revision then in force (RFC 7089).",
         query=query,
         headers=("If-None-Match", "Accept-Datetime"),
@@ -93,7 +95,9 @@ def revision(operation_id: str, kind: str) -> Contract:
 
 def timemap(operation_id: str, kind: str) -> Contract:
     """List its mementos."""
-    return _part(operation_id, kind, "List every revision with its time (RFC 7089)", "TimeMap", offers=(LINK_FORMAT, JSON))
+    return _part(
+        operation_id, kind, "List every revision with its time (RFC 7089)", "TimeMap", offers=(LINK_FORMAT, JSON)
+    )
 
 
 def diff(operation_id: str, kind: str) -> Contract:
@@ -102,6 +106,6 @@ def diff(operation_id: str, kind: str) -> Contract:
     return _part(operation_id, kind, "Compare two revisions (RFC 6902)", "Patch", query=query, offers=(PATCH, JSON))
 
 
-def _part(operation_id: str, kind: str, summary: str, returns: str, **more: Any) -> Contract:  # noqa: ANN401 - fields of Contract
+def _part(operation_id: str, kind: str, summary: str, returns: str, **more: Any) -> Contract:
     given = {"headers": ("If-None-Match",), "answer_headers": ("ETag", "Ledger-Position"), **more}
     return Contract(id=operation_id, tag=_PLURAL[kind], summary=summary, returns=returns, absent=True, **given)

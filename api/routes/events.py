@@ -27,7 +27,9 @@ _FEED = Contract(
 @operation(get, "/v1/events", _FEED)
 async def list_events(asked: Asked) -> Answer:
     query = asked.query
-    parents = [(kind, public_id) for kind, public_id in (("source", query.source), ("question", query.question)) if public_id]
+    parents = [
+        (kind, public_id) for kind, public_id in (("source", query.source), ("question", query.question)) if public_id
+    ]
     wanted = Following(
         after=int(query.after),
         limit=query.limit,

@@ -47,7 +47,9 @@ async def get_service(asked: Asked) -> Answer:
     accept = asked.headers.get("accept")
     if accept and quality(accept, HTML) > quality(accept, JSON):
         page = welcome_page(at.position, asked.rooms.origin)
-        headers = [(name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name != "Cache-Control"]
+        headers = [
+            (name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name != "Cache-Control"
+        ]
         return send(asked, page, at=at, media_type="text/html; charset=utf-8", headers=headers)
     body = msgspec.json.encode(_service(asked, at))
     return send(asked, body, at=at, etag=f'W/"{at.position}.{__version__}"')
@@ -80,7 +82,13 @@ def _service(asked: Asked, at: Standpoint) -> dict[str, object]:
 _LIVE = Contract(
     id="getLive", tag="service", summary="Learn whether the process runs", returns="Health", always_open=True
 )
-_READY = Contract(id="getReady", tag="service", summary="Learn whether it can serve", returns="Health")
+_READY = Contract(
+    id="getReady",
+    tag="service",
+    summary="Learn whether it can serve",
+    returns="Health",
+    answer_headers=("Ledger-Position",),
+)
 
 
 @operation(get, "/health/live", _LIVE)
@@ -138,7 +146,11 @@ def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None
 
 
 _PROBLEM = Contract(
-    id="getProblemType", tag="service", summary="Learn what a problem type means", returns="ProblemTypeShape", absent=True
+    id="getProblemType",
+    tag="service",
+    summary="Learn what a problem type means",
+    returns="ProblemTypeShape",
+    absent=True,
 )
 _KNOWN = {kind.slug: kind for kind in problems.problem_types()}
 

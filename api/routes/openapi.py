@@ -13,7 +13,7 @@ from litestar.routes import HTTPRoute
 from api import __version__
 from api.domain.operation import OPERATIONS
 from api.domain.text import ecma
-from api.routes import params, shapes
+from api.routes import params, reading, shapes
 from api.routes.problems import EDGE, TABLE, Problem
 from api.routes.wire import JSON, Contract
 
@@ -98,7 +98,9 @@ def build(app: Litestar) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "description": "A key: `dl_<id>_<secret>`."}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `dl_<id>_<secret>`."}
+            },
         },
     }
 
@@ -123,9 +125,13 @@ def _schemas(contracts: list[Contract]) -> tuple[dict[Any, Any], dict[str, Any]]
     components["Patch"] = _tidy(found[len(_SHAPES) - 1])
     for kind in ("Entity", "Source", "Question", "Claim"):
         _close(components[kind])
-    components["Operation"] = {"anyOf": [{"$ref": _REF.format(name=each.__name__)} for each in dict.fromkeys(OPERATIONS.values())]}
+    components["Operation"] = {
+        "anyOf": [{"$ref": _REF.format(name=each.__name__)} for each in dict.fromkeys(OPERATIONS.values())]
+    }
     components["Problem"]["properties"]["type"]["examples"] = [f"/problems/{TABLE_SLUG}"]
-    schemas = {id(body): _tidy(schema) for body, schema in zip([*_SHAPES.values(), Problem, *bodies], found, strict=False)}
+    schemas = {
+        id(body): _tidy(schema) for body, schema in zip([*_SHAPES.values(), Problem, *bodies], found, strict=False)
+    }
     return schemas, components
 
 
@@ -137,7 +143,7 @@ def _close(schema: dict[str, Any]) -> None:
     schema["required"] = list(schema["properties"])
 
 
-def _tidy(value: Any) -> Any:  # noqa: ANN401 - any JSON
+def _tidy(value: Any) -> Any:
     """Spell patterns for ECMA-262, drop titles and what holds of every text anyway."""
     if isinstance(value, list):
         return [_tidy(item) for item in value]
@@ -168,11 +174,20 @@ def _operation(path: str, method: str, contract: Contract, schemas: Mapping[Any,
 
 def _body(contract: Contract, schemas: Mapping[Any, Any]) -> dict[str, Any]:
     if contract.body is None:
-        schema: Any = {"type": "array", "minItems": 1, "maxItems": 5000, "items": {"$ref": _REF.format(name="Operation")}}
+        schema: Any = {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 5000,
+            "items": {"$ref": _REF.format(name="Operation")},
+        }
     else:
         schema = schemas[id(contract.body)]
     examples = _captured().get(contract.id, {}).get("body", {})
-    return {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}} if examples else {"schema": schema}
+    return (
+        {"schema": schema, "examples": {name: {"value": value} for name, value in examples.items()}}
+        if examples
+        else {"schema": schema}
+    )
 
 
 @lru_cache(maxsize=1)
@@ -190,7 +205,9 @@ def _path_parameters(path: str, contract: Contract) -> list[dict[str, Any]]:
 def _query_parameters(contract: Contract) -> list[dict[str, Any]]:
     fields = msgspec.structs.fields(contract.query)
     return [
-        _parameter(each.encode_name, "query", _schema_of(contract.query, each.encode_name), contract, required=each.required)
+        _parameter(
+            each.encode_name, "query", _schema_of(contract.query, each.encode_name), contract, required=each.required
+        )
         for each in fields
     ]
 
@@ -198,7 +215,7 @@ def _query_parameters(contract: Contract) -> list[dict[str, Any]]:
 def _header_parameters(contract: Contract) -> list[dict[str, Any]]:
     found = []
     for name in contract.headers:
-        header = params.HEADERS[name]
+        header = reading.HEADERS[name]
         if header.is_published:
             pattern = {"pattern": header.pattern} if header.pattern else {}
             schema = _tidy({"type": "string", "description": header.text, **pattern})
@@ -253,6 +270,9 @@ def _refusals(contract: Contract) -> list[int]:
         found += [403, 409, 413, 415, 422]
     if "If-Match" in contract.headers:
         found += [412, 428]
+    if contract.id == "appendBatch":
+        # Its operations say themselves which revision they expect.
+        found.append(412)
     return sorted(set(found))
 
 

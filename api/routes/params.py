@@ -1,13 +1,8 @@
 """Path, query and header parameters: the Structs that are published are the ones that decode."""
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import Annotated, Any, Literal
-from urllib.parse import parse_qsl
 
-import msgspec
 from msgspec import Meta, Struct, field
 
 from api.domain import edtf
@@ -15,45 +10,9 @@ from api.domain.asof import AS_OF_PATTERN, POSITION_PATTERN
 from api.domain.claim import Relation, Stance
 from api.domain.edtf import END
 from api.domain.entity import EntityType
-from api.domain.errors import BadParameter
-from api.domain.operation import Kind, read_rule
 from api.domain.question import AnswerType, Unit
 from api.domain.source import SourceType
 from api.domain.text import Id, Language
-
-IDEMPOTENCY_KEY = f"^[!-~]{{1,255}}{END}"
-_YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
-_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
-_DAY = (
-    f"(?:(?:0[1-9]|1[0-9]|2[0-8]) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
-    f"|(?:29|30) (?:Jan|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
-    f"|31 (?:Jan|Mar|May|Jul|Aug|Oct|Dec) {_YEAR}|29 Feb {_LEAP})"
-)
-ACCEPT_DATETIME = (
-    f"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), {_DAY} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT{END}"
-)
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A request header: what it may be, and what it does. What is not published is explained in the description.
-
-    Entity tags have no pattern: a tag that no revision has, or that is none at all, simply does not match.
-    """
-
-    text: str
-    pattern: str | None = None
-    is_published: bool = True
-
-
-HEADERS: Mapping[str, Header] = {
-    "If-Match": Header("The strong entity tag of the revision this is based on, or `*` (RFC 9110 section 13.1.1)."),
-    "If-None-Match": Header("Entity tags that are already held: 304 if one of them still fits."),
-    "Accept-Datetime": Header("Be sent to the revision then in force (RFC 7089).", ACCEPT_DATETIME, is_published=False),
-    "Idempotency-Key": Header(
-        "Makes a repeated request safe for 7 days: it gets the first one's answer.", IDEMPOTENCY_KEY
-    ),
-}
-_HEADER_PATTERNS = {name: re.compile(header.pattern) for name, header in HEADERS.items() if header.pattern is not None}
 
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 AsOfText = Annotated[
@@ -86,7 +45,13 @@ TimelineCursor = Annotated[
     ),
 ]
 Words = Annotated[
-    str, Meta(min_length=1, max_length=200, pattern=r"^[^\u0000]*$", description="Words that must all occur; accents and case are folded.")
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\u0000]*$",
+        description="Words that must all occur; accents and case are folded.",
+    ),
 ]
 Ids = Annotated[list[Id], Meta(max_length=200, description="Only these; may be given up to 200 times.")]
 Order = Annotated[
@@ -100,13 +65,24 @@ AgreementName = Annotated[
 ]
 
 
-def _names(names: tuple[str, ...], what: str) -> Any:  # noqa: ANN401 - an annotation, built
+def _names(names: tuple[str, ...], what: str) -> Any:
     one = "|".join(names)
     pattern = f"^(?:{one})(?:,(?:{one})){{0,{len(names)}}}{END}"
     return Annotated[str, Meta(pattern=pattern, description=f"{what}, separated by commas: {', '.join(names)}.")]
 
 
-_COMMON = ("kind", "id", "revision", "status", "links", "position", "revised_at", "first_position", "recorded_at", "recorded_by")
+_COMMON = (
+    "kind",
+    "id",
+    "revision",
+    "status",
+    "links",
+    "position",
+    "revised_at",
+    "first_position",
+    "recorded_at",
+    "recorded_by",
+)
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "entity": (*_COMMON, "type", "name", "names", "part_of", "same_as", "note"),
     "source": (
@@ -131,41 +107,41 @@ class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Query parameters; one that is not named here is refused."""
 
 
-class NoQuery(Strict):
+class NoQuery(Strict, frozen=True):
     """The operation takes no query parameters."""
 
 
-class AsOfQuery(Strict):
+class AsOfQuery(Strict, frozen=True):
     """The ledger's clock."""
 
     as_of: AsOfText | None = None
 
 
-class RecordQuery(AsOfQuery):
+class RecordQuery(AsOfQuery, frozen=True):
     """One record, at the ledger's clock."""
 
 
-class ClaimRecordQuery(AsOfQuery):
+class ClaimRecordQuery(AsOfQuery, frozen=True):
     """One claim, at the ledger's clock, with its source if wanted."""
 
     include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
 
 
-class HistoryQuery(AsOfQuery):
+class HistoryQuery(AsOfQuery, frozen=True):
     """A record's history, newest first."""
 
     limit: Limit = 50
     cursor: Cursor | None = None
 
 
-class RevisionDiffQuery(Strict):
+class RevisionDiffQuery(Strict, frozen=True):
     """Two revisions of one record."""
 
     old: Annotated[int, Meta(ge=1, le=2**31 - 1, description="The earlier revision.")] = field(name="from")
     new: Annotated[int, Meta(ge=1, le=2**31 - 1, description="The later revision.")] = field(name="to")
 
 
-class ListQuery(AsOfQuery):
+class ListQuery(AsOfQuery, frozen=True):
     """What every list takes."""
 
     id: Ids = []
@@ -176,7 +152,7 @@ class ListQuery(AsOfQuery):
     cursor: Cursor | None = None
 
 
-class EntityListQuery(ListQuery):
+class EntityListQuery(ListQuery, frozen=True):
     """Entities."""
 
     type: EntityType | None = None
@@ -185,7 +161,7 @@ class EntityListQuery(ListQuery):
     facets: _names(FACETS["entity"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
 
 
-class SourceListQuery(ListQuery):
+class SourceListQuery(ListQuery, frozen=True):
     """Sources."""
 
     type: SourceType | None = None
@@ -193,15 +169,19 @@ class SourceListQuery(ListQuery):
     language: Language | None = None
     part_of: Id | None = None
     derives_from: Id | None = None
-    published_from: Annotated[Clock, Meta(description="Published then or later, as far as its dates allow.")] | None = None
-    published_until: Annotated[Clock, Meta(description="Published then or earlier, as far as its dates allow.")] | None = None
+    published_from: Annotated[Clock, Meta(description="Published then or later, as far as its dates allow.")] | None = (
+        None
+    )
+    published_until: (
+        Annotated[Clock, Meta(description="Published then or earlier, as far as its dates allow.")] | None
+    ) = None
     published_by: PublishedBy | None = None
     mode: Mode = "possible"
     fields: _names(FIELDS["source"], "Only these fields") | None = None  # type: ignore[valid-type]
     facets: _names(FACETS["source"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
 
 
-class QuestionListQuery(ListQuery):
+class QuestionListQuery(ListQuery, frozen=True):
     """Questions."""
 
     about: Id | None = None
@@ -216,7 +196,7 @@ class QuestionListQuery(ListQuery):
     facets: _names(FACETS["question"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
 
 
-class ClaimFilters(AsOfQuery):
+class ClaimFilters(AsOfQuery, frozen=True):
     """What narrows claims, in their list and in the timeline."""
 
     q: Words | None = None
@@ -230,7 +210,9 @@ class ClaimFilters(AsOfQuery):
     via: Id | None = None
     stance: Stance | None = None
     answer_type: AnswerType | None = None
-    entity: Annotated[Id, Meta(description="Only claims that this entity makes, or whose answer names it.")] | None = None
+    entity: Annotated[Id, Meta(description="Only claims that this entity makes, or whose answer names it.")] | None = (
+        None
+    )
     relation: Annotated[Relation, Meta(description="Only claims that make such a link.")] | None = None
     linked_to: Annotated[Id, Meta(description="Only claims that link to this claim.")] | None = None
     published_from: Annotated[Clock, Meta(description="Of sources published then or later.")] | None = None
@@ -243,27 +225,31 @@ class ClaimFilters(AsOfQuery):
     include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
 
 
-class ClaimListQuery(ClaimFilters):
+class ClaimListQuery(ClaimFilters, frozen=True):
     """Claims."""
 
     id: Ids = []
     status: StatusName | None = None
     order: Order = "recorded"
     cursor: Cursor | None = None
-    live: Annotated[
-        Literal["true", "false"], Meta(description="Only claims that are, or are not, live: asserted, as source and question are.")
-    ] | None = None
+    live: (
+        Annotated[
+            Literal["true", "false"],
+            Meta(description="Only claims that are, or are not, live: asserted, as source and question are."),
+        ]
+        | None
+    ) = None
     fields: _names(FIELDS["claim"], "Only these fields") | None = None  # type: ignore[valid-type]
     facets: _names(FACETS["claim"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
 
 
-class TimelineQuery(ClaimFilters):
+class TimelineQuery(ClaimFilters, frozen=True):
     """Live claims in order of when their answers hold."""
 
     cursor: TimelineCursor | None = None
 
 
-class AnswersQuery(AsOfQuery):
+class AnswersQuery(AsOfQuery, frozen=True):
     """The agreement view, at the three clocks."""
 
     published_by: PublishedBy | None = None
@@ -272,7 +258,7 @@ class AnswersQuery(AsOfQuery):
     include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
 
 
-class LedgerDiffQuery(Strict):
+class LedgerDiffQuery(Strict, frozen=True):
     """Two moments of the ledger."""
 
     old: AsOfText = field(name="from")
@@ -281,16 +267,24 @@ class LedgerDiffQuery(Strict):
     cursor: Cursor | None = None
 
 
-class FeedQuery(Strict):
+class FeedQuery(Strict, frozen=True):
     """The feed: after which position, and of what."""
 
     after: Annotated[Position, Meta(description="The last position seen; 0 begins at the beginning.")] = "0"
     limit: Limit = 50
-    kind: Annotated[Literal["entity", "source", "question", "claim", "redaction", "ledger"], Meta(description="Only this kind.")] | None = None
-    type: Annotated[
-        Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"],
-        Meta(description="Only events of this type."),
-    ] | None = None
+    kind: (
+        Annotated[
+            Literal["entity", "source", "question", "claim", "redaction", "ledger"], Meta(description="Only this kind.")
+        ]
+        | None
+    ) = None
+    type: (
+        Annotated[
+            Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"],
+            Meta(description="Only events of this type."),
+        ]
+        | None
+    ) = None
     id: Annotated[Id, Meta(description="Only records of this public id; with `kind`, one record.")] | None = None
     actor: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z", description="Only by this actor.")] | None = None
     source: Annotated[Id, Meta(description="Only claims of this source.")] | None = None
@@ -298,14 +292,14 @@ class FeedQuery(Strict):
     state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
 
 
-class ActorListQuery(Strict):
+class ActorListQuery(Strict, frozen=True):
     """Actors, in the order of when they became known."""
 
     limit: Limit = 50
     cursor: Cursor | None = None
 
 
-class BatchQuery(Strict):
+class BatchQuery(Strict, frozen=True):
     """How a batch is taken."""
 
     dry_run: Annotated[Literal["true", "false"], Meta(description="Write nothing; answer what would happen.")] = "false"
@@ -342,70 +336,3 @@ MEANINGS: Mapping[str, str] = {
     "via": "Only claims that reached their source through this one.",
     "stance": "Only claims of this stance.",
 }
-
-
-def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Struct:
-    """Read a query string. Raises BadParameter naming the parameter: unknown, repeated, or outside its pattern."""
-    found: dict[str, str | list[str]] = {}
-    try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=300)
-    except ValueError:
-        raise BadParameter("query", "query", "not a query string of at most 300 parameters in UTF-8") from None
-    for name, value in pairs:
-        if name in many:
-            found.setdefault(name, []).append(value)  # type: ignore[union-attr]
-        elif name in found:
-            raise BadParameter("query", _known(name, wanted), "given twice")
-        else:
-            found[name] = value
-    return convert(found, wanted, "query")
-
-
-def convert(found: Mapping[str, object], wanted: type[Struct], place: str) -> Any:  # noqa: ANN401 - the Struct asked for
-    """Hold text values to a Struct. Raises BadParameter."""
-    numbers = _numbers(wanted)
-    typed = {name: int(value) if name in numbers and _is_number(value) else value for name, value in found.items()}
-    try:
-        return msgspec.convert(typed, wanted)
-    except msgspec.ValidationError as error:
-        raise _bad_parameter(str(error), wanted, place) from None
-
-
-@lru_cache(maxsize=100)
-def _numbers(wanted: type[Struct]) -> frozenset[str]:
-    """Name the parameters that are integers: the only ones that are not sent as what they are."""
-    schema = msgspec.json.schema_components([wanted])[1][wanted.__name__]
-    return frozenset(name for name, each in schema["properties"].items() if "integer" in str(each))
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < 20
-
-
-def _bad_parameter(text: str, wanted: type[Struct], place: str) -> BadParameter:
-    said, _, path = text.partition(" - at `$.")
-    rule, field = read_rule(said)
-    if rule == "unknown field":
-        return BadParameter(place, "query", "unknown parameter; this operation takes " + ", ".join(_taken(wanted)))
-    return BadParameter(place, field or path.rstrip("`").split("[")[0] or place, rule)
-
-
-def _taken(wanted: type[Struct]) -> list[str]:
-    return [each.encode_name for each in msgspec.structs.fields(wanted)] or ["none"]
-
-
-def _known(name: str, wanted: type[Struct]) -> str:
-    return name if name in _taken(wanted) else "query"
-
-
-def read_header(name: str, value: str | None) -> str | None:
-    """Hold a header to its pattern. Raises BadParameter."""
-    pattern = _HEADER_PATTERNS.get(name)
-    if value is not None and pattern is not None and not pattern.search(value):
-        raise BadParameter("header", name, "not of the form that the contract gives")
-    return value
-
-
-def repeatable(wanted: type[Struct]) -> frozenset[str]:
-    """Name the parameters that may be given more than once."""
-    return frozenset({"id"}) if issubclass(wanted, ListQuery | ClaimListQuery) else frozenset()

@@ -110,7 +110,7 @@ def problem_types() -> list[ProblemType]:
     return sorted({*EDGE.values(), *TABLE.values(), *_UNKNOWN.values()}, key=lambda each: (each.status, each.slug))
 
 
-def render(kind: ProblemType, detail: str, **more: Any) -> bytes:  # noqa: ANN401 - extension members are of many types
+def render(kind: ProblemType, detail: str, **more: Any) -> bytes:
     """Write a problem document."""
     return json.encode(
         Problem(type=f"/problems/{kind.slug}", title=kind.title, status=kind.status, detail=detail, **more)

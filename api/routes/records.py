@@ -114,7 +114,9 @@ async def timemap(asked: Asked, kind: str) -> Answer:
     accept = asked.headers.get("accept")
     if quality(accept, LINK_FORMAT) >= quality(accept, JSON):
         return send(asked, _link_format(url, known).encode(), at=at, etag=etag, media_type=LINK_FORMAT)
-    mementos = [{"revision": number, "datetime": stamp(moment), "uri": f"{url}/revisions/{number}"} for number, moment in known]
+    mementos = [
+        {"revision": number, "datetime": stamp(moment), "uri": f"{url}/revisions/{number}"} for number, moment in known
+    ]
     body = {"original": url, "timegate": url, "timemap": f"{url}/timemap", "mementos": mementos}
     return send(asked, msgspec.json.encode(body), at=at, etag=etag)
 
@@ -217,7 +219,7 @@ def selection(asked: Asked, kind: str) -> Selection:
     )
 
 
-def clocks(query: Any) -> dict[str, Any]:  # noqa: ANN401 - any query that has the clocks
+def clocks(query: Any) -> dict[str, Any]:
     """Read the source's clock and the world's."""
     published_by, valid_at = getattr(query, "published_by", None), getattr(query, "valid_at", None)
     return {
@@ -245,7 +247,7 @@ def _parent_terms(query: ClaimFilters) -> list[tuple[str, str, str]]:
     return [(parent, name, value) for parent, name, value in wanted if value is not None]
 
 
-def _windows(query: Any, name: str) -> list[Window]:  # noqa: ANN401 - any query that has ranges
+def _windows(query: Any, name: str) -> list[Window]:
     since, until = getattr(query, f"{name}_from", None), getattr(query, f"{name}_until", None)
     found = []
     if since is not None:
@@ -260,7 +262,12 @@ def _windows(query: Any, name: str) -> list[Window]:  # noqa: ANN401 - any query
 async def send_page(asked: Asked, page: Page, more: dict[str, object] | None = None) -> Answer:
     """Answer with `{items, next, position}`; `next` pins the position it was read at."""
     following = _next(asked, page)
-    body = {"items": [Raw(item) for item in page.items], "next": following, **(more or {}), "position": page.at.position}
+    body = {
+        "items": [Raw(item) for item in page.items],
+        "next": following,
+        **(more or {}),
+        "position": page.at.position,
+    }
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
     etag = weak_tag(page.at) if getattr(asked.query, "fields", None) is None else None
     return send(asked, msgspec.json.encode(body), at=page.at, etag=etag, headers=headers)
@@ -311,9 +318,7 @@ async def _written(asked: Asked, kind: str, outcome: Outcome) -> Answer:
     return send(asked, view.document, at=at, etag=f'"{view.position}"', headers=headers, status=201)
 
 
-async def append(
-    asked: Asked, commands: list[Command], *, is_batch: bool = False, is_dry_run: bool = False
-) -> Outcome:
+async def append(asked: Asked, commands: list[Command], *, is_batch: bool = False, is_dry_run: bool = False) -> Outcome:
     """Queue a unit and wait until it is durable, or refused."""
     caller = asked.caller
     if caller is None:

@@ -25,14 +25,14 @@ class Shape(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The base of all shapes."""
 
 
-class BoundPair(Shape):
+class BoundPair(Shape, frozen=True):
     """Half-open: earliest inclusive, latest exclusive. Null where unknown."""
 
     earliest: Bound
     latest: Bound
 
 
-class ShownExtent(Shape):
+class ShownExtent(Shape, frozen=True):
     """A moment somewhere within its bounds, or a span whose ends lie within theirs."""
 
     shape: Literal["moment", "span"]
@@ -47,7 +47,7 @@ class ShownTimeAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     bounds: ShownExtent
 
 
-class ShownLink(Shape):
+class ShownLink(Shape, frozen=True):
     """A link that a claim makes; `position` is that of the event that made it."""
 
     relation: Relation
@@ -70,8 +70,10 @@ _SHOWN_ANSWER = ShownTimeAnswer | EntityAnswer | BooleanAnswer | TextAnswer | En
 
 def _shown(kind: str) -> type[Struct]:
     fields: list[Any] = [("kind", Literal[kind]), *_FIRST]
-    for each in msgspec.structs.fields(BODIES[kind]):
-        fields.append((each.name, _SHOWN_ANSWER if each.name == "answer" else each.type))
+    fields += [
+        (each.name, _SHOWN_ANSWER if each.name == "answer" else each.type)
+        for each in msgspec.structs.fields(BODIES[kind])
+    ]
     if kind == "claim":
         fields += [("valid_bounds", ShownExtent | None), ("rules", int)]
     return msgspec.defstruct(kind.title(), [*fields, *_LAST], bases=(Shape,), kw_only=True)
@@ -86,7 +88,7 @@ def _page(name: str, item: Any, *more: tuple[Any, ...]) -> type[Struct]:
     return msgspec.defstruct(name, fields, bases=(Shape,), kw_only=True)
 
 
-class FacetValue(Shape):
+class FacetValue(Shape, frozen=True):
     """A value, and how many of the selected records hold it."""
 
     value: str
@@ -100,11 +102,12 @@ _SOURCES = ("sources", dict[str, Source] | msgspec.UnsetType, msgspec.UNSET)  # 
 def _listed(kind: str) -> type[Struct]:
     """A record as a list shows it: whole, or with the fields asked for."""
     fields: list[Any] = [
-        (each.name, each.type if each.name == "id" else each.type | msgspec.UnsetType, msgspec.UNSET)[: 2 if each.name == "id" else 3]
+        (each.name, each.type if each.name == "id" else each.type | msgspec.UnsetType, msgspec.UNSET)[
+            : 2 if each.name == "id" else 3
+        ]
         for each in msgspec.structs.fields(RECORDS[kind])
     ]
     return msgspec.defstruct(f"Listed{kind.title()}", fields, bases=(Shape,), kw_only=True)
-
 
 
 def _with_sources() -> type[Struct]:
@@ -120,7 +123,7 @@ ClaimPage = _page("ClaimPage", _listed("claim"), _FACETS, _SOURCES)
 TimelinePage = _page("TimelinePage", Claim, ("questions", dict[str, Question]), _SOURCES)  # type: ignore[valid-type]
 
 
-class HistoryLine(Shape):
+class HistoryLine(Shape, frozen=True):
     """One line of a record's history: who, when, why, which fields."""
 
     revision: Annotated[int, Meta(ge=1)]
@@ -137,7 +140,7 @@ class HistoryLine(Shape):
 HistoryPage = _page("HistoryPage", HistoryLine)
 
 
-class Memento(Shape):
+class Memento(Shape, frozen=True):
     """A revision and its time."""
 
     revision: Annotated[int, Meta(ge=1)]
@@ -145,7 +148,7 @@ class Memento(Shape):
     uri: str
 
 
-class TimeMap(Shape):
+class TimeMap(Shape, frozen=True):
     """Every revision of a record (RFC 7089), never paged."""
 
     original: str
@@ -163,7 +166,7 @@ class PatchOperation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     source: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
 
 
-class ClaimLink(Shape):
+class ClaimLink(Shape, frozen=True):
     """A link: outgoing ones name their target, incoming ones their maker."""
 
     relation: Relation
@@ -172,7 +175,7 @@ class ClaimLink(Shape):
     position: Place
 
 
-class ClaimLinks(Shape):
+class ClaimLinks(Shape, frozen=True):
     """The links of a claim, both ways."""
 
     outgoing: list[ClaimLink]
@@ -180,7 +183,7 @@ class ClaimLinks(Shape):
     position: Place
 
 
-class ShownMember(Shape):
+class ShownMember(Shape, frozen=True):
     """An entity or a truth value, and how many of the group's origins name it."""
 
     value: str | bool
@@ -206,7 +209,7 @@ class SharedMembers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     members: list[ShownMember]
 
 
-class ShownGroup(Shape):
+class ShownGroup(Shape, frozen=True):
     """Claims that meet pairwise; `beside` are those of other stances that fit them."""
 
     claims: list[Id]
@@ -217,7 +220,7 @@ class ShownGroup(Shape):
     is_denied: bool
 
 
-class ShownOrigin(Shape):
+class ShownOrigin(Shape, frozen=True):
     """Counting claims that go back to the same speakers and sources."""
 
     claims: list[Id]
@@ -225,14 +228,14 @@ class ShownOrigin(Shape):
     sources: list[Id]
 
 
-class ShownReplaced(Shape):
+class ShownReplaced(Shape, frozen=True):
     """A claim on view that no longer counts, and what corrects or supersedes it."""
 
     claim: Id
     by: list[Id]
 
 
-class Answers(Shape):
+class Answers(Shape, frozen=True):
     """What the live claims on a question add up to, under the numbered rules."""
 
     question: Question  # type: ignore[valid-type]
@@ -250,7 +253,7 @@ class Answers(Shape):
     sources: dict[str, Source] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
 
 
-class ChangedRecord(Shape):
+class ChangedRecord(Shape, frozen=True):
     """A record of which one or more events lie between the two moments: where it ended up."""
 
     kind: Kind
@@ -262,7 +265,7 @@ class ChangedRecord(Shape):
     position: Place
 
 
-class TurnedQuestion(Shape):
+class TurnedQuestion(Shape, frozen=True):
     """A question whose state of agreement became another."""
 
     question: Id
@@ -271,7 +274,7 @@ class TurnedQuestion(Shape):
     position: Place
 
 
-class LedgerDiff(Shape):
+class LedgerDiff(Shape, frozen=True):
     """What the ledger came to believe after `from`, up to `to`."""
 
     items: list[ChangedRecord]
@@ -282,7 +285,7 @@ class LedgerDiff(Shape):
     position: Place
 
 
-class FeedItem(Shape):
+class FeedItem(Shape, frozen=True):
     """An entry of the log with what it says: the entry's fields, the public id, the reason, the fields that changed."""
 
     v: Literal[1]
@@ -308,7 +311,7 @@ class FeedItem(Shape):
 FeedPage = _page("FeedPage", FeedItem)
 
 
-class ExactEvent(Shape):
+class ExactEvent(Shape, frozen=True):
     """One event to the byte: what was hashed, and what its digest commits to."""
 
     position: Place
@@ -318,7 +321,7 @@ class ExactEvent(Shape):
     leaf_hash: Hex
 
 
-class Written(Shape):
+class Written(Shape, frozen=True):
     """One event that a batch made, or would make."""
 
     kind: Kind
@@ -327,14 +330,14 @@ class Written(Shape):
     position: Place
 
 
-class BatchResult(Shape):
+class BatchResult(Shape, frozen=True):
     """What a batch wrote; after a dry run, what it would have written."""
 
     items: list[Written]
     position: Place
 
 
-class Actor(Shape):
+class Actor(Shape, frozen=True):
     """An actor: an opaque id, and a name if an operator published one."""
 
     id: Uuid
@@ -345,7 +348,7 @@ class Actor(Shape):
 ActorPage = _page("ActorPage", Actor)
 
 
-class Stats(Shape):
+class Stats(Shape, frozen=True):
     """What the ledger holds."""
 
     events: Count
@@ -356,7 +359,7 @@ class Stats(Shape):
     position: Place
 
 
-class Service(Shape):
+class Service(Shape, frozen=True):
     """What this service is, and where to go from here."""
 
     name: str
@@ -372,18 +375,16 @@ class Service(Shape):
     links: dict[str, str]
 
 
-class Health(Shape):
+class Health(Shape, frozen=True):
     """Whether the process runs, or is ready to serve."""
 
     status: Literal["live", "ready", "unavailable"]
     position: Place | None = None
 
 
-class ProblemTypeShape(Shape):
+class ProblemTypeShape(Shape, frozen=True):
     """A type of problem: its address, status and title are stable."""
 
     type: str
     status: int
     title: str
-
-

@@ -30,8 +30,9 @@ from api.routes import problems
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
 from api.routes.negotiation import accepts, choose_encoding, compress, is_known, mark
-from api.routes.params import NoQuery, Path, convert, read_header, read_query, repeatable
+from api.routes.params import NoQuery, Path
 from api.routes.problems import Refused
+from api.routes.reading import convert, read_header, read_query, repeatable
 from api.settings import Settings
 
 JSON = "application/json"
@@ -138,6 +139,7 @@ def operation(
     decorator: Callable[..., HTTPRouteHandler], path: str, contract: Contract
 ) -> Callable[[Handler], HTTPRouteHandler]:
     """Make a Litestar handler of a function from what was asked to an answer, held to its contract."""
+
     def decorate(handler: Handler) -> HTTPRouteHandler:
         async def answer(request: Request[Any, Any, Any]) -> ASGIApp:
             try:
@@ -186,7 +188,10 @@ async def admit(request: Request[Any, Any, Any]) -> Response[bytes] | None:
         _limit(rooms, request.scope, caller)
         _authorise(rooms, _PLAIN, presented, caller)
     except Refused as refusal:
-        body, headers = problems.render(refusal.kind, refusal.detail), {**dict(refusal.headers), "Cache-Control": "no-store"}
+        body, headers = (
+            problems.render(refusal.kind, refusal.detail),
+            {**dict(refusal.headers), "Cache-Control": "no-store"},
+        )
         return Response(body, status_code=refusal.kind.status, media_type=problems.MEDIA_TYPE, headers=headers)
     return None
 

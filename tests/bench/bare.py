@@ -21,7 +21,14 @@ EVENTS_PER_COMMIT = 32
 REQUEST = msgspec.json.encode(
     {"source": "s1", "question": "q1", "statement": "p" * 700, "answer": {"type": "text", "text": "t" * 100}, "via": []}
 )
-ENTRY = {"v": 1, "type": "recorded", "kind": "claim", "revision": 1, "recorded_at": "2026-11-21T00:00:00.000000Z", "schema": 1}
+ENTRY = {
+    "v": 1,
+    "type": "recorded",
+    "kind": "claim",
+    "revision": 1,
+    "recorded_at": "2026-11-21T00:00:00.000000Z",
+    "schema": 1,
+}
 
 TABLES = (
     "CREATE TABLE bare_event "
