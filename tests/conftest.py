@@ -1,6 +1,7 @@
 """Fixtures: both databases, a ledger on each, and its application. The schema is made by Alembic, once, and copied."""
 
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
