@@ -1,0 +1,201 @@
+"""Several writers at once, in one process and in two, and readers who follow them: nothing lost, no gap, none skipped."""
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from api.domain import errors
+from api.ledger import feed, genesis, views
+from api.ledger.database import Database, lock_head
+from api.ledger.ledger import Ledger
+from tests.auditor import audit
+from tests.builders import Writing, a_claim, a_question, a_source, an_entity, ground, retract, revise
+from tests.processes import go, line, rest, started
+
+WRITERS, THREADS, REQUESTS = 2, 8, 15
+
+
+@contextlib.contextmanager
+def following(database: Database) -> Iterator[list[int]]:
+    """Poll the feed by `after` all the while, as a follower would; gives the positions in the order they were seen."""
+    seen: list[int] = []
+    stopped = threading.Event()
+
+    def poll() -> None:
+        access = database.connect()
+        after = 0
+        while True:
+            is_last = stopped.is_set()
+            page = feed.follow(access, feed.Following(after=after, limit=5, with_state=False))
+            seen.extend(json.loads(item)["position"] for item in page.items)
+            after = int(page.last)
+            if is_last and not page.items:
+                access.close()
+                return
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stopped.set()
+        thread.join()
+
+
+@pytest.fixture
+def other(database) -> Iterator[Writing]:
+    """A second node on the same database."""
+    ledger = Ledger(database)
+    ledger.start()
+    yield Writing(database, ledger)
+    ledger.stop()
+
+
+def test_sixteen_writers_in_two_processes_lose_nothing_and_leave_no_gap(writing, settings):
+    start = writing.append(*ground()).position
+    names = [f"p{number}" for number in range(WRITERS)]
+    with contextlib.ExitStack() as stack, following(writing.database) as seen:
+        processes = [
+            stack.enter_context(started(settings, "-m", "tests.appending", name, str(THREADS), str(REQUESTS)))
+            for name in names
+        ]
+        for process in processes:
+            assert line(process) == {"ready": True}
+        for process in processes:
+            go(process)
+        said = [rest(process) for process in processes]
+    access = writing.database.access()
+    stored = set(
+        access.rows(
+            "SELECT r.id, v.revision, v.position FROM revision v JOIN record r ON r.first_position = v.first_position"
+        )
+    )
+    acknowledged = [tuple(item) for lines in said for each in lines if "items" in each for item in each["items"]]
+    assert {row for row in stored if row[2] > start} == set(acknowledged)
+    assert len(acknowledged) == len(set(acknowledged))
+    head = views.stand(access).position
+    assert head == start + len(acknowledged)
+    assert seen == list(range(1, head + 1))
+    refused = [each["refused"] for lines in said for each in lines if "refused" in each]
+    assert set(refused) <= {"Stale"}
+    assert len(refused) + len(acknowledged) == WRITERS * THREADS * REQUESTS
+    for lines in said:
+        for thread in range(THREADS):
+            own = [each["items"][0][2] for each in lines if each["thread"] == thread and "items" in each]
+            assert own == sorted(own)
+
+
+def test_a_reader_skips_nothing_of_a_transaction_that_is_slow_to_commit(writing, other):
+    writing.append(*ground())
+    access = writing.database.access()
+    if not access.is_sqlite:
+        access.run(
+            "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$"
+        )
+        access.run(
+            "CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON record DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+            " WHEN (starts_with(NEW.id, 'slow-')) EXECUTE FUNCTION dawdle()"
+        )
+    with following(writing.database) as seen:
+        for number in range(3):
+            before = views.stand(access).position
+            with _slow(writing.database):
+                slow = writing.ledger.append(writing.unit(an_entity(f"slow-{number}"), an_entity(f"slow-too-{number}")))
+                time.sleep(0.1)
+                quick = [other.ledger.append(other.unit(an_entity(f"quick-{number}-{each}"))) for each in range(3)]
+                time.sleep(0.1)
+                # The slow one has its positions, the quick ones wait, and no reader sees anything of either.
+                assert not any(future.done() for future in (slow, *quick))
+                assert views.stand(access).position == before
+            taken = [item.position for future in (slow, *quick) for item in future.result(60).items]
+            # On SQLite they all waited for the third, and either may come first.
+            assert (sorted(taken) if access.is_sqlite else taken) == list(range(before + 1, before + 6))
+    assert seen == list(range(1, views.stand(access).position + 1))
+
+
+@contextlib.contextmanager
+def _slow(database: Database) -> Iterator[None]:
+    """On SQLite the commit itself cannot be slowed from outside: another node has the lock and takes its time."""
+    if not database.is_sqlite:
+        yield
+        return
+    access = database.connect()
+    with access.transaction():
+        lock_head(access)
+        yield
+        time.sleep(0.2)
+    access.close()
+
+
+def test_a_transaction_that_is_rolled_back_after_taking_its_positions_leaves_no_gap(writing, other):
+    """Sequences do: they are handed out before the commit, and for ever."""
+    position = writing.append(*ground()).position
+    access = writing.database.connect()
+    for _ in range(3):
+        with contextlib.suppress(ZeroDivisionError), access.transaction():
+            lock_head(access)
+            access.run("UPDATE head SET position = position + 1")
+            access.run("INSERT INTO node (level, number, hash) VALUES (60, 0, ?)", (b"",))
+            waiting = other.ledger.append(other.unit(an_entity()))
+            _ = 1 / 0
+        position += 1
+        assert waiting.result(60).position == position
+    access.close()
+
+
+def test_what_one_node_remembers_stays_right_while_another_writes(writing, other):
+    """Each writer keeps records and states of agreement in memory; what the other did must not be judged from there."""
+    who = {"answer_type": "entity"}
+    writing.append(
+        *ground(), an_entity("amazon"), an_entity("aws"), a_question("who", about="parler", **who), a_source("wire")
+    )
+    nodes = (writing, other)
+    for number in range(12):
+        one, two = nodes[number % 2], nodes[1 - number % 2]
+        answer = {"type": "entity", "entity": ("amazon", "aws")[number % 2]}
+        one.append(a_claim(f"c{number}", source=("paper", "wire")[number % 2], question="who", answer=answer))
+        two.append(revise("entity", "aws", expect=1 + number, part_of="amazon" if number % 2 == 0 else None))
+        with pytest.raises(errors.IdTaken):
+            two.append(a_claim(f"c{number}", source="paper", question="who", answer=answer))
+        with pytest.raises(errors.Stale):
+            one.append(revise("entity", "aws", expect=1 + number, name="x"))
+    writing.append(retract("source", "wire", expect=1))
+    with pytest.raises(errors.StatusRefused):
+        other.append(a_claim(source="wire", question="who", answer=answer))
+    audit(writing.database.access())
+
+
+def test_appends_go_on_while_the_projections_are_rebuilt(writing):
+    writing.append(*ground())
+    futures = []
+    for _ in range(3):
+        futures += [writing.ledger.append(writing.unit(an_entity(), a_source())) for _ in range(10)]
+        genesis.rebuild(writing.database.access())
+    assert len({future.result(60).position for future in futures}) == 30
+
+
+def test_nodes_that_start_together_on_an_empty_database_begin_one_ledger(settings):
+    database = Database(settings)
+    if settings.is_sqlite:
+        settings.sqlite_path.unlink()
+    else:
+        for statement in ("DROP SCHEMA public CASCADE", "CREATE SCHEMA public"):
+            database.access().run(statement)
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(started(settings, "-m", "tests.appending", "begin")) for _ in range(2)]
+        for process in processes:
+            assert line(process) == {"ready": True}
+        for process in processes:
+            go(process)
+        said = [rest(process) for process in processes]
+    assert len(said[0]) == 1
+    assert said == [said[0]] * len(said)
+    again = Database(settings)
+    assert views.stand(again.access()).position == 1
+    audit(again.access())
+    again.close()
+    database.close()
