@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     public_read: bool = Field(True, description="`false` closes every read but `/health/live` to callers without a key")
     rate_limit: str = Field("1000,6000", description="requests a minute for an anonymous address, for a key; or `off`")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
-        (), description="networks, comma-separated, whose `X-Forwarded-For` is believed"
+        (), description="networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed"
     )
     max_body: int = Field(256 * 1024, ge=1024, le=2**30, description="largest request body")
     max_batch: int = Field(16 * 1024 * 1024, ge=1024, le=2**30, description="largest batch body")

@@ -1,12 +1,15 @@
 """Memento (RFC 7089): from a record and a time to the revision then in force, and the map of all of them."""
 
+import ipaddress
 import re
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from typing import Any
 
 import pytest
 
+from api.routes.limits import scheme_of
 from tests.builders import a_claim, a_question, a_source, an_entity, an_id, retract, revise
 from tests.served import Served, refused
 
@@ -41,6 +44,11 @@ def path(served: Served) -> str:
     return "/v1/entities/aged"
 
 
+def _full(path: str) -> str:
+    """Links are spelt in full: readers of Memento, memento-client for one, resolve no relative ones."""
+    return f"http://testserver.local{path}"
+
+
 def _negotiated(served: Served, path: str, moment: datetime) -> str:
     response = served.client.get(path, headers={"Accept-Datetime": _http(moment)}, follow_redirects=False)
     assert response.status_code == 302, response.text
@@ -69,10 +77,10 @@ def test_the_redirect_is_one_of_a_timegate(served: Served, path: str) -> None:
     assert "accept-datetime" in response.headers["vary"].lower()
     assert "memento-datetime" not in response.headers, "only mementos carry it (section 2.1.1)"
     links = _links(response.headers["link"])
-    assert links["original"][0][0] == links["timegate"][0][0] == path
-    assert links["timemap"][0] == (f"{path}/timemap", {"rel": "timemap", "type": "application/link-format"})
+    assert links["original"][0][0] == links["timegate"][0][0] == _full(path)
+    assert links["timemap"][0] == (_full(f"{path}/timemap"), {"rel": "timemap", "type": "application/link-format"})
     target, attributes = links["memento"][0]
-    assert target == response.headers["location"]
+    assert target == _full(response.headers["location"])
     assert attributes["datetime"] == served.get(target).headers["memento-datetime"]
 
 
@@ -107,9 +115,9 @@ def test_a_revision_says_when_it_was_recorded_and_whose_it_is(served: Served, pa
         revised = _read(response.json()["revised_at"]).replace(microsecond=0)
         assert parsedate_to_datetime(response.headers["memento-datetime"]) == revised
         links = _links(response.headers["link"])
-        assert links["original"][0][0] == path
-        assert links["timegate"][0][0] == path
-        assert links["timemap"][0][0] == f"{path}/timemap"
+        assert links["original"][0][0] == _full(path)
+        assert links["timegate"][0][0] == _full(path)
+        assert links["timemap"][0][0] == _full(f"{path}/timemap")
 
 
 def test_a_current_view_is_no_memento(served: Served, path: str) -> None:
@@ -134,14 +142,16 @@ def test_the_timemap_lists_every_revision_once(served: Served, path: str) -> Non
     response = served.get(f"{path}/timemap")
     assert response.headers["content-type"] == "application/link-format"
     links = _links(response.text)
-    assert [target for target, _ in links["memento"]] == [f"{path}/revisions/{number}" for number in (1, 2, 3, 4)]
+    assert [target for target, _ in links["memento"]] == [
+        _full(f"{path}/revisions/{number}") for number in (1, 2, 3, 4)
+    ]
     for target, attributes in links["memento"]:
         assert served.get(target).headers["memento-datetime"] == attributes["datetime"]
     assert links["first"] == [links["memento"][0]]
     assert links["last"] == [links["memento"][-1]]
-    assert links["original"][0][0] == links["timegate"][0][0] == path
+    assert links["original"][0][0] == links["timegate"][0][0] == _full(path)
     own = links["self"][0]
-    assert own[0] == f"{path}/timemap"
+    assert own[0] == _full(f"{path}/timemap")
     assert own[1]["from"] == links["first"][0][1]["datetime"]
     assert own[1]["until"] == links["last"][0][1]["datetime"]
 
@@ -191,9 +201,38 @@ def test_every_kind_of_record_is_a_timegate(served: Served) -> None:
     for path in (f"/v1/entities/{entity}", f"/v1/sources/{source}", f"/v1/questions/{question}", f"/v1/claims/{claim}"):
         assert _negotiated(served, path, datetime.now(UTC)) == f"{path}/revisions/1"
         links = _links(served.get(f"{path}/timemap").text)
-        assert links["memento"][0][0] == f"{path}/revisions/1"
+        assert links["memento"][0][0] == _full(f"{path}/revisions/1")
 
 
 def test_what_was_never_recorded_has_no_past(served: Served) -> None:
     for path in ("/v1/entities/nobody", "/v1/entities/nobody/timemap"):
         refused(served.get(path, Accept_Datetime=_http(datetime.now(UTC))), 404, "unknown-record")
+
+
+@pytest.mark.parametrize("host", ["ledger.example", "ledger.example:8443", "127.0.0.1:8000", "[::1]:8000"])
+def test_links_name_the_server_as_the_client_did(served: Served, path: str, host: str) -> None:
+    links = _links(served.get(path, Host=host).headers["link"])
+    assert links["timemap"][0][0] == f"http://{host}{path}/timemap"
+
+
+@pytest.mark.parametrize("host", ["", "a b", "evil.example/x?", 'x"><script>', "a,b", "x:port", "é.example"])
+def test_a_host_that_is_none_is_not_repeated(served: Served, path: str, host: str) -> None:
+    response = served.client.get(path, headers={"Host": host.encode("latin-1")})
+    assert _links(response.headers["link"])["timemap"][0][0] == f"{path}/timemap"
+
+
+@pytest.mark.parametrize(
+    ("peer", "said", "expected"),
+    [
+        ("10.0.0.1", b"https", "https"),
+        ("10.0.0.1", b"http", "http"),
+        ("10.0.0.1", b"gopher", "http"),
+        ("10.0.0.1", None, "http"),
+        ("192.0.2.1", b"https", "http"),
+    ],
+)
+def test_the_scheme_is_what_a_trusted_proxy_says_it_is(peer: str, said: bytes | None, expected: str) -> None:
+    headers = [] if said is None else [(b"x-forwarded-proto", said)]
+    scope: Any = {"type": "http", "scheme": "http", "client": (peer, 1), "headers": headers}
+    assert scheme_of(scope, (ipaddress.ip_network("10.0.0.0/8"),)) == expected
+    assert scheme_of(scope, ()) == "http"

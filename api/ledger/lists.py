@@ -21,12 +21,10 @@ REVISION = "(SELECT max(x.position) FROM revision x WHERE x.first_position = r.f
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One of the other two clocks, or a range on it: from when, until when, and whether it may or must be so."""
+    """A range of dates: from when, until when. A filter on what is stated: what states no date is left out."""
 
     earliest: int = OPEN_START
     latest: int = OPEN_END
-    is_certain: bool = False
-    takes_unknown: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

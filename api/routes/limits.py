@@ -129,6 +129,15 @@ def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
     return address
 
 
+def scheme_of(scope: Scope, trusted: Sequence[Network]) -> str:
+    """Find the scheme that the client used: the connection's, or what a trusted proxy says of it."""
+    if trusted and _is_in(_peer(scope), trusted):
+        for name, value in scope["headers"]:
+            if name == b"x-forwarded-proto" and value in (b"http", b"https"):
+                return value.decode()
+    return str(scope["scheme"])
+
+
 def _peer(scope: Scope) -> str:
     client = scope.get("client")
     # A local socket has no address; its other end is on this machine.

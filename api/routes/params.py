@@ -169,11 +169,23 @@ class SourceListQuery(ListQuery, frozen=True):
     language: Language | None = None
     part_of: Id | None = None
     derives_from: Id | None = None
-    published_from: Annotated[Clock, Meta(description="Published then or later, as far as its dates allow.")] | None = (
-        None
-    )
+    published_from: (
+        Annotated[
+            Clock,
+            Meta(
+                description="Published then or later, as far as the stated date allows; what states none is left out."
+            ),
+        ]
+        | None
+    ) = None
     published_until: (
-        Annotated[Clock, Meta(description="Published then or earlier, as far as its dates allow.")] | None
+        Annotated[
+            Clock,
+            Meta(
+                description="Published then or earlier, as far as the stated date allows; what states none is left out."
+            ),
+        ]
+        | None
     ) = None
     published_by: PublishedBy | None = None
     mode: Mode = "possible"
@@ -215,10 +227,28 @@ class ClaimFilters(AsOfQuery, frozen=True):
     )
     relation: Annotated[Relation, Meta(description="Only claims that make such a link.")] | None = None
     linked_to: Annotated[Id, Meta(description="Only claims that link to this claim.")] | None = None
-    published_from: Annotated[Clock, Meta(description="Of sources published then or later.")] | None = None
-    published_until: Annotated[Clock, Meta(description="Of sources published then or earlier.")] | None = None
-    valid_from: Annotated[Clock, Meta(description="Whose answer may hold then or later.")] | None = None
-    valid_until: Annotated[Clock, Meta(description="Whose answer may hold then or earlier.")] | None = None
+    published_from: (
+        Annotated[
+            Clock, Meta(description="Of sources whose stated date allows that they were published then or later.")
+        ]
+        | None
+    ) = None
+    published_until: (
+        Annotated[
+            Clock, Meta(description="Of sources whose stated date allows that they were published then or earlier.")
+        ]
+        | None
+    ) = None
+    valid_from: (
+        Annotated[Clock, Meta(description="Whose stated validity allows then or later; what states none is left out.")]
+        | None
+    ) = None
+    valid_until: (
+        Annotated[
+            Clock, Meta(description="Whose stated validity allows then or earlier; what states none is left out.")
+        ]
+        | None
+    ) = None
     published_by: PublishedBy | None = None
     valid_at: ValidAt | None = None
     mode: Mode = "possible"

@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
@@ -13,7 +14,7 @@ from api.domain import edtf
 from api.domain.agreement import to_json
 from api.domain.asof import AsOf, Standpoint
 from api.domain.command import Command, Expect
-from api.domain.errors import NotApplicable
+from api.domain.errors import IntervalReversed, NotApplicable
 from api.domain.event import stamp
 from api.domain.operation import action_command, record_command
 from api.domain.text import tokens
@@ -23,9 +24,10 @@ from api.ledger.lists import Selection, Window
 from api.ledger.views import Page, View
 from api.routes.negotiation import expected_positions, quality
 from api.routes.params import ClaimFilters
-from api.routes.wire import JSON, Answer, Asked, Headers, http_date, send, with_query
+from api.routes.wire import JSON, Answer, Asked, Headers, http_date, in_full, send, with_query
 
 PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/questions", "claim": "/v1/claims"}
+Moment = TypeVar("Moment")
 LINK_FORMAT = "application/link-format"
 PATCH = "application/json-patch+json"
 _SECOND = 1_000_000
@@ -50,7 +52,7 @@ async def _read_as_of(asked: Asked, kind: str) -> Answer:
 
 async def _record_answer(asked: Asked, kind: str, view: View, *, memento: bool) -> Answer:
     url = f"{PATHS[kind]}/{asked.id}"
-    headers = [_links(url)]
+    headers = [_links(in_full(asked, url))]
     if memento:
         headers += _memento(url, view)
     if getattr(asked.query, "include", None) is None:
@@ -68,8 +70,8 @@ async def _negotiate(asked: Asked, kind: str, wanted: str) -> Answer:
     revision, revised_at = await asked.read(views.revision_at, kind, asked.id, moment)
     url = f"{PATHS[kind]}/{asked.id}"
     target = f"{url}/revisions/{revision}"
-    memento = f'<{target}>; rel="memento"; datetime="{http_date(revised_at)}"'
-    headers = [(b"location", target.encode()), _links(url, memento)]
+    memento = f'<{in_full(asked, target)}>; rel="memento"; datetime="{http_date(revised_at)}"'
+    headers = [(b"location", target.encode()), _links(in_full(asked, url), memento)]
     return send(asked, b"", headers=headers, status=302, media_type="text/plain")
 
 
@@ -92,7 +94,7 @@ async def revision(asked: Asked, kind: str) -> Answer:
     """Answer with one past version."""
     view: View = await asked.read(views.numbered, kind, asked.id, asked.path.n)
     url = f"{PATHS[kind]}/{asked.id}"
-    headers = [_links(url), (b"memento-datetime", http_date(view.revised_at).encode())]
+    headers = [_links(in_full(asked, url)), (b"memento-datetime", http_date(view.revised_at).encode())]
     return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
 
 
@@ -113,7 +115,7 @@ async def timemap(asked: Asked, kind: str) -> Answer:
     etag = weak_tag(at)
     accept = asked.headers.get("accept")
     if quality(accept, LINK_FORMAT) >= quality(accept, JSON):
-        return send(asked, _link_format(url, known).encode(), at=at, etag=etag, media_type=LINK_FORMAT)
+        return send(asked, _link_format(in_full(asked, url), known).encode(), at=at, etag=etag, media_type=LINK_FORMAT)
     mementos = [
         {"revision": number, "datetime": stamp(moment), "uri": f"{url}/revisions/{number}"} for number, moment in known
     ]
@@ -221,12 +223,23 @@ def selection(asked: Asked, kind: str) -> Selection:
 
 def clocks(query: Any) -> dict[str, Any]:
     """Read the source's clock and the world's."""
-    published_by, valid_at = getattr(query, "published_by", None), getattr(query, "valid_at", None)
     return {
-        "published_by": edtf.as_deadline(published_by) if published_by else None,
-        "valid_at": edtf.as_extent(valid_at) if valid_at else None,
+        "published_by": _moment(query, "published_by", edtf.as_deadline),
+        "valid_at": _moment(query, "valid_at", edtf.as_extent),
         "is_certain": getattr(query, "mode", None) == "certain",
     }
+
+
+def _moment(query: Any, name: str, read: Callable[[str], Moment]) -> Moment | None:
+    """Read a date that a query may carry. Raises IntervalReversed naming the parameter."""
+    text = getattr(query, name, None)
+    if text is None:
+        return None
+    try:
+        return read(text)
+    except IntervalReversed as refusal:
+        refusal.parameter = name
+        raise
 
 
 def _words(text: str | None) -> tuple[str, ...]:
@@ -248,13 +261,14 @@ def _parent_terms(query: ClaimFilters) -> list[tuple[str, str, str]]:
 
 
 def _windows(query: Any, name: str) -> list[Window]:
-    since, until = getattr(query, f"{name}_from", None), getattr(query, f"{name}_until", None)
+    since = _moment(query, f"{name}_from", edtf.as_extent)
+    until = _moment(query, f"{name}_until", edtf.as_extent)
     found = []
     if since is not None:
-        earliest = edtf.as_extent(since).start.earliest
+        earliest = since.start.earliest
         found.append(Window(earliest=edtf.OPEN_START if earliest is None else earliest))
     if until is not None:
-        latest = edtf.as_extent(until).end.latest
+        latest = until.end.latest
         found.append(Window(latest=edtf.OPEN_END if latest is None else latest))
     return found
 
@@ -314,7 +328,7 @@ async def _written(asked: Asked, kind: str, outcome: Outcome) -> Answer:
     url = f"{PATHS[kind]}/{item.id}"
     location = url if item.revision == 1 else f"{url}/revisions/{item.revision}"
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)
-    headers = [(b"location", location.encode()), _links(url)]
+    headers = [(b"location", location.encode()), _links(in_full(asked, url))]
     return send(asked, view.document, at=at, etag=f'"{view.position}"', headers=headers, status=201)
 
 

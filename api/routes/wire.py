@@ -28,7 +28,7 @@ from api.ledger.keys import KEY_PATTERN, Caller
 from api.ledger.ledger import Ledger
 from api.routes import problems
 from api.routes.keyring import Keyring
-from api.routes.limits import RateLimits
+from api.routes.limits import RateLimits, scheme_of
 from api.routes.negotiation import accepts, choose_encoding, compress, is_known, mark
 from api.routes.params import NoQuery, Path
 from api.routes.problems import Refused
@@ -42,6 +42,7 @@ PINNED = b"public, max-age=3600"
 NO_STORE = b"no-store"
 _VARY = (b"vary", b"Accept-Datetime, Accept, Accept-Encoding")
 _KEY = re.compile(KEY_PATTERN)
+_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _log = logging.getLogger("ledger")
 
 Headers = list[tuple[bytes, bytes]]
@@ -357,6 +358,17 @@ def with_query(asked: Asked, **replaced: object) -> str:
     raw = asked.request.scope["query_string"].decode("ascii")
     kept = [(name, value) for name, value in parse_qsl(raw, keep_blank_values=True) if name not in replaced]
     return f"{asked.request.scope['path']}?{urlencode([*kept, *replaced.items()])}"
+
+
+def in_full(asked: Asked, path: str) -> str:
+    """Spell an address of ours in full, as the client reached it: readers of Memento links resolve no relative ones.
+
+    Without a Host that is one, it stays relative.
+    """
+    host = asked.headers.get("host", "")
+    if not _HOST.fullmatch(host):
+        return path
+    return f"{scheme_of(asked.request.scope, asked.rooms.settings.trusted_proxies)}://{host}{path}"
 
 
 def http_date(us: int) -> str:

