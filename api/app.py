@@ -11,6 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from api.domain.errors import BadParameter
 from api.ledger import genesis
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
@@ -19,7 +20,7 @@ from api.routes.edge import Edge, configure_logging, methods_of
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
 from api.routes.metrics import Metrics
-from api.routes.problems import EDGE, MEDIA_TYPE, render
+from api.routes.problems import EDGE, MEDIA_TYPE, TABLE, faults, render
 from api.routes.wire import Rooms, admit
 from api.settings import Settings, load
 
@@ -121,14 +122,15 @@ def _document_route() -> HTTPRouteHandler:
 
 
 def _on_http(_request: Request[object, object, State], error: HTTPException) -> Response[bytes]:
-    """Give Litestar's own refusals, an unknown path above all, the one shape."""
-    slug = "not-found" if error.status_code == EDGE["not-found"].status else "internal-server-error"
-    return Response(
-        render(EDGE[slug], "there is nothing at this address"),
-        status_code=EDGE[slug].status,
-        media_type=MEDIA_TYPE,
-        headers={"Cache-Control": "no-store"},
-    )
+    """Give the framework's own refusals the one shape: an unknown path, and a Host that is none."""
+    if error.status_code == EDGE["not-found"].status:
+        kind, body = EDGE["not-found"], render(EDGE["not-found"], "there is nothing at this address")
+    elif error.status_code == TABLE[BadParameter].status:
+        bad = BadParameter("header", "Host", "not a host")
+        kind, body = TABLE[BadParameter], render(TABLE[BadParameter], bad.sentence(), errors=faults(bad))
+    else:
+        raise error
+    return Response(body, status_code=kind.status, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 def _on_crash(_request: Request[object, object, State], error: Exception) -> Response[bytes]:
