@@ -61,7 +61,7 @@ def build(settings: Settings, metrics: Metrics) -> Litestar:
         request_max_body_size=None,
         logging_config=None,
     )
-    app.state.document = msgspec.json.encode(openapi.build(app))
+    app.state.document = pages.asset_of(msgspec.json.encode(openapi.build(app)), "application/json")
     return app
 
 
@@ -114,9 +114,7 @@ def _metrics_route(metrics: Metrics) -> HTTPRouteHandler:
 def _document_route() -> HTTPRouteHandler:
     @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
     def get_document(request: Request[object, object, State]) -> Response[bytes]:
-        return Response(
-            request.app.state.document, media_type="application/json", headers={"Cache-Control": "no-cache"}
-        )
+        return pages.respond(request, request.app.state.document, {"Cache-Control": "no-cache"})
 
     return get_document
 

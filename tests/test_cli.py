@@ -257,7 +257,6 @@ def test_a_key_or_a_name_of_another_ledger_is_refused(shell: Shell, tmp_path: Pa
     assert "nonsense" not in broken.output
 
 
-@pytest.mark.xfail(reason="Database.migrate and _engine let the driver's error through", strict=True)
 def test_a_database_that_cannot_be_reached_is_said_in_a_line(shell: Shell) -> None:
     for url in ("postgresql+psycopg://nobody:hush@127.0.0.1:1/nothing", "sqlite:////proc/nowhere/ledger.db"):
         result = shell.run("stats", LEDGER_DATABASE_URL=url)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent.parent
 _SET = tomllib.loads((ROOT / "tests/fuzz/schemathesis.toml").read_text(encoding="utf-8"))
 CONFIG = SchemathesisConfig.from_dict({"checks": _SET["checks"], "seed": 1})
 SCHEMA = schemathesis.openapi.from_path(ROOT / "openapi/openapi.json", config=CONFIG)
-EXAMPLES = 5
+EXAMPLES = 3
 
 
 @pytest.fixture(scope="module", params=DATABASES)

@@ -161,18 +161,25 @@ class Database:
             raise Unavailable("the database does not answer") from error
 
     def migrate(self) -> None:
-        """Bring the schema up to date, one node at a time. Everything or nothing."""
-        with self.engine.begin() as connection:
-            if not self.is_sqlite:
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
-            config = Config()
-            config.set_main_option("script_location", str(shipped("migrations")))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        """Bring the schema up to date, one node at a time. Everything or nothing. Raises Unavailable."""
+        try:
+            with self.engine.begin() as connection:
+                if not self.is_sqlite:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
+                _upgrade(connection)
+        except sa.exc.OperationalError as error:
+            raise Unavailable("the database cannot be reached") from error
 
     def close(self) -> None:
         self._threads.shutdown()
         self.engine.dispose()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(shipped("migrations")))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
 
 
 def shipped(name: str) -> Path:
@@ -223,7 +230,10 @@ def empty(access: Access, table: str) -> None:
 def _engine(settings: Settings) -> sa.Engine:
     if not settings.is_sqlite:
         return sa.create_engine(settings.sqlalchemy_url, poolclass=sa.NullPool)
-    settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable("the folder of the database cannot be made") from error
     engine = sa.create_engine(
         settings.sqlalchemy_url, poolclass=sa.NullPool, connect_args={"check_same_thread": False, "timeout": 30}
     )

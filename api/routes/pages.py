@@ -65,7 +65,7 @@ class Asset:
 @get("/docs", include_in_schema=False, sync_to_thread=False)
 def docs(request: PlainRequest) -> Response[bytes]:
     """Show `/openapi.json` with Swagger UI, offline."""
-    return _respond(request, _asset("docs/index.html", HTML), PAGE_HEADERS)
+    return respond(request, _asset("docs/index.html", HTML), PAGE_HEADERS)
 
 
 @get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
@@ -73,13 +73,13 @@ def docs_asset(request: PlainRequest, name: FromPath[str]) -> Response[bytes]:
     """Serve one of the shipped files. Raises NotFoundException for any other name."""
     if name not in _FILES:
         raise NotFoundException
-    return _respond(request, _asset(*_FILES[name]), {"Cache-Control": _ASSET_CACHE})
+    return respond(request, _asset(*_FILES[name]), {"Cache-Control": _ASSET_CACHE})
 
 
 @get("/favicon.ico", include_in_schema=False, sync_to_thread=False)
 def favicon(request: PlainRequest) -> Response[bytes]:
     """Serve the icon to browsers that look for it here."""
-    return _respond(request, _asset(*_FILES["favicon.svg"]), {"Cache-Control": _ASSET_CACHE})
+    return respond(request, _asset(*_FILES["favicon.svg"]), {"Cache-Control": _ASSET_CACHE})
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (docs, docs_asset, favicon)
@@ -98,10 +98,15 @@ def _welcome() -> Template:
 @lru_cache(maxsize=16)
 def _asset(path: str, media_type: str) -> Asset:
     body = (_ASSETS / path).read_bytes()
+    return asset_of(body, media_type)
+
+
+def asset_of(body: bytes, media_type: str) -> Asset:
+    """Prepare bytes that do not change while this process runs."""
     return Asset(body, gzip.compress(body, mtime=0), media_type, hashlib.sha256(body).hexdigest()[:16])
 
 
-def _respond(request: PlainRequest, asset: Asset, headers: dict[str, str]) -> Response[bytes]:
+def respond(request: PlainRequest, asset: Asset, headers: dict[str, str]) -> Response[bytes]:
     """Send the file, gzipped where accepted; 304 where the client has it in either form."""
     is_gzip = _takes_gzip(request.headers.get("accept-encoding", ""))
     etag = f'"{asset.tag}-gz"' if is_gzip else f'"{asset.tag}"'

@@ -15,7 +15,7 @@ from api.domain.errors import BadParameter
 from api.domain.operation import read_rule
 from api.routes.params import ClaimListQuery, ListQuery
 
-_LONG = 20
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 IDEMPOTENCY_KEY = f"^[!-~]{{1,255}}{END}"
 _YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 _LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
@@ -85,8 +85,7 @@ def _numbers(wanted: type[Struct]) -> frozenset[str]:
 
 
 def _number(value: object) -> object:
-    is_number = isinstance(value, str) and value.isascii() and value.removeprefix("-").isdigit() and len(value) < _LONG
-    return int(value) if is_number and isinstance(value, str) else value
+    return int(value) if isinstance(value, str) and _NUMBER.match(value) else value
 
 
 def _bad_parameter(text: str, wanted: type[Struct], place: str) -> BadParameter:
