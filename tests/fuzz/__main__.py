@@ -24,14 +24,14 @@ def main() -> None:
     """Run each database and seed; exit with 1 if any run found a failure."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgresql", "both"), default="both")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", default="1,2,3", help="which ones, separated by commas")
     parser.add_argument("--max-examples", type=int, default=100)
     asked, more = parser.parse_known_args()
     databases = ("sqlite", "postgresql") if asked.database == "both" else (asked.database,)
     failed = []
     with tempfile.TemporaryDirectory() as folder:
         for database in databases:
-            for seed in range(1, asked.seeds + 1):
+            for seed in map(int, asked.seeds.split(",")):
                 place = Path(folder) / f"{database}-{seed}"
                 place.mkdir()
                 print(f"== {database}, seed {seed}, {asked.max_examples} examples", flush=True)
