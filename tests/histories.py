@@ -54,7 +54,7 @@ def ground() -> list[Operation]:
         *(a_question(one, about="parler", text=f"{one}?", answer_type=types[one], **units.get(one, {})) for one in QUESTIONS),
         a_claim("c0", source="paper", question="when", answer={"type": "time", "edtf": DATES[0]}),
         a_claim("c1", source="reprint", question="who", answer={"type": "entity", "entity": "aws"}, speaker="matze"),
-        a_claim("c2", source="comment", question="when", answer={"type": "time", "edtf": DATES[1]}, via=["paper"]),
+        a_claim("c2", source="comment", question="when", answer={"type": "time", "edtf": DATES[1]}, via=["agency"]),
         a_claim("c3", source="agency", question="who", answer={"type": "entity", "entity": "amazon"}),
         a_claim("c4", source="agency", question="whether", answer={"type": "boolean", "value": True}, valid="2021-01-11"),
         a_claim("c5", source="paper", question="whether", answer={"type": "boolean", "value": True}, stance="denies"),

@@ -356,3 +356,23 @@ def test_agreement_follows_links_also_from_other_questions(writing):
         writing.append(operation)
         assert _states(access, "offline-when")[-1] == state, operation
         assert answers(access, "offline-when", Selection(kind="claim")).agreement.state == state
+
+
+def test_agreement_follows_every_new_claim_whatever_the_state_before(writing):
+    writing.append(*ground(), *(a_source(f"s{number}") for number in range(5)))
+    access = writing.database.access()
+    for number, (date, state) in enumerate(
+        (
+            ("2021-01-11", "single-origin"),
+            ("2021-01-11", "agreed"),
+            ("2021-01", "agreed"),
+            ("2020", "disputed"),
+            ("2020", "disputed"),
+        )
+    ):
+        writing.append(a_claim(source=f"s{number}", question="offline-when", answer=_time(date)))
+        assert _states(access, "offline-when")[-1] == state
+    writing.append(a_question("why", about="parler", answer_type="text"))
+    for number, state in ((0, "single-origin"), (1, "open"), (2, "open")):
+        writing.append(a_claim(source=f"s{number}", question="why", answer={"type": "text", "text": "Because"}))
+        assert _states(access, "why")[-1] == state
