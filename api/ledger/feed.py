@@ -32,7 +32,7 @@ class Following:
 _ITEM = (
     "SELECT e.entry, v.feed, p.payload, e.position FROM event e"
     " JOIN revision v ON v.position = e.position JOIN payload p ON p.position = e.position{}"
-    " WHERE e.position > ? AND e.position <= ?"
+    " WHERE e.position > ? AND e.position <= ? AND v.position > ? AND p.position > ?"
 )
 _WITH_RECORD = " JOIN record r ON r.first_position = v.first_position"
 
@@ -45,7 +45,10 @@ def follow(access: Access, wanted: Following) -> Page:
     conditions, values = _conditions(wanted)
     item = _ITEM.format(_WITH_RECORD if wanted.is_narrowed else "")
     sql = f"{item}{conditions} ORDER BY e.position LIMIT ?"
-    rows = access.rows(sql, (wanted.after, at.position, *values, wanted.limit))
+    # Positions have no gaps, so an unfiltered page ends where its count says.
+    end = at.position if wanted.is_narrowed else min(at.position, wanted.after + wanted.limit)
+    after = wanted.after
+    rows = access.rows(sql, (after, end, after, after, *values, wanted.limit))
     items = [_item(row, with_state=wanted.with_state) for row in rows]
     last = rows[-1][3] if len(rows) == wanted.limit else at.position
     return Page(items, str(last), at)

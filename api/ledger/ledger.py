@@ -4,6 +4,8 @@ One thread a process writes. Requests that wait together share a commit, and are
 the earlier ones leave. The lock is the head's row, so any number of processes may append to one database.
 """
 
+import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -19,7 +21,8 @@ from api.ledger.writer import Note, Outcome, Unit, Writer, Written, is_durable
 __all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]
 
 _log = logging.getLogger("ledger")
-_Waiting = tuple[Unit, "Future[Outcome]"]
+_Waiter = asyncio.Future[None]
+_Waiting = tuple[Unit, "Future[Outcome]", _Waiter | None]
 
 
 def now() -> int:
@@ -61,13 +64,25 @@ class Ledger:
         if thread is not None:
             thread.join()
 
-    def append(self, unit: Unit) -> "Future[Outcome]":
+    async def appended(self, unit: Unit) -> Outcome:
+        """Append and wait in the event loop, which is woken once for a whole group. Raises what refused the unit."""
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        future = self.append(unit, waiter)
+        try:
+            if not future.done():
+                await waiter
+        except asyncio.CancelledError:
+            future.cancel()
+            raise
+        return future.result()
+
+    def append(self, unit: Unit, waiter: _Waiter | None = None) -> "Future[Outcome]":
         """Queue a unit. The future gives its Outcome once it is durable, or raises the LedgerError that refused it."""
         future: Future[Outcome] = Future()
         # Nothing may be queued behind the word to stop: nobody would answer it.
         with self._door:
             if self._thread is not None:
-                self._waiting.put((unit, future))
+                self._waiting.put((unit, future, waiter))
                 return future
         future.set_exception(Unavailable("the ledger is stopping"))
         return future
@@ -93,16 +108,17 @@ class Ledger:
 
     def _commit(self, group: list[_Waiting]) -> None:
         # Whoever gave up before this turn is not written for; from here on nobody can give up.
-        group = [(unit, future) for unit, future in group if future.set_running_or_notify_cancel()]
+        group = [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
         if not group:
             return
-        outcomes = self._write_together([unit for unit, _ in group])
-        for (_, future), outcome in zip(group, outcomes, strict=True):
+        outcomes = self._write_together([unit for unit, *_ in group])
+        for (_, future, _), outcome in zip(group, outcomes, strict=True):
             if isinstance(outcome, LedgerError):
                 self.tally.refused += 1
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
+        _wake([waiter for *_, waiter in group if waiter is not None])
 
     def _write_together(self, units: Sequence[Unit]) -> Sequence[Outcome | LedgerError]:
         """Share one commit; where the database or a fault of ours undoes it, try each alone, once."""
@@ -156,3 +172,18 @@ class Ledger:
 def _fault(error: Exception) -> Exception | None:
     """Show the way to a fault of our own; a driver's message may hold what a client wrote, so it is not logged."""
     return None if isinstance(error, (LedgerError, *DRIVER_ERRORS)) else error
+
+
+def _wake(waiters: Sequence[_Waiter]) -> None:
+    """Tell each event loop, once, that its waiters may go on."""
+    for loop in {waiter.get_loop() for waiter in waiters}:
+        mine = [waiter for waiter in waiters if waiter.get_loop() is loop]
+        # A loop that is closed has nobody left to tell.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_let_go, mine)
+
+
+def _let_go(waiters: Sequence[_Waiter]) -> None:
+    for waiter in waiters:
+        if not waiter.done():
+            waiter.set_result(None)

@@ -21,6 +21,11 @@ _RECORD = (
     " JOIN payload p ON p.position = r.position WHERE "
 )
 
+_LINKING = (
+    "SELECT c.id, l.id FROM record c JOIN term t ON t.field = 'claim.link' AND t.value = c.id"
+    f" AND t.until = {FOREVER} JOIN record l ON l.first_position = t.first_position WHERE c.question = ?"
+)
+
 
 class Present:
     """Records as they stand, and what agreement needs to know around them. `flush` writes out what is still held back."""
@@ -32,11 +37,20 @@ class Present:
         self._linking: dict[str, set[str]] = {}
         self._read: dict[str, tuple[int, agreement.Claim]] = {}
         self._states: dict[str, str | None] = {}
+        # What was put since the last flush, so not in the database yet: claims by question, makers of links by target.
+        self._fresh_claims: dict[str, dict[str, Record]] = {}
+        self._fresh_links: dict[str, set[str]] = {}
+
+    def flushed(self) -> None:
+        """Learn that the database now holds all that was put."""
+        self._fresh_claims.clear()
+        self._fresh_links.clear()
 
     def forget(self) -> None:
         """Read everything anew: another writer was here, or a transaction was rolled back."""
         for memory in (self._records, self._claims, self._linking, self._read, self._states):
             memory.clear()
+        self.flushed()
 
     def forget_if_large(self) -> None:
         if len(self._records) > _MOST_REMEMBERED:
@@ -88,26 +102,36 @@ class Present:
             if is_new:
                 self._linking[record.id] = set()
             question = record.state["question"]
+            self._fresh_claims.setdefault(question, {})[record.id] = record
             if question in self._claims:
                 self._claims[question][record.id] = record
             self._note_links(record)
 
     def _note_links(self, record: Record) -> None:
         for link in record.state["links"]:
+            self._fresh_links.setdefault(link["claim"], set()).add(record.id)
             if link["claim"] in self._linking:
                 self._linking[link["claim"]].add(record.id)
 
     def claims_of(self, question: str) -> dict[str, Record]:
         """Give the claims on a question, retracted ones included."""
         if question not in self._claims:
-            self._flush()
             asked = self.find("question", question)
-            rows = self._access.rows(_RECORD + "r.question = ?", (asked.first_position,)) if asked else []
-            self._claims[question] = {}
-            for found in map(_record, rows):
-                self._records[found.kind, found.id] = found
-                self._claims[question][found.id] = found
+            first = (asked.first_position,) if asked else (0,)
+            claims: dict[str, Record] = {}
+            for found in map(_record, self._access.rows(_RECORD + "r.question = ?", first)):
+                claims[found.id] = self._records.get((found.kind, found.id)) or found
+                self._records[found.kind, found.id] = claims[found.id]
+            self._claims[question] = claims | self._fresh_claims.get(question, {})
+            self._read_links_to(first, claims)
         return self._claims[question]
+
+    def _read_links_to(self, question: tuple[int], claims: Iterable[str]) -> None:
+        """Learn in one statement who links to the claims on a question."""
+        for claim in claims:
+            self._linking[claim] = set(self._fresh_links.get(claim, ()))
+        for claim, linking in self._access.rows(_LINKING, question):
+            self._linking[claim].add(linking)
 
     def claims_linking_to(self, claim: str) -> list[Record]:
         """Give the claims that link, or once linked, to this one."""
@@ -134,7 +158,6 @@ class Present:
     def state_of_agreement(self, question: str, first_position: int) -> str | None:
         """Give the last state noted; None where none is."""
         if question not in self._states:
-            self._flush()
             sql = "SELECT state FROM agreement WHERE question = ? AND until = ?"
             row = self._access.row(sql, (first_position, FOREVER))
             self._states[question] = row[0] if row else None

@@ -53,18 +53,19 @@ class Projector:
         self._clear()
         self.present.forget()
 
-    def project(self, before: Record | None, after: Record, entry: Entry, reason: str | None) -> None:
-        """Fold one event in. Events come in the order of their positions."""
+    def project(self, before: Record | None, after: Record, entry: Entry, reason: str | None) -> bytes:
+        """Fold one event in and give the representation it makes. Events come in the order of their positions."""
+        document = represent(after)
         self.present.put(after)
         self._keep_record(before, after)
-        self._keep_revision(before, after, entry, reason)
+        self._keep_revision(before, after, entry, reason, document)
         self._keep_terms(before, after)
         self._keep_span(before, after)
         self._keep_words(before, after)
-        if self._stays_disputed(before, after):
-            return
-        for question in sorted(touched_questions(self.present, before, after)):
+        touched = set() if self._stays_disputed(before, after) else touched_questions(self.present, before, after)
+        for question in sorted(touched):
             self._keep_agreement(question, after.position)
+        return document
 
     def _stays_disputed(self, before: Record | None, after: Record) -> bool:
         """A new claim makes no links yet: it may add a conflict to its question, and can end none."""
@@ -83,6 +84,7 @@ class Projector:
             self._access.insert(table, _COLUMNS[table], rows)
         insert_words(self._access, self._words)
         self._clear()
+        self.present.flushed()
 
     def refold(self, question: str, position: int) -> None:
         """Compute the agreement on a question anew, as of an event that changed something around it."""
@@ -134,7 +136,9 @@ class Projector:
         question = self.present.find("question", record.state["question"])
         return source.first_position if source else None, question.first_position if question else None
 
-    def _keep_revision(self, before: Record | None, after: Record, entry: Entry, reason: str | None) -> None:
+    def _keep_revision(
+        self, before: Record | None, after: Record, entry: Entry, reason: str | None, document: bytes
+    ) -> None:
         if before is not None:
             self._close("revision", (before.position,), after.position)
         fields = changed_fields(before.state if before else None, after.state)
@@ -157,7 +161,7 @@ class Projector:
             FOREVER,
             after.state["status"],
             after.revised_at,
-            represent(after),
+            document,
             msgspec.json.encode(summary),
             b'"id":"%s","fields":%s' % (after.id.encode(), msgspec.json.encode(fields)),
         ]

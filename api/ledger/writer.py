@@ -62,11 +62,15 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a unit did. `position` is its last; a replayed one was written by an earlier request with the same key."""
+    """What a unit did. `position` is its last; a replayed one was written by an earlier request with the same key.
+
+    `document` is the last event's representation, where it was rendered just now.
+    """
 
     items: tuple[Written, ...]
     position: int
     is_replay: bool = False
+    document: bytes | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -177,11 +181,12 @@ class Writer:
             changes = self._decide(unit)
         except errors.LedgerError as refusal:
             return refusal
+        document = None
         if not unit.is_dry_run:
-            self.accept(changes)
+            document = self.accept(changes)
             self._keep_note(unit, changes)
         items = tuple(_written(change) for change in changes)
-        return Outcome(items, items[-1].position)
+        return Outcome(items, items[-1].position, document=document)
 
     def _replay(self, unit: Unit) -> Outcome | None:
         if unit.note is None or unit.is_dry_run:
@@ -242,14 +247,19 @@ class Writer:
         decision = decide(current, command, circumstances)
         return change(current, command, decision, position=position, moment=moment, actor=unit.actor, batch=batch)
 
-    def accept(self, changes: Sequence[_Change]) -> None:
-        """Give the events their places: the log's rows are held back, the tree grows, the projections follow."""
+    def accept(self, changes: Sequence[_Change]) -> bytes:
+        """Give the events their places: the log's rows are held back, the tree grows, the projections follow.
+
+        Returns the last one's representation.
+        """
         self._held += changes
+        document = b""
         for each in changes:
-            self.projector.project(each.before, each.after, each.entry, each.reason)
+            document = self.projector.project(each.before, each.after, each.entry, each.reason)
         if changes:
             self._position = changes[-1].entry.position
             self._recorded_at = changes[-1].after.revised_at
+        return document
 
     def _write_log(self) -> None:
         if not self._held:

@@ -1,6 +1,5 @@
 """What all four kinds of record answer alike: read, list, history, revisions, difference, TimeMap, record, revise."""
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -323,13 +322,15 @@ def _expectation(asked: Asked) -> Expect | None:
 
 
 async def _written(asked: Asked, kind: str, outcome: Outcome) -> Answer:
-    view: View = await asked.read(views.written, outcome.position)
+    document = outcome.document
+    if document is None:
+        document = (await asked.read(views.written, outcome.position)).document
     item = outcome.items[0]
     url = f"{PATHS[kind]}/{item.id}"
     location = url if item.revision == 1 else f"{url}/revisions/{item.revision}"
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)
     headers = [(b"location", location.encode()), _links(in_full(asked, url))]
-    return send(asked, view.document, at=at, etag=f'"{view.position}"', headers=headers, status=201)
+    return send(asked, document, at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
 
 
 async def append(asked: Asked, commands: list[Command], *, is_batch: bool = False, is_dry_run: bool = False) -> Outcome:
@@ -340,7 +341,7 @@ async def append(asked: Asked, commands: list[Command], *, is_batch: bool = Fals
     unit = Unit(
         commands=commands, actor=caller.actor, note=_note(asked, caller.actor), is_batch=is_batch, is_dry_run=is_dry_run
     )
-    return await asyncio.wrap_future(asked.rooms.ledger.append(unit))
+    return await asked.rooms.ledger.appended(unit)
 
 
 def _note(asked: Asked, actor: str) -> Note | None:
