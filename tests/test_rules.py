@@ -376,3 +376,22 @@ def test_agreement_follows_every_new_claim_whatever_the_state_before(writing):
     for number, state in ((0, "single-origin"), (1, "open"), (2, "open")):
         writing.append(a_claim(source=f"s{number}", question="why", answer={"type": "text", "text": "Because"}))
         assert _states(access, "why")[-1] == state
+
+
+def test_agreement_follows_every_revision_of_a_claim(writing):
+    writing.append(*ground(), a_source("other"), a_question("up", about="parler", answer_type="boolean", varies=True))
+    said = {"question": "up", "answer": {"type": "boolean", "value": True}, "valid": "2021-01-11"}
+    writing.append(a_claim("a", source="paper", **said), a_claim("b", source="other", **said))
+    states = ["agreed"]
+    for expect, change, state in (
+        (1, {"valid": "2021-03-01"}, "open"),
+        (2, {"valid": "2021-01-11", "stance": "denies"}, "disputed"),
+        (3, {"answer": {"type": "boolean", "value": False}}, "agreed"),
+        (4, {"via": ["paper"]}, "single-origin"),
+        (5, {"speaker": "parler", "via": []}, "agreed"),
+        (6, {"statement": "In other words."}, "agreed"),
+        (7, {"stance": "doubts"}, "single-origin"),
+    ):
+        writing.append({**revise("claim", "b", expect=expect), "changes": change})
+        states += [state] if state != states[-1] else []
+    assert _states(writing.database.access(), "up") == ["open", "single-origin", *states]
