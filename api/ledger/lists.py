@@ -157,8 +157,8 @@ def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | 
         query.join("record r")
     query.join(f"JOIN revision v ON v.position = {REVISION}", at.position)
     query.where("r.kind = ? AND r.first_position <= ?", chosen.kind, at.position)
-    if query.walked == "r.first_position" and not chosen.ids:
-        # The walk begins where the kind does, and not at the ledger's first record.
+    if query.walked == "r.first_position" and chosen.cursor is None and not chosen.ids:
+        # The walk begins where the kind does, and not at the ledger's first record; a cursor is further on already.
         query.where("r.first_position >= (SELECT min(f.first_position) FROM record f WHERE f.kind = ?)", chosen.kind)
     for name, value in terms:
         query.where(_HAS_TERM.format("r.first_position"), f"{chosen.kind}.{name}", value, at.position, at.position)
