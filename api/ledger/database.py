@@ -7,6 +7,7 @@ the queries. Storage has one colour, synchronous: on SQLite a read runs where it
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -30,11 +31,11 @@ Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
 _MIGRATION_LOCK = 0x1ED6E7
+_SWITCH_TRIES, _SWITCH_PAUSE = 100, 0.05
 _PRAGMAS = (
-    "PRAGMA journal_mode = WAL",
+    "PRAGMA busy_timeout = 30000",
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
-    "PRAGMA busy_timeout = 30000",
     "PRAGMA cache_size = -16000",
     "PRAGMA mmap_size = 0",
 )
@@ -246,6 +247,19 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None
     for pragma in _PRAGMAS:
         connection.execute(pragma)
+    _use_write_ahead_log(connection)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch to WAL. Two nodes that make the switch at once do not wait for each other as statements do: try again."""
+    for _ in range(_SWITCH_TRIES - 1):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError:
+            time.sleep(_SWITCH_PAUSE)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 @lru_cache(maxsize=1000)
