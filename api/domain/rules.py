@@ -5,8 +5,6 @@ Each check raises a Conflict whose pointer is relative to the record's own field
 
 from collections.abc import Iterable
 
-import msgspec
-
 from api.domain import answer as answers
 from api.domain import edtf
 from api.domain.errors import (
@@ -156,9 +154,3 @@ def _is_before(one: edtf.Extent, other: edtf.Extent) -> bool:
 
 
 _CHECKS = {"entity": _check_entity, "source": _check_source, "question": _check_question, "claim": _check_claim}
-
-
-def defaults(body: msgspec.Struct) -> State:
-    """Turn a validated body into plain state fields, defaults filled in."""
-    fields: State = msgspec.to_builtins(body)
-    return fields

@@ -86,10 +86,6 @@ class Projector:
         self._clear()
         self.present.flushed()
 
-    def refold(self, question: str, position: int) -> None:
-        """Compute the agreement on a question anew, as of an event that changed something around it."""
-        self._keep_agreement(question, position)
-
     def _clear(self) -> None:
         for table in _COLUMNS:
             self._open[table].clear()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from api.domain.edtf import Bounds, Extent
+from api.domain.edtf import Extent
 from api.domain.record import Record, State, valid_extent
 from api.domain.source import published_bounds
 from api.domain.text import tokens
@@ -74,13 +74,6 @@ def span(record: Record) -> Span | None:
         bounds = published_bounds(record.state)
         return _span(Extent("moment", bounds, bounds)) if bounds else None
     return None
-
-
-def extent(row: Span) -> Extent:
-    """Read a span back."""
-    _, is_moment, start_earliest, start_latest, end_earliest, end_latest = row
-    start, end = Bounds(start_earliest, start_latest), Bounds(end_earliest, end_latest)
-    return Extent("moment" if is_moment else "span", start, end)
 
 
 def _span(extent: Extent) -> Span:
