@@ -279,7 +279,8 @@ def long(writing) -> dict[str, int]:
     """Two claims alike but that one was revised 10 times and the other 2,000; each with the position of its sixth revision."""
     writing.append(an_entity("parler"), a_question("when", about="parler"), a_source("of-short"), a_source("of-long"))
     # Enough of others that no plan takes a whole table for a small one.
-    writing.append(a_source("others"), *(a_claim(source="others", question="when") for _ in range(400)))
+    writing.append(*(a_source(f"other-{n}") for n in range(100)))
+    writing.append(*(a_claim(source=f"other-{n % 100}", question="when") for n in range(400)))
     past = {}
     for name, count in (("short", 10), ("long", REVISIONS)):
         claim = a_claim(name, source=f"of-{name}", question="when")

@@ -14,8 +14,10 @@ from api.ledger.views import Page, stand
 
 Clause = tuple[str, list[Value]]
 
+# What a claim stands on is never revised: a column of its record. Every other filter is a term.
+_PARENTS = ("question", "source")
 # The fields of which few records share a value come first.
-_TELLING = ("question", "source", "speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
+_TELLING = ("speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
 REVISION = "(SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
 
 
@@ -120,11 +122,16 @@ def facets(
     counted: dict[str, list[dict[str, object]]] = {}
     for name in fields:
         query = _narrowed(access, chosen, at)
-        query.join(
-            "JOIN term c ON c.first_position = r.first_position AND c.field = ? AND c.since <= ? AND c.until > ?",
-            f"{chosen.kind}.{name}", at.position, at.position,
-        )  # fmt: skip
-        sql = query.sql("c.value, count(*)", "GROUP BY c.value ORDER BY count(*) DESC, c.value LIMIT 100")
+        if chosen.kind == "claim" and name in _PARENTS:
+            value = "c.id"
+            query.join(f"JOIN record c ON c.first_position = r.{name}")
+        else:
+            value = "c.value"
+            query.join(
+                "JOIN term c ON c.first_position = r.first_position AND c.field = ? AND c.since <= ? AND c.until > ?",
+                f"{chosen.kind}.{name}", at.position, at.position,
+            )  # fmt: skip
+        sql = query.sql(f"{value}, count(*)", f"GROUP BY {value} ORDER BY count(*) DESC, {value} LIMIT 100")
         rows = access.rows(sql, (*query.table_values, *query.values))
         counted[name] = [{"value": value, "count": count} for value, count in rows]
     return counted
@@ -142,9 +149,12 @@ def documents(access: Access, kind: str, ids: Sequence[str], at: Standpoint) -> 
 
 def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | None = None) -> _Query:
     query = _Query()
-    terms = sorted(chosen.terms, key=_how_telling)
+    parents = [term for term in chosen.terms if chosen.kind == "claim" and term[0] in _PARENTS]
+    terms = sorted((term for term in chosen.terms if term not in parents), key=_how_telling)
     if leading is not None:
         query.join(leading)
+    elif parents:
+        query.join("record r")
     elif terms and "revised" not in chosen.order and not chosen.ids:
         name, value = terms.pop(0)
         # CROSS JOIN keeps SQLite from choosing another table to lead; to PostgreSQL it is an inner join.
@@ -156,8 +166,13 @@ def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | 
     else:
         query.join("record r")
     query.join(f"JOIN revision v ON v.position = {REVISION}", at.position)
-    query.where("r.kind = ? AND r.first_position <= ?", chosen.kind, at.position)
-    if query.walked == "r.first_position" and chosen.cursor is None and not chosen.ids:
+    query.where("r.first_position <= ?", at.position)
+    for name, value in parents:
+        query.where(f"r.{name} = (SELECT y.first_position FROM record y WHERE y.kind = '{name}' AND y.id = ?)", value)
+    if not parents:
+        # A source or a question has claims alone; the kind would only mislead the choice of an index.
+        query.where("r.kind = ?", chosen.kind)
+    if not parents and query.walked == "r.first_position" and chosen.cursor is None and not chosen.ids:
         # The walk begins where the kind does, and not at the ledger's first record; a cursor is further on already.
         query.where("r.first_position >= (SELECT min(f.first_position) FROM record f WHERE f.kind = ?)", chosen.kind)
     for name, value in terms:

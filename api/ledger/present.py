@@ -3,18 +3,22 @@
 It remembers what it read from one transaction to the next, as long as nobody else wrote in between.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeGuard
 
 import msgspec
 
 from api.domain import agreement
 from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
+from api.domain.command import Command, Link, RecordIt, Revise, Unlink
 from api.domain.record import Record, State, valid_extent
-from api.ledger.database import Access, Row
+from api.ledger.database import Access, Row, Value
 from api.ledger.tables import FOREVER
 
 _MOST_REMEMBERED = 5_000
 _AT_ONCE = 500
+# The fields of a claim that agreement depends on.
+WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", "stance", "status", "links"})
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
     " p.payload FROM record r JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
@@ -23,15 +27,16 @@ _RECORD = (
 
 _LINKING = (
     "SELECT c.id, l.id FROM record c JOIN term t ON t.field = 'claim.link' AND t.value = c.id"
-    f" AND t.until = {FOREVER} JOIN record l ON l.first_position = t.first_position WHERE c.question = ?"
+    f" AND t.until = {FOREVER} JOIN record l ON l.first_position = t.first_position WHERE c.question IN ("
 )
+_STATES = f"SELECT r.id, g.state FROM agreement g JOIN record r ON r.first_position = g.question WHERE g.until = {FOREVER} AND g.question IN ("
 
 
 class Present:
     """Records as they stand, and what agreement needs to know around them. `flush` writes out what is still held back."""
 
-    def __init__(self, access: Access, flush: Callable[[], None]) -> None:
-        self._access, self._flush = access, flush
+    def __init__(self, access: Access, flush: Callable[[], None], most_remembered: int = _MOST_REMEMBERED) -> None:
+        self._access, self._flush, self._most_remembered = access, flush, most_remembered
         self._records: dict[tuple[str, str], Record | None] = {}
         self._claims: dict[str, dict[str, Record]] = {}
         self._linking: dict[str, set[str]] = {}
@@ -53,7 +58,7 @@ class Present:
         self.flushed()
 
     def forget_if_large(self) -> None:
-        if len(self._records) > _MOST_REMEMBERED:
+        if len(self._records) > self._most_remembered:
             self.forget()
 
     def find(self, kind: str, public_id: str) -> Record | None:
@@ -63,20 +68,56 @@ class Present:
             self._records[key] = _record(row) if row else None
         return self._records[key]
 
-    def look_ahead(self, wanted: Iterable[tuple[str, str]]) -> None:
-        """Read the records that commands are about in a few statements, before each asks for its own."""
+    def look_ahead(self, commands: Iterable[Command]) -> None:
+        """Read what commands will ask for in a few statements, before each asks for its own."""
+        commands = list(commands)
+        self.read_records(_mentioned(commands))
+        revised = [(command, self._records.get((command.kind, command.id or ""))) for command in commands]
+        claims = [(command, claim) for command, claim in revised if claim is not None and claim.kind == "claim"]
+        self.read_records(reference for _, claim in claims for reference in _parents(claim.state))
+        weighed = {command.body["question"] for command in commands if _records_a_claim(command)}
+        weighed |= {claim.state["question"] for command, claim in claims if _weighs(command)}
+        self.read_questions(weighed)
+
+    def read_records(self, wanted: Iterable[tuple[str, str]]) -> None:
+        """Read records together; those that do not exist are remembered as such."""
         asked: dict[str, list[str]] = {}
         for kind, public_id in set(wanted) - self._records.keys():
             asked.setdefault(kind, []).append(public_id)
         for kind, ids in asked.items():
-            for start in range(0, len(ids), _AT_ONCE):
-                self._read_many(kind, ids[start : start + _AT_ONCE])
+            self._records.update(dict.fromkeys((kind, public_id) for public_id in ids))
+            for found in map(_record, self._rows_of(f"{_RECORD}r.kind = ? AND r.id IN (", ids, kind)):
+                self._records[kind, found.id] = found
 
-    def _read_many(self, kind: str, ids: list[str]) -> None:
-        marks = ", ".join("?" * len(ids))
-        self._records.update(dict.fromkeys((kind, public_id) for public_id in ids))
-        for found in map(_record, self._access.rows(f"{_RECORD}r.kind = ? AND r.id IN ({marks})", (kind, *ids))):
-            self._records[kind, found.id] = found
+    def read_questions(self, wanted: Iterable[str]) -> None:
+        """Read what agreement on questions needs: the last state, and, where it may yet turn, the claims."""
+        asked = [question for name in wanted if (question := self.find("question", name)) is not None]
+        unknown = {question.first_position: question.id for question in asked if question.id not in self._states}
+        self._states.update(dict.fromkeys(unknown.values()))
+        self._states.update(self._rows_of(_STATES, list(unknown)))
+        self._read_claims(
+            [each for each in asked if each.id not in self._claims and self._states[each.id] != "disputed"]
+        )
+
+    def _read_claims(self, questions: list[Record]) -> None:
+        """Read the claims on questions, and in one statement more who links to them."""
+        firsts = [question.first_position for question in questions]
+        for question in questions:
+            self._claims[question.id] = {}
+        for found in map(_record, self._rows_of(f"{_RECORD}r.question IN (", firsts)):
+            claim = self._records.setdefault((found.kind, found.id), found) or found
+            self._claims[claim.state["question"]][claim.id] = claim
+            self._linking[claim.id] = set(self._fresh_links.get(claim.id, ()))
+        for claim_id, linking in self._rows_of(_LINKING, firsts):
+            self._linking[claim_id].add(linking)
+        for question in questions:
+            self._claims[question.id].update(self._fresh_claims.get(question.id, {}))
+
+    def _rows_of(self, sql: str, values: Sequence[Value], *first: Value) -> Iterator[Row]:
+        """Run a statement that ends in an open list for as many values at once as a statement takes."""
+        for start in range(0, len(values), _AT_ONCE):
+            some = values[start : start + _AT_ONCE]
+            yield from self._access.rows(f"{sql}{', '.join('?' * len(some))})", (*first, *some))
 
     def state_at(self, record: Record, revision: int) -> State | None:
         """Give the state of an earlier revision; None where there was none."""
@@ -117,21 +158,10 @@ class Present:
         """Give the claims on a question, retracted ones included."""
         if question not in self._claims:
             asked = self.find("question", question)
-            first = (asked.first_position,) if asked else (0,)
-            claims: dict[str, Record] = {}
-            for found in map(_record, self._access.rows(_RECORD + "r.question = ?", first)):
-                claims[found.id] = self._records.get((found.kind, found.id)) or found
-                self._records[found.kind, found.id] = claims[found.id]
-            self._claims[question] = claims | self._fresh_claims.get(question, {})
-            self._read_links_to(first, claims)
+            if asked is None:
+                return {}
+            self._read_claims([asked])
         return self._claims[question]
-
-    def _read_links_to(self, question: tuple[int], claims: Iterable[str]) -> None:
-        """Learn in one statement who links to the claims on a question."""
-        for claim in claims:
-            self._linking[claim] = set(self._fresh_links.get(claim, ()))
-        for claim, linking in self._access.rows(_LINKING, question):
-            self._linking[claim].add(linking)
 
     def claims_linking_to(self, claim: str) -> list[Record]:
         """Give the claims that link, or once linked, to this one."""
@@ -139,6 +169,14 @@ class Present:
             self._linking[claim] = set(self.ids_with("claim.link", [claim]))
         found = (self.find("claim", linking) for linking in sorted(self._linking[claim]))
         return [record for record in found if record is not None]
+
+    def claims_from(self, sources: Iterable[str]) -> list[str]:
+        """Give the ids of claims that were taken from any of the sources."""
+        self._flush()
+        sql = (
+            "SELECT id FROM record WHERE source = (SELECT first_position FROM record WHERE kind = 'source' AND id = ?)"
+        )
+        return [row[0] for source in sources for row in self._access.rows(sql, (source,))]
 
     def ids_with(self, field: str, values: Iterable[str]) -> list[str]:
         """Give the ids of records that hold one of the values in a field now."""
@@ -196,6 +234,30 @@ class Present:
     def _state(self, kind: str, public_id: str) -> State | None:
         found = self.find(kind, public_id)
         return found.state if found else None
+
+
+def _mentioned(commands: Iterable[Command]) -> Iterator[tuple[str, str]]:
+    """Name the records that commands are about, and those that they refer to."""
+    for command in commands:
+        if command.id is not None:
+            yield command.kind, command.id
+        if _records_a_claim(command):
+            yield from _parents(command.body)
+        if isinstance(command, Link | Unlink):
+            yield "claim", command.claim
+
+
+def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
+    return isinstance(command, RecordIt) and command.kind == "claim"
+
+
+def _parents(claim: State) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("source", claim["source"]), ("question", claim["question"])
+
+
+def _weighs(command: Command) -> bool:
+    """Say whether agreement may depend on what a command changes in a claim."""
+    return not WEIGHED.isdisjoint(command.changes) if isinstance(command, Revise) else True
 
 
 def read_claim(first_position: int, state: State) -> agreement.Claim:

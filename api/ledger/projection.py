@@ -12,7 +12,7 @@ from api.domain.event import Entry
 from api.domain.record import Record, changed_fields, represent
 from api.ledger import search
 from api.ledger.database import Access, Value, empty, insert_words
-from api.ledger.present import Present
+from api.ledger.present import WEIGHED, Present
 from api.ledger.tables import FOREVER, PROJECTIONS
 
 _COLUMNS = {
@@ -33,8 +33,6 @@ _CLOSE = {
 }
 _UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
 Key = tuple[Value, ...]
-# The fields of a claim that agreement depends on.
-_WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", "stance", "status", "links"})
 
 
 class Projector:
@@ -209,7 +207,7 @@ class Projector:
 def touched_questions(present: Present, before: Record | None, after: Record) -> set[str]:
     """Name the questions whose agreement this change may alter."""
     changed = set(changed_fields(before.state if before else None, after.state))
-    if after.kind == "claim" and changed & _WEIGHED:
+    if after.kind == "claim" and changed & WEIGHED:
         return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
     if after.kind == "question":
         return _touched_by_question(present, before, after, changed)
@@ -233,7 +231,7 @@ def _touched_by_question(present: Present, before: Record | None, after: Record,
 
 def _touched_by_source(present: Present, after: Record) -> set[str]:
     sources = present.below("source", "derives_from", after.id)
-    claims = present.ids_with("claim.source", sources) + present.ids_with("claim.reached_by", sources)
+    claims = present.claims_from(sources) + present.ids_with("claim.reached_by", sources)
     records = [record for record in (present.find("claim", claim) for claim in claims) if record]
     return _questions_of(present, claims) | _linked_questions(present, *records)
 

@@ -1,4 +1,7 @@
-"""What a record can be found by: its terms (one for each value of each filter), its spans of time, and its words."""
+"""What a record can be found by: its terms (one for each value of each filter), its spans of time, and its words.
+
+A claim's source and question are never revised, so they are no terms: they stand with the record.
+"""
 
 from collections.abc import Iterable
 
@@ -42,8 +45,6 @@ def terms(record: Record) -> set[Term]:
 
 
 def _claim_terms(state: State) -> Iterable[Term]:
-    yield "claim.source", state["source"]
-    yield "claim.question", state["question"]
     yield "claim.answer_type", state["answer"]["type"]
     for entity in answer_entities(state):
         yield "claim.answer", entity

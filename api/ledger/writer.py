@@ -4,7 +4,7 @@ Here an accepted command becomes an event, to the byte of DESIGN section 6. Who 
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
@@ -142,7 +142,7 @@ class Writer:
         try:
             with self._access.transaction():
                 start = self._take_lock()
-                self.projector.present.look_ahead(_mentioned(units))
+                self.projector.present.look_ahead(command for unit in units for command in unit.commands)
                 outcomes = [self._judge(unit) for unit in units]
                 if self._position != start:
                     self.close_transaction()
@@ -275,16 +275,6 @@ class Writer:
         self._access.insert("payload", "position, salt, payload", payloads)
         self._access.insert("node", "level, number, hash", nodes)
         self._held.clear()
-
-
-def _mentioned(units: Sequence[Unit]) -> Iterator[tuple[str, str]]:
-    """Name the records that commands are about, and those that claims stand on."""
-    for command in (command for unit in units for command in unit.commands):
-        if command.id is not None:
-            yield command.kind, command.id
-        if isinstance(command, RecordIt) and command.kind == "claim":
-            yield "source", command.body["source"]
-            yield "question", command.body["question"]
 
 
 def is_durable(access: Access, sealed: Sealed) -> bool:
