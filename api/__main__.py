@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from api import __version__
-from api.app import build
+from api.app import build, spare_collector
 from api.domain.errors import LedgerError
 from api.domain.text import locator, paragraphs
 from api.ledger import feed, genesis, keys, seed
@@ -44,6 +44,7 @@ def main() -> None:
     Begin with `ledger serve`, then open http://127.0.0.1:8000/docs. Settings are environment variables that start with
     LEDGER_, LEDGER_DATABASE_URL above all; the README lists them.
     """
+    spare_collector()
 
 
 @main.command()

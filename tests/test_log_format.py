@@ -135,10 +135,10 @@ def test_an_accepted_command_becomes_the_bytes_of_the_golden_vectors(number):
         record=said["record"],
     )
     # One of them is redacted in the vectors: its digest alone is left.
-    assert made.payload.decode() == (golden["payload"] or made.payload.decode())
+    assert made.fact.payload.decode() == (golden["payload"] or made.fact.payload.decode())
     digest = json.loads(golden["entry"])["payload_digest"]
-    assert made.raw.decode().replace(made.entry.payload_digest, digest) == golden["entry"]
-    assert event.payload_digest(bytes.fromhex(vector["salt"]), made.payload) == digest
+    assert made.fact.raw.decode().replace(made.fact.entry.payload_digest, digest) == golden["entry"]
+    assert event.payload_digest(bytes.fromhex(vector["salt"]), made.fact.payload) == digest
 
 
 def test_the_feed_and_single_events_give_the_stored_bytes(log, database):

@@ -86,7 +86,7 @@ def represent(record: Record) -> bytes:
 
 
 def _ordered(value: object) -> object:
-    return msgspec.Raw(_SORTED.encode(value)) if isinstance(value, dict | list) else value
+    return msgspec.Raw(_SORTED.encode(value)) if value and isinstance(value, (dict, list)) else value
 
 
 def representation(record: Record) -> State:

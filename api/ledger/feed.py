@@ -29,12 +29,11 @@ class Following:
         return any((self.kind, self.type, self.id, self.actor, self.parents))
 
 
-_ITEM = (
-    "SELECT e.entry, v.feed, p.payload, e.position FROM event e"
-    " JOIN revision v ON v.position = e.position JOIN payload p ON p.position = e.position{}"
-    " WHERE e.position > ? AND e.position <= ? AND v.position > ? AND p.position > ?"
+_ITEM = "SELECT f.item, f.position FROM feed f{} WHERE f.position > ? AND f.position <= ?"
+_WITH_RECORD = (
+    " JOIN event e ON e.position = f.position JOIN revision v ON v.position = f.position"
+    " JOIN record r ON r.first_position = v.first_position"
 )
-_WITH_RECORD = " JOIN record r ON r.first_position = v.first_position"
 
 
 def follow(access: Access, wanted: Following) -> Page:
@@ -44,13 +43,13 @@ def follow(access: Access, wanted: Following) -> Page:
         raise NotYet(at.head)
     conditions, values = _conditions(wanted)
     item = _ITEM.format(_WITH_RECORD if wanted.is_narrowed else "")
-    sql = f"{item}{conditions} ORDER BY e.position LIMIT ?"
+    sql = f"{item}{conditions} ORDER BY f.position LIMIT ?"
     # Positions have no gaps, so an unfiltered page ends where its count says.
     end = at.position if wanted.is_narrowed else min(at.position, wanted.after + wanted.limit)
     after = wanted.after
-    rows = access.rows(sql, (after, end, after, after, *values, wanted.limit))
-    items = [_item(row, with_state=wanted.with_state) for row in rows]
-    last = rows[-1][3] if len(rows) == wanted.limit else at.position
+    rows = access.rows(sql, (after, end, *values, wanted.limit))
+    items = [bytes(row[0]) if wanted.with_state else _without_state(row[0]) for row in rows]
+    last = rows[-1][1] if len(rows) == wanted.limit else at.position
     return Page(items, str(last), at)
 
 
@@ -71,12 +70,10 @@ def _conditions(wanted: Following) -> tuple[str, list[Value]]:
     return sql, values
 
 
-def _item(row: Row, *, with_state: bool) -> bytes:
-    """Join the stored bytes: the entry's fields, the id, the names that changed, and what the payload says."""
-    entry, known, said = row[:3]
-    if not with_state:
-        said = msgspec.json.encode({"reason": msgspec.json.decode(said)["reason"]})
-    return b'%s,%s,"redacted":null,%s' % (entry[:-1], known, said[1:])
+def _without_state(item: bytes) -> bytes:
+    told = msgspec.json.decode(item)
+    del told["state"]
+    return msgspec.json.encode(told)
 
 
 @dataclass(frozen=True, slots=True)

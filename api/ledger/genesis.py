@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -16,14 +16,16 @@ from api.domain.decide import Decision
 from api.domain.errors import Misconfigured
 from api.domain.event import decode
 from api.domain.merkle import Frontier
-from api.domain.record import ASSERTED, Record, State, evolve
+from api.domain.record import ASSERTED, State, evolve
 from api.ledger.database import Access, Database, lock_head, ready_to_insert_first
 from api.ledger.ledger import now
-from api.ledger.projection import Projector, throw_away
+from api.ledger.projection import Fact, Projector, throw_away
 from api.ledger.writer import Writer, change
 
 LEDGER = "ledger"
-_CHUNK = 1000
+_CHUNK = 2000
+# A rebuild meets every record again and again, and has the machine to itself.
+_REMEMBERED_IN_REBUILD = 50_000
 
 
 def open_ledger(
@@ -155,14 +157,11 @@ def rebuild(access: Access, progress: Callable[[int], None] = lambda _: None) ->
     with access.transaction():
         head = int(lock_head(access)[0])
         throw_away(access)
-        projector = Projector(access)
+        projector = Projector(access, most_remembered=_REMEMBERED_IN_REBUILD)
         position = 0
         while rows := access.rows(_EVENTS, (position, _CHUNK)):
-            for entry, payload in rows:
-                _fold(projector, bytes(entry), bytes(payload))
+            _fold(projector, [(bytes(raw), bytes(payload)) for raw, payload in rows])
             position += len(rows)
-            projector.flush()
-            projector.present.forget_if_large()
             progress(position)
         access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
     return head
@@ -174,12 +173,17 @@ _EVENTS = (
 )
 
 
-def _fold(projector: Projector, raw: bytes, payload: bytes) -> None:
-    entry, said = decode(raw), msgspec.json.decode(payload)
-    before: Record | None = None
-    if entry.revision > 1:
-        before = projector.present.find(entry.kind, said["state"]["id"])
-    projector.project(before, evolve(before, entry, said["state"]), entry, said["reason"])
+def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes]]) -> None:
+    """Fold a run of events in, each given by its entry and payload as they are stored."""
+    present = projector.present
+    read = [(decode(raw), msgspec.json.decode(payload), raw, payload) for raw, payload in events]
+    present.read_records((entry.kind, said["state"]["id"]) for entry, said, *_ in read)
+    present.read_questions({said["state"]["question"] for entry, said, *_ in read if entry.kind == "claim"})
+    for entry, said, raw, payload in read:
+        before = present.find(entry.kind, said["state"]["id"]) if entry.revision > 1 else None
+        projector.project(before, evolve(before, entry, said["state"]), Fact(entry, said["reason"], raw, payload))
+    projector.flush()
+    present.forget_if_large()
 
 
 def clear_seeding(access: Access) -> None:

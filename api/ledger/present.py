@@ -15,7 +15,7 @@ from api.domain.record import Record, State, valid_extent
 from api.ledger.database import Access, Row, Value
 from api.ledger.tables import FOREVER
 
-_MOST_REMEMBERED = 5_000
+MOST_REMEMBERED = 5_000
 _AT_ONCE = 500
 # The fields of a claim that agreement depends on.
 WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", "stance", "status", "links"})
@@ -35,7 +35,7 @@ _STATES = f"SELECT r.id, g.state FROM agreement g JOIN record r ON r.first_posit
 class Present:
     """Records as they stand, and what agreement needs to know around them. `flush` writes out what is still held back."""
 
-    def __init__(self, access: Access, flush: Callable[[], None], most_remembered: int = _MOST_REMEMBERED) -> None:
+    def __init__(self, access: Access, flush: Callable[[], None], most_remembered: int) -> None:
         self._access, self._flush, self._most_remembered = access, flush, most_remembered
         self._records: dict[tuple[str, str], Record | None] = {}
         self._claims: dict[str, dict[str, Record]] = {}
@@ -125,8 +125,8 @@ class Present:
             return record.state
         self._flush()
         row = self._access.row(
-            "SELECT p.payload FROM event e JOIN payload p ON p.position = e.position WHERE e.record = ? AND e.revision = ?",
-            (record.record, revision),
+            "SELECT p.payload FROM revision v JOIN payload p ON p.position = v.position WHERE v.first_position = ? AND v.revision = ?",
+            (record.first_position, revision),
         )
         return msgspec.json.decode(row[0])["state"] if row else None
 
@@ -167,6 +167,8 @@ class Present:
         """Give the claims that link, or once linked, to this one."""
         if claim not in self._linking:
             self._linking[claim] = set(self.ids_with("claim.link", [claim]))
+        if not self._linking[claim]:
+            return []
         found = (self.find("claim", linking) for linking in sorted(self._linking[claim]))
         return [record for record in found if record is not None]
 
@@ -206,22 +208,21 @@ class Present:
 
     def fold(self, question: Record) -> str:
         """Compute the state of agreement on a question from its live claims."""
-        claims = [record for record in self.claims_of(question.id).values() if self._is_live(record)]
-        read = [self._read_claim(record) for record in claims]
-        context = gather(read, self._state)
-        return agreement.state_of(
-            question.id, bool(question.state["varies"]), read, context, self._foreign_links(question)
-        )
+        claims = self.claims_of(question.id)
+        read = [self._read_claim(record) for record in claims.values() if self._is_live(record, question)]
+        foreign = self._foreign_links(question, claims)
+        return agreement.state_of(question.id, bool(question.state["varies"]), read, gather(read, self._state), foreign)
 
-    def _is_live(self, claim: Record) -> bool:
-        source, question = self.find("source", claim.state["source"]), self.find("question", claim.state["question"])
+    def _is_live(self, claim: Record, question: Record | None) -> bool:
+        source = self.find("source", claim.state["source"])
         return claim.is_asserted and bool(source and source.is_asserted) and bool(question and question.is_asserted)
 
-    def _foreign_links(self, question: Record) -> list[tuple[str, agreement.Link]]:
+    def _foreign_links(self, question: Record, claims: Iterable[str]) -> list[tuple[str, agreement.Link]]:
         found = []
-        for target in self.claims_of(question.id):
+        for target in claims:
             for record in self.claims_linking_to(target):
-                if record.state["question"] != question.id and self._is_live(record):
+                asked = record.state["question"]
+                if asked != question.id and self._is_live(record, self.find("question", asked)):
                     found += [(record.id, link) for link in read_links(record.state) if link.claim == target]
         return found
 

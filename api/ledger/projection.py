@@ -4,6 +4,7 @@ Rows are held back and written together, so that a group of appends costs a few 
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,12 +13,13 @@ from api.domain.event import Entry
 from api.domain.record import Record, changed_fields, represent
 from api.ledger import search
 from api.ledger.database import Access, Value, empty, insert_words
-from api.ledger.present import WEIGHED, Present
+from api.ledger.present import MOST_REMEMBERED, WEIGHED, Present
 from api.ledger.tables import FOREVER, PROJECTIONS
 
 _COLUMNS = {
     "record": "first_position, kind, id, record, position, revision, source, question",
-    "revision": "position, first_position, kind, revision, until, status, recorded_at, document, summary, feed",
+    "revision": "position, first_position, kind, revision, until, status, recorded_at, document, summary",
+    "feed": "position, item",
     "term": "field, value, first_position, since, until",
     "span": "field, first_position, since, until, starts, is_moment, start_earliest, start_latest, end_earliest, end_latest",
     "search": "since, first_position, until",
@@ -35,12 +37,24 @@ _UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
 Key = tuple[Value, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """An event and its payload, as they are read and as they are stored."""
+
+    entry: Entry
+    reason: str | None
+    raw: bytes
+    payload: bytes
+
+
 class Projector:
     """Folds events into the projections, one after another."""
 
-    def __init__(self, access: Access, write_log: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, access: Access, write_log: Callable[[], None] = lambda: None, *, most_remembered: int = MOST_REMEMBERED
+    ) -> None:
         self._access, self._write_log = access, write_log
-        self.present = Present(access, self.flush)
+        self.present = Present(access, self.flush, most_remembered)
         self._open: dict[str, dict[Key, list[Value]]] = {table: {} for table in _COLUMNS}
         self._rows: dict[str, list[list[Value]]] = {table: [] for table in _COLUMNS}
         self._closing: dict[str, list[Key]] = {table: [] for table in _COLUMNS}
@@ -51,12 +65,12 @@ class Projector:
         self._clear()
         self.present.forget()
 
-    def project(self, before: Record | None, after: Record, entry: Entry, reason: str | None) -> bytes:
+    def project(self, before: Record | None, after: Record, fact: Fact) -> bytes:
         """Fold one event in and give the representation it makes. Events come in the order of their positions."""
         document = represent(after)
         self.present.put(after)
         self._keep_record(before, after)
-        self._keep_revision(before, after, entry, reason, document)
+        self._keep_revision(before, after, fact, document)
         self._keep_terms(before, after)
         self._keep_span(before, after)
         self._keep_words(before, after)
@@ -77,7 +91,8 @@ class Projector:
         """Write out what was held back, inside the transaction that is under way; the log's rows go first."""
         self._write_log()
         for table, keys in self._closing.items():
-            self._access.run_many(_CLOSE[table], keys)
+            if keys:
+                self._access.run_many(_CLOSE[table], keys)
         for table, rows in self._rows.items():
             self._access.insert(table, _COLUMNS[table], rows)
         insert_words(self._access, self._words)
@@ -130,22 +145,20 @@ class Projector:
         question = self.present.find("question", record.state["question"])
         return source.first_position if source else None, question.first_position if question else None
 
-    def _keep_revision(
-        self, before: Record | None, after: Record, entry: Entry, reason: str | None, document: bytes
-    ) -> None:
+    def _keep_revision(self, before: Record | None, after: Record, fact: Fact, document: bytes) -> None:
         if before is not None:
             self._close("revision", (before.position,), after.position)
         fields = changed_fields(before.state if before else None, after.state)
         summary = {
             "revision": after.revision,
             "position": after.position,
-            "type": entry.type,
+            "type": fact.entry.type,
             "status": after.state["status"],
-            "recorded_at": entry.recorded_at,
-            "actor": entry.actor,
-            "reason": reason,
+            "recorded_at": fact.entry.recorded_at,
+            "actor": fact.entry.actor,
+            "reason": fact.reason,
             "fields": fields,
-            "batch": entry.batch,
+            "batch": fact.entry.batch,
         }
         row: list[Value] = [
             after.position,
@@ -157,9 +170,11 @@ class Projector:
             after.revised_at,
             document,
             msgspec.json.encode(summary),
-            b'"id":"%s","fields":%s' % (after.id.encode(), msgspec.json.encode(fields)),
         ]
         self._add("revision", (after.position,), row)
+        # What is stored, joined: the entry's fields, the id, the names that changed, and what the payload says.
+        known = b'"id":"%s","fields":%s,"redacted":null' % (after.id.encode(), msgspec.json.encode(fields))
+        self._add("feed", (after.position,), [after.position, b"%s,%s,%s" % (fact.raw[:-1], known, fact.payload[1:])])
 
     def _keep_terms(self, before: Record | None, after: Record) -> None:
         old, new = search.terms(before) if before else set(), search.terms(after)

@@ -38,9 +38,12 @@ class Head(SQLModel, table=True):
 
 
 class Event(SQLModel, table=True):
-    """One row of the append-only log. `entry` holds the bytes that were hashed; the other columns are copies."""
+    """One row of the append-only log. `entry` holds the bytes that were hashed; the other columns are copies.
 
-    __table_args__ = (sa.UniqueConstraint("recorded_at"), sa.UniqueConstraint("record", "revision"))
+    That a record's revisions are numbered without a gap or a double is held by `revision`, in the same transaction.
+    """
+
+    __table_args__ = (sa.UniqueConstraint("recorded_at"),)
     position: int = _key()
     entry: bytes
     leaf_hash: bytes
@@ -89,7 +92,7 @@ class RecordRow(SQLModel, table=True):
 
 
 class RevisionRow(SQLModel, table=True):
-    """One revision, rendered: `document` is its representation, `summary` its line in the history, `feed` what the feed adds to the entry."""
+    """One revision, rendered: `document` is its representation, `summary` its line in the history."""
 
     __tablename__ = "revision"
     __table_args__ = (
@@ -106,7 +109,14 @@ class RevisionRow(SQLModel, table=True):
     recorded_at: int = Field(sa_type=_Big)
     document: bytes
     summary: bytes
-    feed: bytes
+
+
+class FeedRow(SQLModel, table=True):
+    """One event as the feed shows it."""
+
+    __tablename__ = "feed"
+    position: int = _key()
+    item: bytes
 
 
 class Term(SQLModel, table=True):
@@ -193,4 +203,4 @@ class Receipt(SQLModel, table=True):
     expires_at: int = Field(sa_type=_Big)
 
 
-PROJECTIONS: tuple[type[SQLModel], ...] = (RecordRow, RevisionRow, Term, Span, Search, AgreementRow)
+PROJECTIONS: tuple[type[SQLModel], ...] = (RecordRow, RevisionRow, FeedRow, Term, Span, Search, AgreementRow)

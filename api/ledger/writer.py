@@ -19,7 +19,7 @@ from api.domain.record import Record, State, evolve
 from api.domain.text import canonical
 from api.ledger.database import Access, Value, lock_head
 from api.ledger.present import Present
-from api.ledger.projection import Projector
+from api.ledger.projection import Fact, Projector
 
 SALT_BYTES = 32
 _SECOND = 1_000_000
@@ -104,11 +104,8 @@ class _Change:
 
     before: Record | None
     after: Record
-    entry: Entry
-    reason: str | None
-    raw: bytes
+    fact: Fact
     salt: bytes
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +203,7 @@ class Writer:
             return
         moment = self._clock()
         self._access.run("DELETE FROM receipt WHERE key_digest = ? OR expires_at <= ?", (unit.note.key_digest, moment))
-        first, last = changes[0].entry.position, changes[-1].entry.position
+        first, last = changes[0].after.position, changes[-1].after.position
         row = (
             unit.note.key_digest,
             unit.note.request_digest,
@@ -255,23 +252,23 @@ class Writer:
         self._held += changes
         document = b""
         for each in changes:
-            document = self.projector.project(each.before, each.after, each.entry, each.reason)
+            document = self.projector.project(each.before, each.after, each.fact)
         if changes:
-            self._position = changes[-1].entry.position
+            self._position = changes[-1].after.position
             self._recorded_at = changes[-1].after.revised_at
         return document
 
     def _write_log(self) -> None:
         if not self._held:
             return
-        leaves = [leaf_hash(change.raw) for change in self._held]
+        leaves = [leaf_hash(change.fact.raw) for change in self._held]
         self._leaf = leaves[-1]
         self._frontier, nodes = self._frontier.append(leaves)
         events = [_event_row(change, leaf) for change, leaf in zip(self._held, leaves, strict=True)]
         self._access.insert(
             "event", "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor", events
         )
-        payloads = [(change.entry.position, change.salt, change.payload) for change in self._held]
+        payloads = [(change.after.position, change.salt, change.fact.payload) for change in self._held]
         self._access.insert("payload", "position, salt, payload", payloads)
         self._access.insert("node", "level, number, hash", nodes)
         self._held.clear()
@@ -322,13 +319,25 @@ def change(
         redacts=None,
         basis=None,
     )
-    return _Change(current, evolve(current, entry, decision.state), entry, command.reason, encode(entry), salt, said)
+    return _Change(
+        current, evolve(current, entry, decision.state), Fact(entry, command.reason, encode(entry), said), salt
+    )
 
 
 def _event_row(change: _Change, leaf: bytes) -> tuple[Value, ...]:
-    entry = change.entry
+    entry = change.fact.entry
     moment = change.after.revised_at
-    return entry.position, change.raw, leaf, entry.type, entry.kind, entry.record, entry.revision, moment, entry.actor
+    return (
+        entry.position,
+        change.fact.raw,
+        leaf,
+        entry.type,
+        entry.kind,
+        entry.record,
+        entry.revision,
+        moment,
+        entry.actor,
+    )
 
 
 def _written(change: _Change) -> Written:

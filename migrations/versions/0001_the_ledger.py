@@ -36,8 +36,12 @@ def upgrade() -> None:
     sa.Column('recorded_at', Big, nullable=False),
     sa.Column('actor', sa.String(length=36), nullable=True),
     sa.PrimaryKeyConstraint('position', name=op.f('pk_event')),
-    sa.UniqueConstraint('record', 'revision', name=op.f('uq_event_record_revision')),
     sa.UniqueConstraint('recorded_at', name=op.f('uq_event_recorded_at'))
+    )
+    op.create_table('feed',
+    sa.Column('position', Big, autoincrement=False, nullable=False),
+    sa.Column('item', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('position', name=op.f('pk_feed'))
     )
     op.create_table('head',
     sa.Column('one', sa.SmallInteger(), autoincrement=False, nullable=False),
@@ -104,7 +108,6 @@ def upgrade() -> None:
     sa.Column('recorded_at', Big, nullable=False),
     sa.Column('document', sa.LargeBinary(), nullable=False),
     sa.Column('summary', sa.LargeBinary(), nullable=False),
-    sa.Column('feed', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('position', name=op.f('pk_revision'))
     )
     op.create_index('ix_revision_first_position_position', 'revision', ['first_position', 'position'], unique=True)
@@ -154,7 +157,7 @@ def _protect_the_log() -> None:
 
 
 def _protect_on_sqlite() -> None:
-    same = {"event": "position = NEW.position OR recorded_at = NEW.recorded_at OR (record = NEW.record AND revision = NEW.revision)",
+    same = {"event": "position = NEW.position OR recorded_at = NEW.recorded_at",
             "node": "level = NEW.level AND number = NEW.number",
             "payload": "position = NEW.position"}
     for table, clash in same.items():
