@@ -16,6 +16,7 @@ from api.app import build, spare_collector
 from api.domain.errors import LedgerError
 from api.domain.text import locator, paragraphs
 from api.ledger import feed, genesis, keys, seed
+from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
 from api.routes import openapi
@@ -90,12 +91,17 @@ def prepare(settings: Settings, *, is_empty: bool) -> None:
 
 @contextmanager
 def _writing(database: Database, settings: Settings) -> Iterator[Ledger]:
-    ledger = Ledger(database, group_size=settings.group_size)
+    checkpoints = Checkpoints(database, settings.signing_key_path)
+    ledger = Ledger(
+        database, group_size=settings.group_size, guard=checkpoints.guard, committed=checkpoints.committed
+    )
+    checkpoints.start()
     ledger.start()
     try:
         yield ledger
     finally:
         ledger.stop()
+        checkpoints.stop()
 
 
 @contextmanager
@@ -224,6 +230,26 @@ def list_keys() -> None:
         for line in keys.lines(database.access()):
             state = "revoked" if line.revoked_at else "valid"
             click.echo(f"{line.key}  {state:8} {line.scopes:20} {line.actor}  {line.label}")
+
+
+@keys_group.command("rotate-signing")
+def rotate_signing() -> None:
+    """Make a new signing key for the log's checkpoints and name it in the log.
+
+    The last checkpoint under the old key covers that very event. Processes that serve take notice by themselves.
+    """
+    with _opened() as (settings, database):
+        checkpoints = Checkpoints(database, settings.signing_key_path)
+        checkpoints.start()
+        checkpoints.guard()
+        position = genesis.rotate_key(database.access(), settings.signing_key_path)
+        last = checkpoints.latest()
+        checkpoints.stop()
+        state = genesis.ledger_state(database.access())
+        genesis.settle_rotation(settings.signing_key_path, state)
+        click.echo(f"rotated at position {position}; checkpoints beyond are signed by {state['keys'][-1]['vkey']}")
+        if last.size == position:
+            click.echo(last.note, nl=False)
 
 
 @keys_group.command("revoke")

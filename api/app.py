@@ -14,9 +14,10 @@ from litestar.types import ASGIApp
 
 from api.domain.errors import BadParameter
 from api.ledger import genesis
+from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
-from api.routes import batch, claims, entities, events, health, openapi, pages, questions, sources
+from api.routes import batch, claims, entities, events, health, openapi, pages, proofs, questions, sources, tlog
 from api.routes.edge import Edge, configure_logging, methods_of
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
@@ -33,6 +34,7 @@ _HANDLERS = (
     *sources.HANDLERS,
     *entities.HANDLERS,
     *events.HANDLERS,
+    *proofs.HANDLERS,
     *batch.HANDLERS,
     *health.HANDLERS,
 )
@@ -63,7 +65,7 @@ def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
 def build(settings: Settings, metrics: Metrics) -> Litestar:
     """Make the Litestar application, with its own lifespan."""
     plain = Router(
-        "/", route_handlers=[*pages.HANDLERS, _metrics_route(metrics), _document_route()], before_request=admit
+        "/", route_handlers=[*pages.HANDLERS, *tlog.HANDLERS, _metrics_route(metrics), _document_route()], before_request=admit
     )
     app = Litestar(
         [*_HANDLERS, plain],
@@ -81,24 +83,30 @@ def _living(settings: Settings, metrics: Metrics) -> Callable[[Litestar], Abstra
     @asynccontextmanager
     async def living(app: Litestar) -> AsyncIterator[None]:
         database = Database(settings)
-        ledger = Ledger(database, group_size=settings.group_size)
+        checkpoints = Checkpoints(database, settings.signing_key_path)
+        ledger = Ledger(
+            database, group_size=settings.group_size, guard=checkpoints.guard, committed=checkpoints.committed
+        )
         state = genesis.ledger_state(database.access())
         app.state.rooms = Rooms(
             settings=settings,
             database=database,
             ledger=ledger,
+            checkpoints=checkpoints,
             keyring=Keyring(database),
             limits=RateLimits(settings),
             origin=state["log_origin"],
             vkeys=tuple(key["vkey"] for key in state["keys"]),
         )
         metrics.observe_ledger(lambda: _tally(ledger))
+        checkpoints.start()
         ledger.start()
         try:
             yield
         finally:
-            # What was accepted is finished before the connections go.
+            # What was accepted is finished and signed before the connections go.
             ledger.stop()
+            checkpoints.stop()
             database.close()
 
     return living

@@ -30,6 +30,7 @@ LedgerError
 │   ├── StatusRefused
 │   └── UnknownReference
 ├── Unavailable            the database or the node cannot serve now
+│   └── LogRefused         the log is not the one that was signed
 └── Misconfigured          a setting that cannot be honoured
 """
 
@@ -313,6 +314,10 @@ class Unavailable(LedgerError):
 
     def sentence(self) -> str:
         return self.reason
+
+
+class LogRefused(Unavailable):
+    """The log is shorter than, or different from, what its key has signed: this node neither signs nor appends."""
 
 
 @dataclass(eq=False)

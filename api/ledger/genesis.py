@@ -20,9 +20,8 @@ from api.domain.record import ASSERTED, State, evolve
 from api.ledger.database import Access, Database, lock_head, ready_to_insert_first
 from api.ledger.ledger import now
 from api.ledger.projection import Fact, Projector, throw_away
-from api.ledger.writer import Writer, change
+from api.ledger.writer import LEDGER, Writer, change
 
-LEDGER = "ledger"
 _CHUNK = 2000
 # A rebuild meets every record again and again, and has the machine to itself.
 _REMEMBERED_IN_REBUILD = 50_000
@@ -43,6 +42,7 @@ def open_ledger(
                 _begin(access, key_path, origin, is_seeded, clock)
         state = ledger_state(access)
         _settle_key(key_path, state)
+        settle_rotation(key_path, state)
         _check(state, key_path, origin)
         if access.row("SELECT rules FROM head WHERE rules <> ?", (RULES,)):
             rebuild(access)
@@ -101,6 +101,11 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
     writer.close_transaction()
 
 
+def keys_beside(key_path: Path) -> list[SigningKey]:
+    """Read the log's key and, while a rotation is under way, the next one."""
+    return [_read_key(path) for path in (key_path, _provisional(key_path)) if path.exists()]
+
+
 def _provisional(key_path: Path) -> Path:
     return key_path.with_name(key_path.name + ".new")
 
@@ -114,6 +119,34 @@ def _settle_key(key_path: Path, state: State) -> None:
             state, SigningKey.decode(provisional.read_text(encoding="utf-8").strip())
         ):
             provisional.replace(key_path)
+
+
+def rotate_key(access: Access, key_path: Path, clock: Callable[[], int] = now) -> int:
+    """Name the next signing key in the log, in force from the position after. The file changes hands in `settle_key`.
+
+    Returns the position of the event, the last one that the old key signs. The new key is made before it, and a
+    rotation that was killed half way is taken up where it was left.
+    """
+    state, provisional = ledger_state(access), _provisional(key_path)
+    key = _read_key(provisional) if provisional.exists() else _make_key(provisional, state["log_origin"])
+    if _is_key_of(state, key):
+        return int(state["keys"][-1]["from"]) - 1
+
+    def named(known: State, position: int) -> State:
+        return {**known, "keys": [*known["keys"], {"vkey": key.vkey, "from": position + 1}]}
+
+    return Writer(access, clock).amend_ledger(named, "the signing key is rotated")
+
+
+def settle_rotation(key_path: Path, state: State) -> None:
+    """Give the newest key its lasting name once the log names it; the one before stays beside it, under its key id."""
+    provisional = _provisional(key_path)
+    if not (key_path.exists() and provisional.exists()) or _read_key(provisional).vkey != state["keys"][-1]["vkey"]:
+        return
+    former = _read_key(key_path)
+    with suppress(FileExistsError):
+        os.link(key_path, key_path.with_name(f"{key_path.name}.{former.vkey.split('+')[1]}"))
+    provisional.replace(key_path)
 
 
 def _is_key_of(state: State, key: SigningKey) -> bool:

@@ -43,8 +43,18 @@ class Tally:
 class Ledger:
     """The writing end of one process: a queue, a thread, and group commit."""
 
-    def __init__(self, database: Database, *, group_size: int = 64, clock: Callable[[], int] = now) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        group_size: int = 64,
+        clock: Callable[[], int] = now,
+        guard: Callable[[], None] = lambda: None,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`guard` may raise what refuses every append; `committed` is called after each commit that wrote."""
         self._database, self._clock, self._group_size = database, clock, group_size
+        self._guard, self._committed = guard, committed
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -123,6 +133,10 @@ class Ledger:
     def _write_together(self, units: Sequence[Unit]) -> Sequence[Outcome | LedgerError]:
         """Share one commit; where the database or a fault of ours undoes it, try each alone, once."""
         try:
+            self._guard()
+        except LedgerError as refusal:
+            return [refusal for _ in units]
+        try:
             return self._write(units)
         except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
             _log.warning("a group of %d was rolled back: %s", len(units), type(error).__name__, exc_info=_fault(error))
@@ -136,6 +150,8 @@ class Ledger:
         if self._writer is None:
             self._writer = Writer(self._database.connect(), self._clock)
         outcomes = self._writer.write(units)
+        if self._writer.sealed is not None:
+            self._committed()
         self.tally.groups += 1
         self.tally.units += len(units)
         self.tally.events += sum(len(outcome.items) for outcome in outcomes if isinstance(outcome, Outcome))

@@ -21,6 +21,7 @@ from api.ledger.database import Access, Value, lock_head
 from api.ledger.present import Present
 from api.ledger.projection import Fact, Projector
 
+LEDGER = "ledger"
 SALT_BYTES = 32
 _SECOND = 1_000_000
 RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
@@ -152,6 +153,20 @@ class Writer:
         self._known = self._position
         self.projector.present.forget_if_large()
         return outcomes
+
+    def amend_ledger(self, amend: Callable[[State, int], State], reason: str) -> int:
+        """Append a revision of the ledger's own record, made of its state and the position it takes. Returns that."""
+        with self._access.transaction():
+            self._take_lock()
+            own = self.projector.present.find(LEDGER, LEDGER)
+            if own is None:
+                raise errors.Unavailable("the database holds no ledger yet")
+            position, moment = self._position + 1, max(self._clock(), self._recorded_at + 1)
+            decision = Decision("revised", amend(own.state, position))
+            command = Command(kind=LEDGER, id=LEDGER, reason=reason)
+            self.accept([change(own, command, decision, position=position, moment=moment, actor=None, batch=None)])
+            self.close_transaction()
+        return position
 
     def close(self) -> None:
         self._access.close()

@@ -99,6 +99,7 @@ async def get_live(asked: Asked) -> Answer:
 @operation(get, "/health/ready", _READY)
 async def get_ready(asked: Asked) -> Answer:
     at: Standpoint = await asked.read(views.stand)
+    asked.rooms.checkpoints.guard()
     return send(asked, b'{"status":"ready","position":%d}' % at.position, at=at)
 
 

@@ -24,7 +24,7 @@ _SHAPES: dict[str, Any] = {
     name: getattr(shapes, name)
     for name in (
         "Entity", "Source", "Question", "Claim", "ClaimView", "EntityPage", "SourcePage", "QuestionPage", "ClaimPage", "TimelinePage",
-        "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "LedgerDiff", "FeedPage", "ExactEvent", "BatchResult", "Actor", "ActorPage",
+        "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "LedgerDiff", "FeedPage", "ExactEvent", "InclusionProof", "ConsistencyProof", "BatchResult", "Actor", "ActorPage",
         "Stats", "Service", "Health", "ProblemTypeShape",
     )
 } | {"Patch": list[shapes.PatchOperation]}  # fmt: skip

@@ -15,6 +15,7 @@ from api.domain.source import SourceType
 from api.domain.text import Id, Language
 
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
+TreeSize = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,15}}{END}", examples=["42"])]
 AsOfText = Annotated[
     str,
     Meta(
@@ -320,6 +321,21 @@ class FeedQuery(Strict, frozen=True):
     source: Annotated[Id, Meta(description="Only claims of this source.")] | None = None
     question: Annotated[Id, Meta(description="Only claims on this question.")] | None = None
     state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
+
+
+class ProofQuery(Strict, frozen=True):
+    """In which tree the event is to be proved."""
+
+    size: (
+        Annotated[TreeSize, Meta(description="In the tree of so many events; that of the latest checkpoint.")] | None
+    ) = None
+
+
+class ConsistencyQuery(Strict, frozen=True):
+    """Two sizes of the tree."""
+
+    old: Annotated[TreeSize, Meta(description="The smaller size.")] = field(name="from")
+    new: Annotated[TreeSize, Meta(description="The larger size.")] = field(name="to")
 
 
 class ActorListQuery(Strict, frozen=True):

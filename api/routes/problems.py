@@ -89,6 +89,7 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.NotApplicable: ProblemType("not-applicable", 409, "These do not go together"),
     errors.StatusRefused: ProblemType("status-refused", 409, "The record's status does not allow this"),
     errors.Unavailable: ProblemType("unavailable", 503, "The ledger cannot answer now"),
+    errors.LogRefused: ProblemType("log-refused", 503, "The log here is not the one that was signed"),
     errors.Misconfigured: ProblemType("internal-server-error", 500, "The ledger failed"),
 }
 _UNKNOWN = {

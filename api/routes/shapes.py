@@ -321,6 +321,26 @@ class ExactEvent(Shape, frozen=True):
     leaf_hash: Hex
 
 
+class InclusionProof(Shape, frozen=True):
+    """That an event is leaf `position` - 1 of the tree of `size`: hashes from the leaf's sibling up, in hex."""
+
+    position: Place
+    size: Place
+    leaf_hash: Hex
+    root_hash: Hex
+    path: list[Hex]
+
+
+class ConsistencyProof(Shape, frozen=True):
+    """That the tree of `to` begins with the tree of `from`: hashes in hex, as RFC 6962 section 2.1.2 orders them."""
+
+    old: Place = msgspec.field(name="from")
+    new: Place = msgspec.field(name="to")
+    from_root: Hex
+    to_root: Hex
+    path: list[Hex]
+
+
 class Written(Shape, frozen=True):
     """One event that a batch made, or would make."""
 

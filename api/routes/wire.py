@@ -23,6 +23,7 @@ from api.domain.errors import Absent, LedgerError, Stale
 from api.domain.operation import decode_body
 from api.domain.text import depth
 from api.ledger import views
+from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Database
 from api.ledger.keys import KEY_PATTERN, Caller
 from api.ledger.ledger import Ledger
@@ -55,6 +56,7 @@ class Rooms:
     settings: Settings
     database: Database
     ledger: Ledger
+    checkpoints: Checkpoints
     keyring: Keyring
     limits: RateLimits
     origin: str
