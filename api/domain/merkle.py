@@ -132,12 +132,14 @@ def verify_inclusion(index: int, size: int, leaf_hash: bytes, path: Sequence[byt
 
 def verify_consistency(first: int, second: int, first_root: bytes, second_root: bytes, path: Sequence[bytes]) -> bool:
     """Say whether the path proves the second tree to begin with the first (RFC 9162 §2.1.4.2)."""
-    if not 0 <= first <= second:
+    if not (0 <= first <= second and _are_hashes((first_root, second_root))):
+        return False
+    if first == 0 and first_root != EMPTY_ROOT:
         return False
     if first == second:
         return not path and first_root == second_root
     if first == 0:
-        return not path and first_root == EMPTY_ROOT
+        return not path
     try:
         return _roots_from_consistency(first, second, first_root, path) == (first_root, second_root)
     except ValueError:
