@@ -132,22 +132,25 @@ def verify_inclusion(index: int, size: int, leaf_hash: bytes, path: Sequence[byt
 
 def verify_consistency(first: int, second: int, first_root: bytes, second_root: bytes, path: Sequence[bytes]) -> bool:
     """Say whether the path proves the second tree to begin with the first (RFC 9162 §2.1.4.2)."""
-    if not (0 <= first <= second and _are_hashes((first_root, second_root))):
+    if not 0 <= first <= second:
         return False
     if first == 0 and first_root != EMPTY_ROOT:
         return False
     if first == second:
         return not path and first_root == second_root
     if first == 0:
-        return not path
+        return not path and _are_hashes((second_root,))
     try:
-        return _roots_from_consistency(first, second, first_root, path) == (first_root, second_root)
+        return roots_from_consistency(first, second, first_root, path) == (first_root, second_root)
     except ValueError:
         return False
 
 
-def _roots_from_consistency(first: int, second: int, first_root: bytes, path: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """Compute both roots as the path has them; a first tree that is a complete subtree stands at its own beginning."""
+def roots_from_consistency(first: int, second: int, first_root: bytes, path: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """Compute both roots that a path leads to (RFC 9162 §2.1.4.2), for 0 < first < second; ValueError if it cannot be one.
+
+    The root of a first tree that is a complete subtree stands in no path: it is taken as given.
+    """
     steps = [first_root, *path] if first.bit_count() == 1 else list(path)
     _require(len(steps) > 0 and _are_hashes(steps))
     place, last = first - 1, second - 1
