@@ -82,7 +82,7 @@ def test_every_operation_refuses_a_query_that_is_not_utf_8_or_too_long(served: S
 
 def test_every_operation_refuses_types_it_does_not_offer(served: Served) -> None:
     for method, path, contract in _operations(served):
-        for accept in ("image/png", "text/plain;q=1", "application/json;q=0, */*;q=0", "garbage"):
+        for accept in ("image/png", "text/markdown;q=1", "application/json;q=0, */*;q=0", "garbage"):
             refused(_send(served, method, _filled(path, IN_PATH), contract, Accept=accept), 406, "not-acceptable")
 
 
@@ -114,7 +114,7 @@ def test_numbers_in_paths_are_plain_ones(served: Served, number: str) -> None:
 
 
 def test_what_is_not_there_is_a_404_everywhere(served: Served) -> None:
-    slugs = {"getEvent": "not-yet", "getActor": "unknown-actor", "getProblemType": "not-found"}
+    slugs = {"getEvent": "not-yet", "proveEvent": "not-yet", "getActor": "unknown-actor", "getProblemType": "not-found"}
     needed = {"from": "1", "to": "1"}
     for method, path, contract in _operations(served):
         if "{" not in path or method != "GET":

@@ -62,6 +62,9 @@ ASKED: dict[str, Ask] = {
     "getEvent": _get("/v1/events/2"),
     "diffLedger": _get("/v1/diff?from=0"),
     "getStats": _get("/v1/stats?as_of=3"),
+    "proveEvent": _get("/v1/events/2/proof"),
+    "proveConsistency": _get("/v1/proofs/consistency?from=1&to=3"),
+    **{f"prove{kind}Revision": _get(f"/v1/{path}/revisions/1/proof?size=9") for kind, path in READ.items()},
     **{f"get{kind}": _get(f"/v1/{path}") for kind, path in READ.items()},
     **{f"diff{kind}": _get(f"/v1/{path}/diff?from=1&to=1") for kind, path in READ.items()},
     **{f"list{kind}Revisions": _get(f"/v1/{path}/revisions?limit=1") for kind, path in READ.items()},
@@ -82,6 +85,8 @@ REFUSED: dict[str, list[tuple[int, Ask]]] = {
     "listClaims": [(304, _get("/v1/claims", If_None_Match="*")), (404, _get("/v1/claims?as_of=99999")), (409, _get("/v1/claims?q=..."))],
     "listQuestions": [(409, _get("/v1/questions?valid_at=2021"))],
     "listEvents": [(404, _get("/v1/events?after=99999"))],
+    "proveEvent": [(404, _get("/v1/events/2/proof?size=99999")), (409, _get("/v1/events/3/proof?size=2"))],
+    "proveConsistency": [(404, _get("/v1/proofs/consistency?from=1&to=99999")), (409, _get("/v1/proofs/consistency?from=3&to=2"))],
     "diffLedger": [(404, _get("/v1/diff?from=99999")), (409, _get("/v1/diff?from=2&to=1"))],
     "recordClaim": [
         (401, _post("/v1/claims", {}, Authorization="Bearer x")),

@@ -1,0 +1,213 @@
+"""Checkpoints: what is committed is signed, what was signed is kept, and a log that is not the one signed is refused."""
+
+import contextlib
+import sqlite3
+import threading
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy.engine import make_url
+
+from api.__main__ import main
+from api.domain import checkpoint
+from api.domain.errors import LogRefused
+from api.ledger import genesis, proofs
+from api.ledger.checkpoints import Checkpoints, check_kept, kept_path, vkey_at
+from api.ledger.database import Database
+from api.ledger.ledger import Ledger
+from api.settings import Settings
+from tests.builders import Writing, an_entity
+from tests.served import administer, named, refused, serve
+
+
+@contextlib.contextmanager
+def opened(settings: Settings) -> Iterator[tuple[Writing, Checkpoints]]:
+    """Run a node's writing end over a database, as the application wires it."""
+    database = Database(settings)
+    genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
+    checkpoints = Checkpoints(database, settings.signing_key_path)
+    ledger = Ledger(database, guard=checkpoints.guard, committed=checkpoints.committed)
+    checkpoints.start()
+    ledger.start()
+    yield Writing(database, ledger), checkpoints
+    ledger.stop()
+    checkpoints.stop()
+    database.close()
+
+
+@contextlib.contextmanager
+def backup(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Settings]:
+    """Copy a database that nobody has open, as a backup; the key and what lies beside it are shared."""
+    if settings.is_sqlite:
+        copy = settings.sqlite_path.with_name("backup.db")
+        with (
+            contextlib.closing(sqlite3.connect(settings.sqlite_path)) as source,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+        yield settings.model_copy(
+            update={"database_url": f"sqlite:///{copy}", "signing_key": settings.signing_key_path}
+        )
+        return
+    postgres, original = request.getfixturevalue("postgres"), make_url(settings.database_url).database
+    name = f"backup_{uuid.uuid4().hex[:12]}"
+    administer(postgres, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{original}'")
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {original}")
+    yield settings.model_copy(update={"database_url": named(postgres, name), "signing_key": settings.signing_key_path})
+    administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def kept(settings: Settings, database: Database) -> checkpoint.Checkpoint:
+    """Open the note that is kept beside the key."""
+    vkeys = [key["vkey"] for key in genesis.ledger_state(database.access())["keys"]]
+    return checkpoint.open_note(kept_path(settings.signing_key_path).read_text(encoding="utf-8"), vkeys)
+
+
+def test_every_commit_is_signed_and_what_was_signed_is_kept(settings):
+    with opened(settings) as (writing, checkpoints):
+        seen: list[int] = []
+        checkpoints.subscribe(lambda signed: seen.append(signed.size))
+        for _ in range(5):
+            position = writing.append(an_entity()).position
+            signed = checkpoints.latest()
+            assert signed.size == position
+            assert signed.root == proofs.root(writing.database.access(), position)
+            assert kept(settings, writing.database) == checkpoint.Checkpoint(
+                genesis.ledger_state(writing.database.access())["log_origin"], position, signed.root
+            )
+        assert seen == sorted(set(seen)) == [2, 3, 4, 5, 6]
+        unseen = threading.Event()
+        checkpoints.subscribe(lambda _: unseen.set())
+        writing.append(an_entity())
+        assert unseen.wait(10), "nobody asked, and nobody signed"
+
+
+def test_a_node_that_stops_has_signed_its_last_event(settings):
+    with opened(settings) as (writing, _):
+        position = writing.append(an_entity(), an_entity()).position
+    database = Database(settings)
+    assert kept(settings, database).size == position
+    database.close()
+
+
+def test_a_restored_backup_neither_signs_nor_appends_and_still_reads(settings, request):
+    with opened(settings) as (writing, _):
+        writing.append(an_entity("old"))
+    with backup(settings, request) as restored:
+        with opened(settings) as (writing, _):
+            writing.append(an_entity("new"))
+        note = kept_path(settings.signing_key_path).read_text(encoding="utf-8")
+        with serve(restored) as served:
+            problem = refused(served.get("/health/ready"), 503, "log-refused")
+            assert "position 3 was signed before" in problem["detail"]
+            refused(served.post("/v1/entities", {"type": "other", "name": "X"}), 503, "log-refused")
+            refused(served.get("/tlog/checkpoint"), 503, "log-refused")
+            refused(served.get("/v1/events/2/proof"), 503, "log-refused")
+            assert served.get("/v1/events/2/proof?size=2").status_code == 200
+            assert served.get("/v1/entities/old").status_code == 200
+            assert served.get("/health/live").status_code == 200
+        assert kept_path(settings.signing_key_path).read_text(encoding="utf-8") == note
+
+
+def test_a_log_that_went_another_way_is_refused(settings, request):
+    with opened(settings) as (writing, _):
+        writing.append(an_entity("common"))
+    with backup(settings, request) as forked:
+        beside = kept_path(settings.signing_key_path)
+        then = beside.read_text(encoding="utf-8")
+        with opened(settings) as (writing, _):
+            writing.append(an_entity("one-way"))
+        now = beside.read_text(encoding="utf-8")
+        beside.write_text(then, encoding="utf-8")
+        with opened(forked) as (writing, _):
+            writing.append(an_entity("another"), an_entity("further"))
+        beside.write_text(now, encoding="utf-8")
+        with opened(forked) as (writing, checkpoints):
+            assert "differs from what was signed at position 3" in (checkpoints.refusal or "")
+            with pytest.raises(LogRefused):
+                writing.append(an_entity())
+
+
+@pytest.mark.parametrize("damage", ["", "garbage", "\n\n", "flip", "stranger"])
+def test_what_is_kept_must_be_whole_and_ours(settings, damage):
+    with opened(settings) as (writing, _):
+        writing.append(an_entity())
+        state = genesis.ledger_state(writing.database.access())
+    beside = kept_path(settings.signing_key_path)
+    note = beside.read_text(encoding="utf-8")
+    stranger = checkpoint.SigningKey(state["log_origin"], b"\x01" * 32)
+    made = {
+        "flip": note.replace("\n2\n", "\n1\n"),
+        "stranger": checkpoint.sign(state["log_origin"], 1, b"\x00" * 32, stranger),
+    }
+    beside.write_text(made.get(damage, damage), encoding="utf-8")
+    with opened(settings) as (writing, checkpoints):
+        assert checkpoints.refusal
+        with pytest.raises(LogRefused):
+            writing.append(an_entity())
+
+
+def test_the_key_is_rotated_and_the_old_one_signs_last_at_that_very_event(settings, monkeypatch):
+    monkeypatch.setenv("LEDGER_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("LEDGER_SIGNING_KEY", str(settings.signing_key_path))
+    with opened(settings) as (writing, checkpoints):
+        writing.append(an_entity())
+        before = genesis.ledger_state(writing.database.access())
+        result = CliRunner().invoke(main, ["keys", "rotate-signing"])
+        assert result.exit_code == 0, result.output
+        after = genesis.ledger_state(writing.database.access())
+        assert after["keys"][:-1] == before["keys"]
+        assert after["keys"][-1]["from"] == 4
+        # The running node takes notice by itself.
+        at_rotation = checkpoints.latest()
+        assert checkpoint.open_note(at_rotation.note, [before["keys"][0]["vkey"]]).size == 3
+        writing.append(an_entity())
+        beyond = checkpoints.latest()
+        assert checkpoint.open_note(beyond.note, [after["keys"][-1]["vkey"]]).size == 4
+        with pytest.raises(ValueError, match="no known key"):
+            checkpoint.open_note(beyond.note, [before["keys"][0]["vkey"]])
+        assert [vkey_at(after, size) for size in (0, 1, 3)] == [before["keys"][0]["vkey"]] * 3
+        assert checkpoints.keys() == after["keys"]
+    former = before["keys"][0]["vkey"].split("+")[1]
+    assert settings.signing_key_path.with_name(f"{settings.signing_key_path.name}.{former}").exists()
+    with opened(settings) as (writing, _):
+        writing.append(an_entity())
+
+
+def test_a_rotation_that_was_killed_half_way_is_taken_up(settings):
+    with opened(settings) as (writing, checkpoints):
+        genesis.rotate_key(writing.database.access(), settings.signing_key_path)
+        writing.append(an_entity())
+        assert checkpoints.latest().size == 3, "the new key, which has no lasting name yet, signs"
+        assert genesis.rotate_key(writing.database.access(), settings.signing_key_path) == 2, "a second event"
+    with opened(settings) as (writing, checkpoints):
+        assert not settings.signing_key_path.with_name(settings.signing_key_path.name + ".new").exists()
+        writing.append(an_entity())
+        assert checkpoints.latest().size == 4
+
+
+def test_two_nodes_with_one_key_never_go_back(settings):
+    with opened(settings) as (one, first), opened(settings) as (two, second):
+        sizes: list[int] = []
+        for writing, checkpoints in ((one, first), (two, second), (two, first), (one, second)) * 5:
+            writing.append(an_entity())
+            sizes.append(checkpoints.latest().size)
+            check_kept(writing.database.access(), settings.signing_key_path,
+                       genesis.ledger_state(writing.database.access()), sizes[-1])  # fmt: skip
+        assert sizes == list(range(2, 22))
+
+
+def test_adopted_cosignatures_go_out_with_the_checkpoint_they_are_for(settings):
+    with opened(settings) as (writing, checkpoints):
+        writing.append(an_entity())
+        signed = checkpoints.latest()
+        line = "— witness.example " + "A" * 88
+        checkpoints.adopt(signed.size - 1, [line])
+        assert checkpoints.latest().note == signed.note
+        checkpoints.adopt(signed.size, [line])
+        checkpoints.adopt(signed.size, [line])
+        assert checkpoints.latest().note == f"{signed.note}{line}\n"
+        writing.append(an_entity())
+        assert line not in checkpoints.latest().note
