@@ -64,7 +64,7 @@ ASKED: dict[str, Ask] = {
     "getStats": _get("/v1/stats?as_of=3"),
     "proveEvent": _get("/v1/events/2/proof"),
     "proveConsistency": _get("/v1/proofs/consistency?from=1&to=3"),
-    **{f"prove{kind}Revision": _get(f"/v1/{path}/revisions/1/proof?size=9") for kind, path in READ.items()},
+    **{f"prove{kind}Revision": _get(f"/v1/{path}/revisions/1/proof") for kind, path in READ.items()},
     **{f"get{kind}": _get(f"/v1/{path}") for kind, path in READ.items()},
     **{f"diff{kind}": _get(f"/v1/{path}/diff?from=1&to=1") for kind, path in READ.items()},
     **{f"list{kind}Revisions": _get(f"/v1/{path}/revisions?limit=1") for kind, path in READ.items()},
