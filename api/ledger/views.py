@@ -164,16 +164,28 @@ def moments(access: Access, kind: str, public_id: str) -> tuple[list[tuple[int, 
     return [(row[0], row[1]) for row in access.rows(sql, (first, at.position))], at
 
 
-def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple[int, int]:
-    """Give the number and time of the revision in force at a time; of the first one before it (RFC 7089 section 4.5.3)."""
+def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple[int, list[tuple[int, int]]]:
+    """Give the number of the revision in force at a time, of the first one before it (RFC 7089 section 4.5.3).
+
+    With it come number and time of the first, the one before, itself, the one after and the last, those there are, in order.
+    """
     at = stand(access)
     first, _ = _know(access, kind, public_id, at)
-    sql = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ? AND"
-    row = access.row(f"{sql} recorded_at <= ? ORDER BY position DESC LIMIT 1", (first, at.position, moment))
-    row = row or access.row(f"{sql} revision = ?", (first, at.position, 1))
-    if row is None:
+    among = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ?"
+    given = (first, at.position)
+    chosen = access.row(f"{among} AND recorded_at <= ? ORDER BY position DESC LIMIT 1", (*given, moment))
+    oldest = access.row(f"{among} ORDER BY revision LIMIT 1", given)
+    if oldest is None:
         raise UnknownRecord(kind)
-    return row[0], row[1]
+    number = (chosen or oldest)[0]
+    beside = [
+        oldest,
+        access.row(f"{among} AND revision < ? ORDER BY revision DESC LIMIT 1", (*given, number)),
+        chosen,
+        access.row(f"{among} AND revision > ? ORDER BY revision LIMIT 1", (*given, number)),
+        access.row(f"{among} ORDER BY revision DESC LIMIT 1", given),
+    ]
+    return number, sorted({(row[0], row[1]) for row in beside if row is not None})
 
 
 _STATE = (

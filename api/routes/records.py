@@ -66,12 +66,23 @@ async def _negotiate(asked: Asked, kind: str, wanted: str) -> Answer:
     # email.utils would take the year 0068 for 2068.
     asked_for = datetime.strptime(wanted[5:], "%d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     moment = edtf.to_us(asked_for) + _SECOND - 1
-    revision, revised_at = await asked.read(views.revision_at, kind, asked.id, moment)
+    revision, beside = await asked.read(views.revision_at, kind, asked.id, moment)
     url = f"{PATHS[kind]}/{asked.id}"
-    target = f"{url}/revisions/{revision}"
-    memento = f'<{in_full(asked, target)}>; rel="memento"; datetime="{http_date(revised_at)}"'
-    headers = [(b"location", target.encode()), _links(in_full(asked, url), memento)]
+    links = _links(in_full(asked, url), *_mementos(in_full(asked, url), revision, beside))
+    headers = [(b"location", f"{url}/revisions/{revision}".encode()), links]
     return send(asked, b"", headers=headers, status=302, media_type="text/plain")
+
+
+def _mementos(url: str, chosen: int, beside: list[tuple[int, int]]) -> list[str]:
+    """Link the memento chosen and those around it (RFC 7089 section 2.2.4)."""
+    numbers = [number for number, _ in beside]
+    place = numbers.index(chosen)
+    places = {"first": 0, "prev": place - 1, "next": place + 1, "last": len(beside) - 1}
+    linked = []
+    for here, (number, moment) in enumerate(beside):
+        relations = " ".join([*(name for name, there in places.items() if there == here), "memento"])
+        linked.append(f'<{url}/revisions/{number}>; rel="{relations}"; datetime="{http_date(moment)}"')
+    return linked
 
 
 def _links(url: str, *more: str) -> tuple[bytes, bytes]:

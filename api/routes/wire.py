@@ -41,7 +41,8 @@ NDJSON = "application/x-ndjson"
 NO_CACHE = b"no-cache"
 PINNED = b"public, max-age=3600"
 NO_STORE = b"no-store"
-_VARY = (b"vary", b"Accept-Datetime, Accept, Accept-Encoding")
+_VARY = (b"vary", b"Accept, Accept-Encoding")
+_VARY_TIMEGATE = (b"vary", b"Accept-Datetime, Accept, Accept-Encoding")
 _KEY = re.compile(KEY_PATTERN)
 _HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _log = logging.getLogger("ledger")
@@ -148,9 +149,12 @@ def operation(
             try:
                 return await handler(await _judge(request, contract))
             except Refused as refusal:
-                return refuse(refusal)
+                refused = refuse(refusal)
             except LedgerError as error:
-                return await explain(request.app.state.rooms, error)
+                refused = await explain(request.app.state.rooms, error)
+            if "Accept-Datetime" in contract.headers:
+                refused.headers.append(_VARY_TIMEGATE)
+            return refused
 
         answer.__doc__ = contract.description or contract.summary
         return decorator(path, operation_id=contract.id, opt={"contract": contract}, name=contract.id)(answer)
@@ -335,7 +339,7 @@ def send(
     status: int = 200,
 ) -> Answer:
     """Answer with a body; 304 where the client holds it already (RFC 9110 section 13.1.2). Compressed if it is worth it."""
-    sent: Headers = [*asked.extra, _VARY]
+    sent: Headers = [*asked.extra, _VARY_TIMEGATE if _is_timegate(asked) else _VARY]
     pinned = at.is_pinned if at is not None and is_pinned is None else is_pinned
     sent.append((b"cache-control", NO_STORE if status >= 201 else PINNED if pinned else NO_CACHE))
     if at is not None:
@@ -353,6 +357,11 @@ def send(
         sent.append((b"content-encoding", encoding.encode()))
         body = compress(body, encoding)
     return Answer(status, sent, body)
+
+
+def _is_timegate(asked: Asked) -> bool:
+    """Say whether this address is negotiated on datetime: a memento's must not say so (RFC 7089 section 4.1.1)."""
+    return "Accept-Datetime" in asked.contract.headers and asked.query.as_of is None
 
 
 def with_query(asked: Asked, **replaced: object) -> str:
