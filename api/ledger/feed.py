@@ -78,27 +78,59 @@ def _without_state(item: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ExactEvent:
-    """One event to the byte: what was hashed, and what its digest commits to."""
+    """One event to the byte: what was hashed, and what its digest commits to, which is None once redacted."""
 
+    position: int
     entry: str
-    payload: str
-    salt: str
+    payload: str | None
+    salt: str | None
     leaf_hash: str
     at: Standpoint
+
+
+_EXACT = (
+    "SELECT e.position, e.entry, p.payload, p.salt, e.leaf_hash FROM event e"
+    " LEFT JOIN payload p ON p.position = e.position WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
+)
 
 
 def event(access: Access, position: int) -> ExactEvent:
     """Give one event as it is in the log. Raises NotYet past the head."""
     at = stand(access)
-    sql = (
-        "SELECT e.entry, p.payload, p.salt, e.leaf_hash FROM event e JOIN payload p ON p.position = e.position"
-        " WHERE e.position = ?"
-    )
-    row = access.row(sql, (position,)) if position <= at.head else None
+    row = access.row(_EXACT, (position - 1, position)) if position <= at.head else None
     if row is None:
         raise NotYet(at.head)
-    entry, payload, salt, leaf = (bytes(value) for value in row)
-    return ExactEvent(entry.decode(), payload.decode(), salt.hex(), leaf.hex(), at)
+    return _exact(row, at)
+
+
+def exact(access: Access, after: int, limit: int) -> Page:
+    """Give the events after a position as they are in the log, rendered. Raises NotYet for a position past the head."""
+    at = stand(access)
+    if after > at.head:
+        raise NotYet(at.head)
+    end = min(at.position, after + limit)
+    items = [spelt(_exact(row, at)) for row in access.rows(_EXACT, (after, end))]
+    return Page(items, str(end), at)
+
+
+def spelt(event: ExactEvent) -> bytes:
+    """Render an event to the byte as JSON."""
+    return msgspec.json.encode(
+        {
+            "position": event.position,
+            "entry": event.entry,
+            "payload": event.payload,
+            "salt": event.salt,
+            "leaf_hash": event.leaf_hash,
+        }
+    )
+
+
+def _exact(row: Row, at: Standpoint) -> ExactEvent:
+    position, entry, payload, salt, leaf = row
+    # Salt and payload go together.
+    said = (None, None) if payload is None else (bytes(payload).decode(), bytes(salt).hex())
+    return ExactEvent(position, bytes(entry).decode(), *said, bytes(leaf).hex(), at)
 
 
 _CHANGED = (

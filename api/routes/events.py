@@ -4,7 +4,7 @@ import msgspec
 from litestar import get
 
 from api.domain.asof import NOW, read_as_of
-from api.domain.errors import IntervalReversed
+from api.domain.errors import IntervalReversed, NotApplicable
 from api.ledger import feed
 from api.ledger.feed import Following
 from api.routes import records
@@ -21,6 +21,7 @@ _FEED = Contract(
     returns="FeedPage",
     answer_headers=("ETag", "Ledger-Position", "Link"),
     absent=True,
+    conflicts=True,
 )
 
 
@@ -40,7 +41,12 @@ async def list_events(asked: Asked) -> Answer:
         parents=parents,
         with_state=query.state == "true",
     )
-    page = await asked.read(feed.follow, wanted, slow=wanted.is_narrowed)
+    if query.exact == "true":
+        if wanted.is_narrowed or not wanted.with_state:
+            raise NotApplicable("goes with after and limit alone", parameter="exact")
+        page = await asked.read(feed.exact, wanted.after, wanted.limit)
+    else:
+        page = await asked.read(feed.follow, wanted, slow=wanted.is_narrowed)
     following = with_query(asked, after=page.last or query.after)
     body = {"items": [msgspec.Raw(item) for item in page.items], "next": following, "position": page.at.position}
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())]
@@ -64,14 +70,7 @@ _EVENT = Contract(
 async def get_event(asked: Asked) -> Answer:
     position = asked.path.position or 0
     found = await asked.read(feed.event, position)
-    body = {
-        "position": position,
-        "entry": found.entry,
-        "payload": found.payload,
-        "salt": found.salt,
-        "leaf_hash": found.leaf_hash,
-    }
-    return send(asked, msgspec.json.encode(body), at=found.at, etag=f'"{position}"', is_pinned=True)
+    return send(asked, feed.spelt(found), at=found.at, etag=f'"{position}"', is_pinned=True)
 
 
 _TIMELINE = Contract(

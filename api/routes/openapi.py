@@ -128,6 +128,9 @@ def _schemas(contracts: list[Contract]) -> tuple[dict[Any, Any], dict[str, Any]]
     components["Operation"] = {
         "anyOf": [{"$ref": _REF.format(name=each.__name__)} for each in dict.fromkeys(OPERATIONS.values())]
     }
+    components["FeedPage"]["properties"]["items"]["items"] = {
+        "anyOf": [{"$ref": _REF.format(name=name)} for name in ("FeedItem", "ExactEvent")]
+    }
     components["Problem"]["properties"]["type"]["examples"] = [f"/problems/{TABLE_SLUG}"]
     schemas = {
         id(body): _tidy(schema) for body, schema in zip([*_SHAPES.values(), Problem, *bodies], found, strict=False)

@@ -321,6 +321,10 @@ class FeedQuery(Strict, frozen=True):
     source: Annotated[Id, Meta(description="Only claims of this source.")] | None = None
     question: Annotated[Id, Meta(description="Only claims on this question.")] | None = None
     state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
+    exact: Annotated[
+        Literal["true", "false"],
+        Meta(description="Each event to the byte, as at `/v1/events/{position}`; with `after` and `limit` alone."),
+    ] = "false"
 
 
 class ProofQuery(Strict, frozen=True):
