@@ -1,8 +1,9 @@
-"""The command line: serve, migrate, import, rebuild, keys, stats, locate, openapi."""
+"""The command line: serve, witness, migrate, import, rebuild, keys, stats, locate, openapi."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,7 +20,7 @@ from api.ledger import feed, genesis, keys, seed
 from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
-from api.routes import openapi
+from api.routes import openapi, witness
 from api.routes.metrics import Metrics
 from api.settings import Settings, load
 
@@ -115,6 +116,47 @@ def _opened() -> Iterator[tuple[Settings, Database]]:
         yield settings, database
     finally:
         database.close()
+
+
+@main.command("witness")
+@click.option(
+    "--key", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File of its key; made if not there."
+)
+@click.option("--name", help="Name of its key, best a URL without scheme; default: one without meaning.")
+@click.option("--log", "logs", multiple=True, required=True, help="Key (vkey) of a log to trust; may be given again.")
+@click.option("--follow", multiple=True, help="URL of a ledger to look at unasked; may be given again.")
+@click.option("--every", default=10.0, show_default=True, type=click.FloatRange(0.1, 86400), help="Seconds in between.")
+@click.option(
+    "--state", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder of what it has cosigned."
+)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=8100, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
+def serve_witness(
+    *,
+    key: Path,
+    name: str | None,
+    logs: tuple[str, ...],
+    follow: tuple[str, ...],
+    every: float,
+    state: Path,
+    host: str,
+    port: int,
+) -> None:
+    """Cosign the checkpoints of other logs, having checked that each continues the one before (c2sp.org/tlog-witness).
+
+    Its vkey, which those who trust it need, is printed and shown at /.
+    """
+    options = witness.Options(key=key, name=name, logs=logs, follow=follow, every=every, state=state)
+    click.echo(witness.prepare(options).vkey)
+    Granian(
+        "api.routes.witness:serve",
+        address=host,
+        port=port,
+        interface=Interfaces.ASGI,
+        websockets=False,
+        log_access=False,
+        workers_kill_timeout=30,
+    ).serve(target_loader=partial(witness.serve, options), wrap_loader=False)
 
 
 @main.command()

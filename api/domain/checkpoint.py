@@ -78,7 +78,7 @@ class SigningKey:
 
 def sign(origin: str, size: int, root: bytes, key: SigningKey) -> str:
     """Give the signed note of a checkpoint. The key's name should be the origin (c2sp.org/tlog-checkpoint)."""
-    text = f"{origin}\n{size}\n{_b64(root)}\n"
+    text = f"{origin}\n{size}\n{encode64(root)}\n"
     parse(text)
     return sign_note(text, key)
 
@@ -124,7 +124,7 @@ def parse(text: str) -> Checkpoint:
     _require(len(lines) > _ROOT_LINE and all(lines), "a checkpoint has three lines or more, none of them empty")
     origin, size, root, *extensions = lines
     _require(_SIZE.fullmatch(size), "the tree size is a decimal number without leading zeros")
-    hashed = _unb64(root)
+    hashed = decode64(root)
     _require(len(hashed) == hashlib.sha256().digest_size, "the root hash has 32 bytes")
     return Checkpoint(origin, int(size), hashed, tuple(extensions))
 
@@ -136,7 +136,7 @@ def key_id(name: str, public: bytes, algorithm: bytes = ED25519) -> bytes:
 
 def key_text(name: str, known_by: bytes, key: bytes, algorithm: bytes = ED25519) -> str:
     """Write a key, public or secret: `<name>+<key id>+<base64 of the algorithm's byte and the key>`."""
-    return f"{name}+{known_by.hex()}+{_b64(algorithm + key)}"
+    return f"{name}+{known_by.hex()}+{encode64(algorithm + key)}"
 
 
 def parse_key(text: str, algorithm: bytes = ED25519) -> tuple[str, bytes, bytes]:
@@ -147,7 +147,7 @@ def parse_key(text: str, algorithm: bytes = ED25519) -> tuple[str, bytes, bytes]
     name, _, rest = text.partition("+")
     claimed, _, encoded = rest.partition("+")
     check_name(name)
-    raw = _unb64(encoded)
+    raw = decode64(encoded)
     _require(len(raw) == 1 + _KEY_BYTES and raw[:1] == algorithm, "not an Ed25519 key of this type")
     _require(re.fullmatch("[0-9a-f]{8}", claimed), "a key id is 8 hex digits")
     return name, bytes.fromhex(claimed), raw[1:]
@@ -155,7 +155,7 @@ def parse_key(text: str, algorithm: bytes = ED25519) -> tuple[str, bytes, bytes]
 
 def signature_line(name: str, known_by: bytes, signature: bytes) -> str:
     """Write a signature line, without its newline."""
-    return f"— {name} {_b64(known_by + signature)}"
+    return f"— {name} {encode64(known_by + signature)}"
 
 
 def parse_signature(line: str) -> tuple[str, bytes, bytes]:
@@ -164,7 +164,7 @@ def parse_signature(line: str) -> tuple[str, bytes, bytes]:
     name, _, encoded = rest.partition(" ")
     _require(dash == "—", "a signature line begins with an em dash")
     check_name(name)
-    raw = _unb64(encoded)
+    raw = decode64(encoded)
     _require(len(raw) > _ID_BYTES, "a signature is more than a key id")
     return name, raw[:_ID_BYTES], raw[_ID_BYTES:]
 
@@ -180,6 +180,12 @@ def _verify_line(line: str, signed: bytes, known: dict[tuple[str, bytes], bytes]
     except InvalidSignature as error:
         raise ValueError("a signature under a known key is false") from error
     return True
+
+
+def check_vkey(vkey: str) -> str:
+    """Give the name in a log's public key; ValueError for what is none."""
+    (name, _), _ = _parse_vkey(vkey)
+    return name
 
 
 def _parse_vkey(vkey: str) -> tuple[tuple[str, bytes], bytes]:
@@ -203,14 +209,16 @@ def _check_text(text: str) -> None:
     _require(not _CONTROL.search(text), "a note holds no control characters but newlines")
 
 
-def _b64(raw: bytes) -> str:
+def encode64(raw: bytes) -> str:
+    """Write bytes as notes do, in the standard alphabet with padding (RFC 4648 §4)."""
     return base64.b64encode(raw).decode()
 
 
-def _unb64(text: str) -> bytes:
+def decode64(text: str) -> bytes:
+    """Read what `encode64` wrote; ValueError for any other spelling."""
     raw = base64.b64decode(text, validate=True)
     # Base64 has spare bits at its end; a second spelling of the same bytes is refused (RFC 4648 §3.5).
-    _require(_b64(raw) == text, "not canonical base64")
+    _require(encode64(raw) == text, "not canonical base64")
     return raw
 
 
