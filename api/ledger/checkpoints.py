@@ -21,6 +21,7 @@ from api.ledger.database import DRIVER_ERRORS, Access, Database
 from api.ledger.writer import LEDGER
 
 _log = logging.getLogger("ledger")
+_PAUSE = 0.1
 _HEAD = (
     f"SELECT h.position, h.frontier, r.position FROM head h JOIN record r ON r.kind = '{LEDGER}' AND r.id = '{LEDGER}'"
 )
@@ -47,7 +48,7 @@ class Checkpoints:
         self._keys: dict[str, checkpoint.SigningKey] = {}
         self._callbacks: list[Callable[[Signed], None]] = []
         self._committed = threading.Event()
-        self._is_stopping = False
+        self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self.refusal: str | None = None
 
@@ -59,7 +60,7 @@ class Checkpoints:
 
     def stop(self) -> None:
         """Sign what was committed last, then stop."""
-        self._is_stopping = True
+        self._stopping.set()
         self._committed.set()
         if self._thread is not None:
             self._thread.join()
@@ -109,10 +110,13 @@ class Checkpoints:
             return chain
 
     def _run(self) -> None:
-        while not self._is_stopping:
+        while not self._stopping.is_set():
             self._committed.wait()
             self._committed.clear()
             self._sign_quietly()
+            # Under load one signature covers the commits of a moment; who asks is given a fresh one at once.
+            self._stopping.wait(_PAUSE)
+        self._sign_quietly()
 
     def _sign_quietly(self) -> None:
         try:

@@ -3,8 +3,9 @@
 Each proof reads O(log n) nodes and is verified before it is handed out, so a damaged node is never passed on as truth.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from api.domain import merkle
 from api.domain.errors import Unavailable
@@ -12,8 +13,9 @@ from api.ledger.database import Access, Row
 
 TILE_WIDTH = 256
 _TILE_LEVELS = 8
-_LEAF = "SELECT leaf_hash FROM event WHERE position = ?"
-_NODE = "SELECT hash FROM node WHERE level = ? AND number = ?"
+_ROUND = 32
+Result = TypeVar("Result")
+Name = TypeVar("Name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,39 +40,69 @@ class Consistency:
     path: list[bytes]
 
 
-def node_reader(access: Access) -> merkle.ReadNode:
-    """Give a reader of stored nodes: level 0 are the leaves. Raises Unavailable where one is missing."""
-
-    def read(level: int, number: int) -> bytes:
-        row = access.row(_NODE, (level, number)) if level else access.row(_LEAF, (number + 1,))
-        if row is None:
-            raise Unavailable("a node of the tree is missing; the log must be verified")
-        return bytes(row[0])
-
-    return read
-
-
 def root(access: Access, size: int) -> bytes:
     """Give the root hash of the first `size` leaves."""
-    return merkle.root_at(size, node_reader(access))
+    return _worked_out(access, lambda read: merkle.root_at(size, read))
 
 
 def inclusion(access: Access, position: int, size: int) -> Inclusion:
     """Prove that the tree of `size` holds the event; 1 <= position <= size <= head. Raises Unavailable."""
-    read = node_reader(access)
-    leaf, whole = read(0, position - 1), merkle.root_at(size, read)
-    path = merkle.inclusion_path(position - 1, size, read)
-    _vouch(merkle.verify_inclusion(position - 1, size, leaf, path, whole))
-    return Inclusion(position, size, leaf, whole, path)
+    index = position - 1
+
+    def work_out(read: merkle.ReadNode) -> Inclusion:
+        path = merkle.inclusion_path(index, size, read)
+        return Inclusion(position, size, read(0, index), merkle.root_at(size, read), path)
+
+    proof = _worked_out(access, work_out)
+    _vouch(merkle.verify_inclusion(index, size, proof.leaf_hash, proof.path, proof.root))
+    return proof
 
 
 def consistency(access: Access, first: int, second: int) -> Consistency:
     """Prove that one tree begins with the other; 0 <= first <= second <= head. Raises Unavailable."""
-    read = node_reader(access)
-    old, new = merkle.root_at(first, read), merkle.root_at(second, read)
-    path = merkle.consistency_path(first, second, read)
-    _vouch(merkle.verify_consistency(first, second, old, new, path))
-    return Consistency(first, second, old, new, path)
+
+    def work_out(read: merkle.ReadNode) -> Consistency:
+        path = merkle.consistency_path(first, second, read)
+        return Consistency(first, second, merkle.root_at(first, read), merkle.root_at(second, read), path)
+
+    proof = _worked_out(access, work_out)
+    _vouch(merkle.verify_consistency(first, second, proof.first_root, proof.second_root, proof.path))
+    return proof
+
+
+def _worked_out(access: Access, work_out: Callable[[merkle.ReadNode], Result]) -> Result:
+    """Find out first which nodes the work reads, then read them together, and work."""
+    wanted: dict[tuple[int, int], bytes] = {}
+
+    def note(level: int, number: int) -> bytes:
+        return wanted.setdefault((level, number), merkle.EMPTY_ROOT)
+
+    work_out(note)
+    nodes = _nodes(access, wanted)
+    if nodes.keys() != wanted.keys():
+        raise Unavailable("a node of the tree is missing; the log must be verified")
+    return work_out(lambda level, number: nodes[level, number])
+
+
+def _nodes(access: Access, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+    """Read nodes by level and number: level 0 are the leaves."""
+    leaves = _padded([number + 1 for level, number in wanted if not level])
+    above = _padded([(level, number) for level, number in wanted if level])
+    found: dict[tuple[int, int], bytes] = {}
+    if leaves:
+        sql = f"SELECT position, leaf_hash FROM event WHERE position IN ({', '.join('?' * len(leaves))})"
+        found |= {(0, row[0] - 1): bytes(row[1]) for row in access.rows(sql, leaves)}
+    if above:
+        pairs = ", ".join(["(?, ?)"] * len(above))
+        sql = f"SELECT level, number, hash FROM node WHERE (level, number) IN (VALUES {pairs})"
+        rows = access.rows(sql, [each for pair in above for each in pair])
+        found |= {(row[0], row[1]): bytes(row[2]) for row in rows}
+    return found
+
+
+def _padded(names: list[Name]) -> list[Name]:
+    """Repeat the last one up to a round number, so that few statements serve all trees, and stay prepared."""
+    return names + names[-1:] * (-len(names) % _ROUND)
 
 
 def tile(access: Access, level: int, number: int, width: int) -> bytes:

@@ -67,6 +67,8 @@ def main() -> int:
         yardsticks = let_in(stack, ground, options, ["bare"])
         with ExitStack() as servers:
             served = let_in(servers, ground, options, ["const", "ledger", "django", "eventsourcing"])
+            if options.operations & set(contestants.PROVABLE):
+                served += let_in(servers, ground, options, ["provable"])
             if server:
                 server.settle()
             for number in range(options.rounds):

@@ -13,14 +13,16 @@ from pathlib import Path
 from types import ModuleType
 
 from tests.bench import bare as bare_rows
-from tests.bench import ledger, load, peer_django, peer_eventsourcing
+from tests.bench import ledger, load, peer_django, peer_eventsourcing, provable
 from tests.bench.corpus import Corpus
 from tests.bench.load import Fire, Outcome, RefusedError, Shot
 from tests.bench.servers import Command, Postgres, Server, granian, home_of, run, running
 
-NAMES = ("const", "ledger", "django", "eventsourcing", "bare")
+NAMES = ("const", "ledger", "django", "eventsourcing", "bare", "provable")
 READS = ("read", "as-of", "revision", "history", "list", "list-deep", "list-filter", "list-as-of", "feed")
-OPERATIONS = (*READS, "create", "update", "long-history", "short-history", "long-revision", "short-revision", "batch")
+PROVABLE = ("proof-large", "proof-small", "append-signed", "append-unsigned")
+LONG = ("long-history", "short-history", "long-revision", "short-revision")
+OPERATIONS = (*READS, "create", "update", *LONG, "batch", *PROVABLE)
 FILLS = {"django": "tests.bench.peer_django.fill", "eventsourcing": "tests.bench.peer_eventsourcing"}
 PEERS: Mapping[str, ModuleType] = {"django": peer_django, "eventsourcing": peer_eventsourcing}
 
@@ -109,12 +111,23 @@ def bare(ground: Ground, database: str) -> Iterator[Contestant]:
         yield Contestant("bare", database, {"batch": lambda seconds: events(commit_for(seconds))})
 
 
+@contextmanager
+def in_process(ground: Ground, database: str) -> Iterator[Contestant]:
+    """Open this service's own log in this process, for what is measured against itself."""
+    size = provable.QUICK if ground.wanted.claims < provable.QUICK else provable.LARGE
+    folder = ground.folder / f"provable-{database}"
+    folder.mkdir()
+    with provable.measures(folder, place(ground, database), size, ground.operations) as measures:
+        yield Contestant("ledger", database, measures)
+
+
 # How each of the field enters on one database.
 ENTRANCES: Mapping[str, Callable[[Ground, str], AbstractContextManager[Contestant]]] = {
     "ledger": service,
     "django": partial(peer, "django"),
     "eventsourcing": partial(peer, "eventsourcing"),
     "bare": bare,
+    "provable": in_process,
 }
 
 

@@ -33,6 +33,10 @@ LABELS = {
     "long-revision": "past revision of {deep}",
     "short-revision": "past revision of 10",
     "batch": "batch of 1,000, events",
+    "proof-large": "proof in a tree of 1,000,000",
+    "proof-small": "proof in a tree of 1,000",
+    "append-signed": "append in process, signed",
+    "append-unsigned": "append in process, unsigned",
     "rebuild": "rebuild, events",
     "memory": "memory of a worker, MB",
 }
@@ -87,6 +91,8 @@ GOALS = (
     Goal("rebuild", "bare", 0.8, 3),
     Goal("long-history", "short-history", 1.2, 1.05, at_most=True),
     Goal("long-revision", "short-revision", 1.2, 1.05, at_most=True),
+    Goal("proof-large", "proof-small", 2, 1.3, at_most=True),
+    Goal("append-signed", "append-unsigned", 0.9, None),
     Goal("memory", MEGABYTES, 200, 120, at_most=True),
 )
 
