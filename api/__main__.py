@@ -1,4 +1,4 @@
-"""The command line: serve, witness, migrate, import, rebuild, keys, stats, locate, openapi."""
+"""The command line: serve, witness, migrate, import, rebuild, verify, keys, stats, locate, openapi."""
 
 import json
 from collections.abc import Iterator
@@ -10,15 +10,17 @@ import click
 from granian import Granian
 from granian.constants import Interfaces
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, TaskID
 
 from api import __version__
 from api.app import build, spare_collector
-from api.domain.errors import LedgerError
+from api.archive import outside, site, verify
+from api.archive.findings import Finding
+from api.domain.errors import LedgerError, Unavailable
 from api.domain.text import locator, paragraphs
 from api.ledger import feed, genesis, keys, seed
-from api.ledger.checkpoints import Checkpoints
-from api.ledger.database import Database
+from api.ledger.checkpoints import Checkpoints, kept_path
+from api.ledger.database import DRIVER_ERRORS, Database
 from api.ledger.ledger import Ledger
 from api.routes import openapi, witness
 from api.routes.metrics import Metrics
@@ -26,6 +28,7 @@ from api.settings import Settings, load
 
 _console = Console(stderr=True)
 COMMAND_LINE = "command line"
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 class _Loud(click.Group):
@@ -93,9 +96,7 @@ def prepare(settings: Settings, *, is_empty: bool) -> None:
 @contextmanager
 def _writing(database: Database, settings: Settings) -> Iterator[Ledger]:
     checkpoints = Checkpoints(database, settings.signing_key_path)
-    ledger = Ledger(
-        database, group_size=settings.group_size, guard=checkpoints.guard, committed=checkpoints.committed
-    )
+    ledger = Ledger(database, group_size=settings.group_size, guard=checkpoints.guard, committed=checkpoints.committed)
     checkpoints.start()
     ledger.start()
     try:
@@ -199,6 +200,80 @@ def rebuild() -> None:
             task = progress.add_task("rebuilding", total=total[0] if total else 0)
             head = genesis.rebuild(access, lambda position: progress.update(task, completed=position))
         click.echo(f"rebuilt from {head} events")
+
+
+@main.command("verify")
+@click.argument("url", required=False)
+@click.option(
+    "--vkey", "vkeys", multiple=True, help="Accept checkpoints of this key alone. May be given several times."
+)
+@click.option("--since", type=_FILE, help="An earlier checkpoint, which must be a prefix of the log.")
+@click.option(
+    "--sample",
+    default=300,
+    show_default=True,
+    type=click.IntRange(0),
+    help="How many records to compare, drawn at random, when a URL is given.",
+)
+@click.option("--most", default=50, show_default=True, type=click.IntRange(1), help="How many differences to print.")
+def verify_ledger(url: str | None, vkeys: tuple[str, ...], since: Path | None, sample: int, most: int) -> None:
+    """Derive all of the ledger again and say what differs.
+
+    Without a URL that is the database of this node: every entry, payload, hash and derived row, and what was signed
+    last. With the URL of a ledger it is what anybody can check from outside. Nothing is changed.
+
+    Exit status: 0 sound, 1 damage found, 2 could not be checked.
+    """
+    told = Told(most)
+    try:
+        doubts = verify.Doubts(vkeys=vkeys, since=since.read_text(encoding="utf-8") if since else None, sample=sample)
+        with Progress(console=_console, transient=True) as progress:
+            verdict = _verified(url, told, _stepping(progress), doubts)
+    except (LedgerError, OSError, ValueError, *DRIVER_ERRORS) as error:
+        _console.print(f"could not be checked: {error if isinstance(error, LedgerError) else type(error).__name__}")
+        raise SystemExit(2) from error
+    if told.count > most:
+        click.echo(f"and {told.count - most} more")
+    click.echo(verdict.sentence())
+    raise SystemExit(0 if verdict.is_sound else 1)
+
+
+def _verified(url: str | None, told: "Told", step: verify.Step, doubts: verify.Doubts) -> verify.Verdict:
+    if url is not None:
+        with site.client_of(url) as client:
+            return outside.verify_url(site.Site(client), told, step, doubts)
+    settings = load()
+    if settings.is_sqlite and not settings.sqlite_path.exists():
+        raise Unavailable("there is no database yet")
+    database = Database(settings)
+    try:
+        return verify.verify_database(database, kept_path(settings.signing_key_path), told, step, doubts)
+    finally:
+        database.close()
+
+
+class Told:
+    """Prints what was found wrong, up to a number of lines, and counts the rest."""
+
+    def __init__(self, most: int) -> None:
+        self.count, self._most = 0, most
+
+    def __call__(self, finding: Finding) -> None:
+        self.count += 1
+        if self.count <= self._most:
+            click.echo(str(finding))
+
+
+def _stepping(progress: Progress) -> verify.Step:
+    """Show each thing that is done as a bar of its own."""
+    tasks: dict[str, TaskID] = {}
+
+    def step(name: str, done: int, total: int) -> None:
+        if name not in tasks:
+            tasks[name] = progress.add_task(name, total=total)
+        progress.update(tasks[name], completed=done, total=total)
+
+    return step
 
 
 @main.command()

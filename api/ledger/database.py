@@ -5,6 +5,8 @@ the queries. Storage has one colour, synchronous: on SQLite a read runs where it
 """
 
 import asyncio
+import itertools
+import re
 import sqlite3
 import threading
 import time
@@ -21,7 +23,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
 
-from api.domain.errors import Unavailable
+from api.domain.errors import NotPurged, Unavailable
 from api.settings import Settings
 
 Value = int | str | bytes | bool | None
@@ -41,6 +43,12 @@ _PRAGMAS = (
 )
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+_PURGE_TRIES, _PURGE_PAUSE = 5, 1
+_COPIED = re.compile("[1-9]")
+_STREAMS = itertools.count()
+_STREAMED_AT_ONCE = 200
+_CORRUPT_PG = ("XX001", "XX002")
+_CORRUPT_SQLITE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class _Cursor(Protocol):
@@ -74,6 +82,16 @@ class Access:
     def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         rows = self.rows(sql, parameters)
         return rows[0] if rows else None
+
+    def stream(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[Row]:
+        """Give rows one after another, however many there are; on PostgreSQL only within a transaction."""
+        if self.is_sqlite:
+            yield from self.driver.execute(sql, parameters)  # type: ignore[misc]
+            return
+        with self.driver.cursor(f"stream_{next(_STREAMS)}", binary=True) as cursor:  # type: ignore[attr-defined]
+            cursor.itersize = _STREAMED_AT_ONCE
+            cursor.execute(_percent(sql), parameters)
+            yield from cursor
 
     def run(self, sql: str, parameters: Sequence[Value] = ()) -> None:
         self.driver.execute(sql if self.is_sqlite else _percent(sql), parameters)
@@ -112,6 +130,18 @@ class Access:
             with suppress(*DRIVER_ERRORS):
                 self.run("ROLLBACK")
             raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See one state of the database, whoever writes meanwhile, and text as it is stored, even where it is damaged."""
+        if self.is_sqlite:
+            self.driver.text_factory = _decode_leniently  # type: ignore[attr-defined]
+        self.run("BEGIN" if self.is_sqlite else "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            yield
+        finally:
+            with suppress(*DRIVER_ERRORS):
+                self.run("ROLLBACK")
 
     def close(self) -> None:
         self._pooled.invalidate() if not self.is_sqlite else self._pooled.close()
@@ -217,6 +247,49 @@ def insert_words(access: Access, rows: Sequence[tuple[int, Sequence[str]]]) -> N
         access.insert("search_index", "since, tokens", quoted)
 
 
+def stored_words(access: Access) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Give what `search_index` holds: the words, in order, under each position since which a record is made of them."""
+    if access.is_sqlite:
+        for since, tokens in access.stream("SELECT rowid, tokens FROM search_index ORDER BY rowid"):
+            yield since, tuple(sorted(str(tokens).split(" ")))
+        return
+    for since, words in access.stream("SELECT since, tsvector_to_array(tokens) FROM search_index ORDER BY since"):
+        yield since, tuple(sorted(words))
+
+
+def index_entries(access: Access) -> Iterator[tuple[str, int]] | None:
+    """Give (word, position) as the full-text index finds them, in its own order; None where the server keeps the index."""
+    if not access.is_sqlite:
+        return None
+    access.run("CREATE VIRTUAL TABLE IF NOT EXISTS temp.word_places USING fts5vocab(main, search_index, instance)")
+    return ((word, since) for word, since in access.stream("SELECT term, doc FROM temp.word_places"))
+
+
+def storage_faults(access: Access) -> list[str]:
+    """Say what the database finds wrong with its own pages and indexes; PostgreSQL checks those as it reads them."""
+    if not access.is_sqlite:
+        return []
+    return [str(row[0]) for row in access.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Say whether an error tells that what is stored is broken, and not that it cannot be reached."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, DRIVER_ERRORS):
+        found = found.__cause__
+    if isinstance(found, psycopg.Error):
+        return found.sqlstate in _CORRUPT_PG
+    return found is not None and getattr(found, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_SQLITE
+
+
+def make_scratch(access: Access) -> None:
+    """Let a temporary SQLite file be fast rather than safe, and take any order of rows."""
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = OFF"):
+        access.run(f"PRAGMA {pragma}")
+    for (name,) in access.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+        access.run(f"DROP TRIGGER {name}")
+
+
 def ready_to_insert_first(access: Access) -> None:
     """Keep other nodes out while the very first row is written, when there is no head yet to lock."""
     if not access.is_sqlite:
@@ -226,6 +299,55 @@ def ready_to_insert_first(access: Access) -> None:
 def empty(access: Access, table: str) -> None:
     """Delete all rows of a projection."""
     access.run(f"DELETE FROM {table}")
+
+
+def bytes_within(access: Access) -> str:
+    """Give a condition on a payload `p`: that it holds the one parameter's bytes."""
+    return "instr(p.payload, ?) > 0" if access.is_sqlite else "position(? IN p.payload) > 0"
+
+
+def erase_traces(access: Access, tables: Sequence[str]) -> None:
+    """Leave nothing of rows that were deleted from these tables in the database's own files. Raises NotPurged.
+
+    Takes the time that writing the tables anew takes; on PostgreSQL each is locked while it is its turn.
+    """
+    try:
+        held = _vacuum_sqlite(access) if access.is_sqlite else _vacuum_postgresql(access, tables)
+    except DRIVER_ERRORS as error:
+        raise NotPurged("the database does not let its files be written anew") from error
+    if held:
+        raise NotPurged(held)
+
+
+def _vacuum_sqlite(access: Access) -> str:
+    """Merge the words' index, write the file anew and empty the write-ahead log. Says what is in the way, if anything."""
+    access.run("PRAGMA busy_timeout = 2000")
+    access.run("INSERT INTO search_index (search_index) VALUES ('optimize')")
+    access.run("VACUUM")
+    for _ in range(_PURGE_TRIES):
+        # The first column says whether somebody still reads an older state.
+        if not access.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            return ""
+    return "a reader holds on to an older state of the database"
+
+
+def _vacuum_postgresql(access: Access, tables: Sequence[str]) -> str:
+    """Write the tables and the statistics anew. Says what is in the way, if anything."""
+    notices: list[psycopg.errors.Diagnostic] = []
+    access.driver.add_notice_handler(notices.append)  # type: ignore[attr-defined]
+    access.run("SET lock_timeout = '20s'")
+    for _ in range(_PURGE_TRIES):
+        notices.clear()
+        access.run(f"VACUUM (FULL, VERBOSE) {', '.join(tables)}")
+        access.run(f"ANALYZE {', '.join(tables)}")
+        access.run("VACUUM (FULL, VERBOSE) pg_catalog.pg_statistic")
+        if any(notice.severity_nonlocalized == "WARNING" for notice in notices):
+            return "the database's owner alone may write its tables and statistics anew"
+        # The detail begins with how many dead rows had to be copied, because an old snapshot may still ask for them.
+        if not any(_COPIED.match(notice.message_detail or "") for notice in notices):
+            return ""
+        time.sleep(_PURGE_PAUSE)
+    return "a transaction, a standby or a replication slot holds on to an older state of the database"
 
 
 def _engine(settings: Settings) -> sa.Engine:
@@ -248,6 +370,10 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     for pragma in _PRAGMAS:
         connection.execute(pragma)
     _use_write_ahead_log(connection)
+
+
+def _decode_leniently(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
