@@ -12,6 +12,8 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from api.archive import cosigning
+from api.archive.cosigning import Cosigning
 from api.domain.errors import BadParameter
 from api.ledger import genesis
 from api.ledger.checkpoints import Checkpoints
@@ -99,13 +101,17 @@ def _living(settings: Settings, metrics: Metrics) -> Callable[[Litestar], Abstra
             vkeys=tuple(key["vkey"] for key in state["keys"]),
         )
         metrics.observe_ledger(lambda: _tally(ledger))
+        asking = Cosigning(database, checkpoints, settings.witnesses)
+        metrics.observe_each("witness", lambda: cosigning.numbers(asking.tallies()))
         checkpoints.start()
+        asking.start()
         ledger.start()
         try:
             yield
         finally:
             # What was accepted is finished and signed before the connections go.
             ledger.stop()
+            asking.stop()
             checkpoints.stop()
             database.close()
 

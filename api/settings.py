@@ -2,17 +2,28 @@
 
 import ipaddress
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from api.domain.cosignature import check_vkey
 from api.domain.errors import Misconfigured
 
 _ORIGIN = re.compile(r"^[^\s+]{1,200}$")
 _RATE = re.compile(r"^(off|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})?)$")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessAddress:
+    """A witness to ask: its public key, and the URL below which it takes checkpoints."""
+
+    vkey: str
+    url: str
 
 
 class Settings(BaseSettings):
@@ -38,6 +49,9 @@ class Settings(BaseSettings):
     max_depth: int = Field(32, ge=8, le=200, description="deepest JSON nesting")
     reader_threads: int = Field(8, ge=1, le=256, description="reads at a time on PostgreSQL, and slow reads on SQLite")
     group_size: int = Field(64, ge=1, le=1000, description="most appends that share a commit")
+    witnesses: Annotated[tuple[WitnessAddress, ...], NoDecode] = Field(
+        (), description="witnesses to ask to cosign: pairs `<vkey> <URL>`, each on a line or after a comma"
+    )
     seed: Path | None = Field(None, description="folder of seed files; default: the one shipped")
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line logged")
@@ -73,6 +87,13 @@ class Settings(BaseSettings):
             return tuple(ipaddress.ip_network(part.strip()) for part in value.split(",") if part.strip())
         return value
 
+    @field_validator("witnesses", mode="before")
+    @classmethod
+    def _addresses(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(_address(part) for part in re.split(r"[,\n]", value) if part.strip())
+        return value
+
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
@@ -100,6 +121,29 @@ class Settings(BaseSettings):
             return None
         anonymous, _, keyed = self.rate_limit.partition(",")
         return int(anonymous), int(keyed or anonymous)
+
+
+def _address(pair: str) -> WitnessAddress:
+    """Read `<vkey> <URL>`; ValueError, which does not repeat it, for anything else."""
+    words = pair.split()
+    if len(words) != 2:  # noqa: PLR2004 - a pair
+        raise ValueError("each witness is a key, a space and a URL")
+    try:
+        check_vkey(words[0])
+    except ValueError as error:
+        raise ValueError(f"the key of a witness: {error}") from error
+    return WitnessAddress(words[0], check_url(words[1]))
+
+
+def check_url(url: str) -> str:
+    """Give the URL back if it can be the prefix of others; ValueError, which does not repeat it, if not."""
+    parts = urlsplit(url)
+    is_plain = url.isascii() and url.isprintable() and " " not in url
+    if not is_plain or parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        raise ValueError("not an absolute http or https URL")
+    if parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("a URL to begin others with has no query, no fragment and no user")
+    return url
 
 
 def load() -> Settings:

@@ -16,6 +16,8 @@ from api.domain.submission import Submission
 
 _log = logging.getLogger("ledger.witness")
 _FOUND = 200
+# Seconds to wait for a thread that is told to stop.
+_FAREWELL = 5.0
 
 
 class _Proof(msgspec.Struct, frozen=True):
@@ -49,7 +51,8 @@ class Follower:
         """Stop, breaking off what is under way."""
         self._stop.set()
         self._remote.abort()
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join(_FAREWELL)
 
     def look(self) -> None:
         """Look once. `trouble` then says what is wrong, or is None; a new trouble is logged once."""

@@ -1,18 +1,20 @@
 """Another service, spoken to over HTTP with patience and memory that have an end. Redirects are not followed."""
 
 import http.client
+import socket
 import ssl
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from api import __version__
+from api.settings import check_url
 
 LARGEST_ANSWER = 256 * 1024
 # Seconds that a read may take, and a whole answer's body.
 _TIMEOUT, _DEADLINE = 10.0, 30.0
 _CHUNK = 64 * 1024
-_SCHEMES = ("http", "https")
 _STALE = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
 
 Connection = http.client.HTTPConnection
@@ -36,10 +38,13 @@ class Reply:
 
 
 class Remote:
-    """One service under a URL prefix, over a connection that is kept. Use from one thread; `abort` from any."""
+    """One service under a URL prefix, over a connection that is kept. Use from one thread; `abort` from any.
+
+    Raises ValueError for a URL that can be no prefix.
+    """
 
     def __init__(self, url: str) -> None:
-        self._parts = check_url(url)
+        self._parts = urlsplit(check_url(url))
         self._prefix = self._parts.path.rstrip("/")
         self._connection: Connection | None = None
 
@@ -55,7 +60,9 @@ class Remote:
         """Break off what is under way; it raises Unreachable."""
         connection = self._connection
         if connection is not None and connection.sock is not None:
-            connection.close()
+            # Closing alone would leave a thread that is reading where it is.
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def _ask(self, method: str, path: str, body: bytes | None) -> Reply:
         is_kept = self._connection is not None
@@ -91,17 +98,6 @@ class Remote:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
-
-
-def check_url(url: str) -> SplitResult:
-    """Take an absolute http(s) URL apart that can be a prefix; ValueError, which does not repeat it, for any other."""
-    parts = urlsplit(url)
-    is_plain = url.isascii() and url.isprintable() and " " not in url
-    if not is_plain or parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:
-        raise ValueError("not an absolute http or https URL")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError("a prefix has no query, no fragment and no user")
-    return parts
 
 
 def _read(response: http.client.HTTPResponse) -> bytes:

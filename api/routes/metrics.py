@@ -58,6 +58,10 @@ class Metrics:
         """
         self._registry.register(_LedgerCollector(get))
 
+    def observe_each(self, label: str, get: Callable[[], Iterable[tuple[str, Mapping[str, float]]]]) -> None:
+        """Do as `observe_ledger` for several of a kind: `get` gives each one's name, the value of `label`, and numbers."""
+        self._registry.register(_EachCollector(label, get))
+
     def render(self) -> tuple[bytes, str]:
         """Give the body and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
@@ -72,6 +76,22 @@ class Metrics:
         return pair
 
 
+class _EachCollector(Collector):
+    """Turns the numbers of several into metric families with a label."""
+
+    def __init__(self, label: str, get: Callable[[], Iterable[tuple[str, Mapping[str, float]]]]) -> None:
+        self._label, self._get = label, get
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
+        for one, numbers in self._get():
+            for name, value in numbers.items():
+                if name not in families:
+                    families[name] = _family(name)(f"ledger_{name}", _words(name), labels=(self._label,))
+                families[name].add_metric((one,), value)
+        return families.values()
+
+
 class _LedgerCollector(Collector):
     """Turns a mapping of numbers into metric families at scrape time."""
 
@@ -80,6 +100,13 @@ class _LedgerCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         for name, value in self._get().items():
-            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-            words = name.removesuffix("_total").replace("_", " ")
-            yield family(f"ledger_{name}", f"The ledger's {words}, as this process knows it.", value=value)
+            yield _family(name)(f"ledger_{name}", _words(name), value=value)
+
+
+def _family(name: str) -> type[CounterMetricFamily | GaugeMetricFamily]:
+    return CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+
+
+def _words(name: str) -> str:
+    words = name.removesuffix("_total").replace("_", " ")
+    return f"The ledger's {words}, as this process knows it."

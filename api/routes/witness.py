@@ -17,12 +17,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.archive import witness as archive
 from api.archive.follower import Follower
-from api.archive.remote import check_url
 from api.archive.witness import Log, Witness, WrongSize
 from api.domain.errors import Misconfigured, Unavailable
 from api.routes.edge import Edge, configure_logging
 from api.routes.metrics import NO_ROUTE, Metrics
-from api.settings import load
+from api.settings import check_url, load
 
 LARGEST_BODY = 256 * 1024
 SIZE = b"text/x.tlog.size"
