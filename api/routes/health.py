@@ -37,6 +37,11 @@ _LINKS = {
     "events": "/v1/events?after=0",
     "diff": "/v1/diff?from=0",
     "stats": "/v1/stats",
+    "redactions": "/v1/redactions",
+    "checkpoint": "/tlog/checkpoint",
+    "keys": "/tlog/keys",
+    "consistency": "/v1/proofs/consistency?from=1&to=1",
+    "verifier": "/verify.py",
     "ready": "/health/ready",
 }
 
