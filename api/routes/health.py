@@ -7,7 +7,7 @@ from api import __version__
 from api.domain.agreement import RULES
 from api.domain.asof import Standpoint
 from api.domain.event import stamp
-from api.ledger import keys, views
+from api.ledger import genesis, keys, views
 from api.routes import problems
 from api.routes.negotiation import quality
 from api.routes.pages import PAGE_HEADERS, welcome_page
@@ -56,18 +56,19 @@ async def get_service(asked: Asked) -> Answer:
             (name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name != "Cache-Control"
         ]
         return send(asked, page, at=at, media_type="text/html; charset=utf-8", headers=headers)
-    body = msgspec.json.encode(_service(asked, at))
+    state = await asked.read(genesis.ledger_state)
+    body = msgspec.json.encode(_service(asked, at, [key["vkey"] for key in state["keys"]]))
     return send(asked, body, at=at, etag=f'W/"{at.position}.{__version__}"')
 
 
-def _service(asked: Asked, at: Standpoint) -> dict[str, object]:
+def _service(asked: Asked, at: Standpoint, vkeys: list[str]) -> dict[str, object]:
     settings = asked.rooms.settings
     return {
         "name": "Deplatforming Ledger",
         "version": __version__,
         "description": "Who claimed what about the deplatforming of Parler in January 2021, with every past view.",
         "log_origin": asked.rooms.origin,
-        "vkeys": asked.rooms.vkeys,
+        "vkeys": vkeys,
         "position": at.position,
         "formats": {"entry": 1, "payload": 1},
         "rules": RULES,

@@ -19,7 +19,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
-from api.domain.errors import Absent, LedgerError, Stale
+from api.domain.errors import Absent, LedgerError, Redacted, Stale
 from api.domain.operation import decode_body
 from api.domain.text import depth
 from api.ledger import views
@@ -61,7 +61,6 @@ class Rooms:
     keyring: Keyring
     limits: RateLimits
     origin: str
-    vkeys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +81,7 @@ class Contract:
     status: int = 200
     answer_headers: tuple[str, ...] = ()
     absent: bool = False
+    gone: bool = False
     conflicts: bool = False
     always_open: bool = False
 
@@ -288,7 +288,9 @@ def refuse(refusal: Refused) -> Answer:
 async def explain(rooms: Rooms, error: LedgerError) -> Answer:
     """Answer with the problem document of one of the ledger's errors."""
     kind = problems.kind_of(error)
-    more: dict[str, Any] = {"errors": problems.faults(error), "operation": error.operation}
+    more: dict[str, Any] = {
+        "errors": problems.faults(error), "operation": error.operation, **problems.particulars(error)
+    }  # fmt: skip
     headers: list[tuple[str, str]] = []
     if isinstance(error, Stale):
         more |= await _missed(rooms, error)
@@ -302,7 +304,7 @@ async def explain(rooms: Rooms, error: LedgerError) -> Answer:
 async def _missed(rooms: Rooms, error: Stale) -> dict[str, Any]:
     """Show what a stale writer missed, unless the record is one that the refused batch itself would have made."""
     base = await _base(rooms.database, error)
-    with suppress(Absent):
+    with suppress(Absent, Redacted):
         # `current` shows the record as it is read now, which another writer may have moved on once more.
         document, lines, names = await rooms.database.read(views.since, error.kind, error.id, base)
         revisions = [msgspec.json.decode(line) for line in lines]
@@ -312,7 +314,7 @@ async def _missed(rooms: Rooms, error: Stale) -> dict[str, Any]:
 
 async def _base(database: Database, error: Stale) -> int | None:
     """Find the position of the revision that a stale writer looked at; None where the record never had it."""
-    with suppress(Absent):
+    with suppress(Absent, Redacted):
         if error.expected_revision is not None:
             return int((await database.read(views.numbered, error.kind, error.id, error.expected_revision)).position)
         if error.expected is not None:
