@@ -98,7 +98,6 @@ def _living(settings: Settings, metrics: Metrics) -> Callable[[Litestar], Abstra
             keyring=Keyring(database),
             limits=RateLimits(settings),
             origin=state["log_origin"],
-            vkeys=tuple(key["vkey"] for key in state["keys"]),
         )
         metrics.observe_ledger(lambda: _tally(ledger))
         asking = Cosigning(database, checkpoints, settings.witnesses)
