@@ -19,7 +19,20 @@ from api.ledger import genesis
 from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
-from api.routes import batch, claims, entities, events, health, openapi, pages, proofs, questions, sources, tlog
+from api.routes import (
+    batch,
+    claims,
+    entities,
+    events,
+    health,
+    openapi,
+    pages,
+    proofs,
+    questions,
+    redactions,
+    sources,
+    tlog,
+)
 from api.routes.edge import Edge, configure_logging, methods_of
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
@@ -38,6 +51,7 @@ _HANDLERS = (
     *events.HANDLERS,
     *proofs.HANDLERS,
     *batch.HANDLERS,
+    *redactions.HANDLERS,
     *health.HANDLERS,
 )
 

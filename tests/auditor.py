@@ -11,6 +11,7 @@ from api.ledger.database import Access
 PROJECTIONS = {
     "record": "first_position",
     "revision": "position",
+    "feed": "position",
     "term": "field, value, first_position, since",
     "span": "field, first_position, since",
     "search": "since",
@@ -32,10 +33,11 @@ def audit(access: Access) -> None:
 def _audit_log(access: Access) -> None:
     rows = access.rows(
         "SELECT e.position, e.entry, e.leaf_hash, e.recorded_at, p.salt, p.payload FROM event e"
-        " JOIN payload p ON p.position = e.position ORDER BY e.position"
+        " LEFT JOIN payload p ON p.position = e.position ORDER BY e.position"
     )
     assert [row[0] for row in rows] == list(range(1, len(rows) + 1)), "positions have gaps"
     assert [row[3] for row in rows] == sorted({row[3] for row in rows}), "recorded_at does not strictly increase"
+    redactions = [said for said in (json.loads(bytes(row[1])) for row in rows) if said["type"] == "redacted"]
     revisions: dict[str, int] = {}
     for position, entry, leaf, moment, salt, payload in rows:
         said = json.loads(bytes(entry))
@@ -44,7 +46,17 @@ def _audit_log(access: Access) -> None:
         assert said["revision"] == revisions.get(said["record"], 0) + 1, "a record's revisions have gaps"
         revisions[said["record"]] = said["revision"]
         assert hashlib.sha256(b"\0" + bytes(entry)).digest() == bytes(leaf)
+        is_redacted = any(_covers(redaction, said) for redaction in redactions)
+        assert (payload is None) is (salt is None) is is_redacted, f"payload {position} is there, or is not, against the log"
+        if is_redacted:
+            continue
         assert hashlib.sha256(bytes(salt) + bytes(payload)).hexdigest() == said["payload_digest"]
+
+
+def _covers(redaction: dict[str, Any], said: dict[str, Any]) -> bool:
+    target = redaction["redacts"]
+    is_of_it = target["record"] == said["record"] and redaction["position"] > said["position"]
+    return is_of_it and target["first"] <= said["revision"] <= target["last"]
 
 
 def _audit_tree(access: Access) -> None:

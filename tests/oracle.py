@@ -104,6 +104,7 @@ class Past:
                     **{name: event[name] for name in ("position", "type", "recorded_at", "actor", "reason", "batch")},
                     "status": event["state"]["status"],
                     "fields": changed(before, event["state"]),
+                    "redacted": None,
                 }
             )
             before = event["state"]

@@ -1,7 +1,8 @@
-"""What a writer may ask for: record, revise, retract, restore, link, unlink. Commands are judged by `decide`."""
+"""What a writer may ask for: record, revise, retract, restore, link, unlink, redact. Commands are judged by `decide`."""
 
 from dataclasses import dataclass
 
+from api.domain.event import Basis
 from api.domain.record import State
 
 
@@ -67,3 +68,18 @@ class Unlink(Command):
 
     relation: str
     claim: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redact(Command):
+    """Remove what a record's revisions say, from `first` to `last`, both inclusive; by default all of them.
+
+    `kind` is redaction, since that is what it records; `target` is the public id of the record of `target_kind`.
+    """
+
+    target_kind: str
+    target: str
+    basis: Basis
+    first: int | None = None
+    last: int | None = None
+    erase_id: bool = False

@@ -12,12 +12,14 @@ from api.domain.errors import (
     MissingExpect,
     NoChange,
     PreconditionMissing,
+    RedactedReference,
     Stale,
     StatusRefused,
     UnknownRecord,
     UnknownReference,
     UnknownRevision,
 )
+from api.domain.event import Basis, Redacts
 from api.domain.record import ASSERTED, RETRACTED, Look, Record, State
 from api.domain.rules import check
 from api.domain.text import is_uuid_form
@@ -27,10 +29,12 @@ MOST_LINKS = 500
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an accepted command does: the type of its event and the whole state after it."""
+    """What an accepted command does: the type of its event, the whole state after it, and what a redaction covers."""
 
     type: str
     state: State
+    redacts: Redacts | None = None
+    basis: Basis | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +49,7 @@ class Circumstances:
 
 
 def decide(current: Record | None, command: Command, now: Circumstances) -> Decision:
-    """Judge a command against the record as it stands. Raises an Absent, PreconditionMissing, Stale or Conflict.
+    """Judge a command against the record as it stands. Raises an Absent, Redacted, PreconditionMissing, Stale or Conflict.
 
     The order is that of the contract: is it there, on what is it based, is that current, do the rules allow it.
     """
@@ -53,6 +57,8 @@ def decide(current: Record | None, command: Command, now: Circumstances) -> Deci
         return _record(current, command, now)
     if current is None:
         raise UnknownRecord(command.kind)
+    if current.is_redacted:
+        now.look.refuse_redacted(current)
     _check_expectation(current, command, now)
     return _change(command, current, now)
 
@@ -106,6 +112,8 @@ def _(command: Restore, current: Record, now: Circumstances) -> Decision:
             raise StatusRefused("the record is not retracted")
         return Decision("restored", {**current.state, "status": ASSERTED})
     earlier = now.look.state_at(current, command.revision)
+    if earlier is None and command.revision <= current.revision:
+        raise RedactedReference("revision", "/revision")
     if earlier is None:
         raise StatusRefused(UnknownRevision(current.revision).sentence(), "/revision")
     # Links are made and taken back by actions of their own: an older state does not bring its own along.
@@ -128,6 +136,8 @@ def _(command: Link, current: Record, now: Circumstances) -> Decision:
     target = now.look.find("claim", command.claim)
     if target is None:
         raise UnknownReference("claim", "/claim")
+    if target.is_redacted:
+        raise RedactedReference("claim", "/claim")
     if not target.is_asserted:
         raise LinkRefused("the claim linked to is retracted")
     links = current.state["links"]

@@ -11,6 +11,7 @@ LedgerError
 │   ├── UnknownRevision
 │   ├── UnknownActor
 │   └── NotYet             a position or time the ledger has not reached
+├── Redacted               what was asked for was lawfully removed
 ├── PreconditionMissing    a revision must say what it is based on
 ├── Stale                  the revision expected is not the current one
 ├── Conflict               allowed by the contract, refused by a rule or by the ledger's state
@@ -27,10 +28,15 @@ LedgerError
 │   ├── MissingExpect
 │   ├── NoChange
 │   ├── NotApplicable
+│   ├── NotRedactable
+│   ├── RedactedReference
+│   ├── ReviseFirst
 │   ├── StatusRefused
+│   ├── StillNamed
 │   └── UnknownReference
 ├── Unavailable            the database or the node cannot serve now
-│   └── LogRefused         the log is not the one that was signed
+│   ├── LogRefused         the log is not the one that was signed
+│   └── NotPurged          a redaction is recorded, and traces are left in the database's files
 └── Misconfigured          a setting that cannot be honoured
 """
 
@@ -119,6 +125,17 @@ class NotYet(Absent):
 
     def sentence(self) -> str:
         return f"the ledger has not reached this yet; its head is at position {self.head}"
+
+
+@dataclass(eq=False)
+class Redacted(LedgerError):
+    """What was asked for was removed by the redaction at a position, on a basis (RFC 9110 section 15.5.11: gone)."""
+
+    position: int
+    basis: str
+
+    def sentence(self) -> str:
+        return f"redacted at position {self.position}; basis: {self.basis}"
 
 
 @dataclass(eq=False)
@@ -285,6 +302,38 @@ class NotApplicable(Conflict):
 
 
 @dataclass(eq=False)
+class NotRedactable(Conflict):
+    """A redaction, the ledger's own record, or what is redacted already."""
+
+    rule: str
+    pointer: str = "/kind"
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class RedactedReference(Conflict):
+    """A field names a record or a revision that was redacted."""
+
+    kind: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return f"the {self.kind} that this names was redacted"
+
+
+@dataclass(eq=False)
+class ReviseFirst(Conflict):
+    """The latest revision is redacted only together with all the others."""
+
+    pointer: str = "/first"
+
+    def sentence(self) -> str:
+        return "the range holds the latest revision and not all of them: revise the record first, or redact all of it"
+
+
+@dataclass(eq=False)
 class StatusRefused(Conflict):
     """The action does not fit the record's status, or one it refers to is retracted."""
 
@@ -293,6 +342,18 @@ class StatusRefused(Conflict):
 
     def sentence(self) -> str:
         return self.rule
+
+
+@dataclass(eq=False)
+class StillNamed(Conflict):
+    """An id cannot be forgotten while surviving payloads name it. `named_by` are some of them: kind, id and revision."""
+
+    named_by: list[tuple[str, str, int]]
+    count: int
+    pointer: str = "/erase_id"
+
+    def sentence(self) -> str:
+        return f"the id stands in {self.count} surviving payload{'s' if self.count > 1 else ''}: revise and redact those first"
 
 
 @dataclass(eq=False)
@@ -318,6 +379,10 @@ class Unavailable(LedgerError):
 
 class LogRefused(Unavailable):
     """The log is shorter than, or different from, what its key has signed: this node neither signs nor appends."""
+
+
+class NotPurged(Unavailable):
+    """A redaction took place, and the database's own files may still hold what it removed."""
 
 
 @dataclass(eq=False)

@@ -4,7 +4,7 @@ Also the shapes in which a record is shown: its representation, and the names of
 """
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Never, Protocol
 
 import msgspec
 
@@ -18,7 +18,7 @@ from api.domain.source import SourceBody
 
 State = dict[str, Any]
 KINDS = ("entity", "source", "question", "claim")
-ASSERTED, RETRACTED = "asserted", "retracted"
+ASSERTED, RETRACTED, REDACTED = "asserted", "retracted", "redacted"
 FIELDS: dict[str, tuple[str, ...]] = {
     kind: body.__struct_fields__
     for kind, body in (("entity", EntityBody), ("source", SourceBody), ("question", QuestionBody), ("claim", ClaimBody))
@@ -46,6 +46,11 @@ class Record:
     def is_asserted(self) -> bool:
         return bool(self.state["status"] == ASSERTED)
 
+    @property
+    def is_redacted(self) -> bool:
+        """Whether what its latest event said was removed: the state is then what `buried_state` gives."""
+        return bool(self.state["status"] == REDACTED)
+
 
 class Look(Protocol):
     """What a rule may ask of the ledger while it judges a command."""
@@ -53,11 +58,14 @@ class Look(Protocol):
     def find(self, kind: str, public_id: str) -> Record | None:
         """Give the record as it stands, with what the same transaction already changed."""
 
+    def refuse_redacted(self, record: Record) -> Never:
+        """Raise Redacted, saying by which redaction the record went."""
+
     def is_answered(self, question: str) -> bool:
         """Say whether any claim, retracted ones included, answers the question."""
 
     def state_at(self, record: Record, revision: int) -> State | None:
-        """Give the state of an earlier revision; None where there was none."""
+        """Give the state of an earlier revision; None where there was none, or it was redacted."""
 
 
 def evolve(before: Record | None, entry: Entry, state: State) -> Record:
@@ -75,6 +83,11 @@ def evolve(before: Record | None, entry: Entry, state: State) -> Record:
         recorded_by=before.recorded_by if before else entry.actor,
         state=state,
     )
+
+
+def buried_state(public_id: str, parents: State | None = None) -> State:
+    """Give what stands for the state of a redacted revision; a claim's source and question, where a later one tells them."""
+    return {"id": public_id, "status": REDACTED, "links": [], **(parents or {})}
 
 
 def represent(record: Record) -> bytes:

@@ -3,8 +3,6 @@
 Each check raises a Conflict whose pointer is relative to the record's own fields.
 """
 
-from collections.abc import Iterable
-
 from api.domain import answer as answers
 from api.domain import edtf
 from api.domain.errors import (
@@ -13,6 +11,7 @@ from api.domain.errors import (
     FieldFixed,
     IntervalReversed,
     NotApplicable,
+    RedactedReference,
     StatusRefused,
     UnknownReference,
 )
@@ -46,15 +45,15 @@ def _check_fixed(kind: str, before: State, state: State, look: Look) -> None:
 
 
 def _check_entity(before: State | None, state: State, look: Look) -> None:
-    _need(look, "entity", state["part_of"], "/part_of")
+    _need(look, "entity", state, "part_of", before)
     if before is not None and before["part_of"] != state["part_of"]:
         _refuse_cycle(look, "entity", "part_of", state)
 
 
 def _check_source(before: State | None, state: State, look: Look) -> None:
-    _need(look, "entity", state["publisher"], "/publisher")
-    _need_all(look, "source", state["derives_from"], "/derives_from")
-    _need(look, "source", state["part_of"], "/part_of")
+    _need(look, "entity", state, "publisher", before)
+    _need_all(look, "source", state, "derives_from", before)
+    _need(look, "source", state, "part_of", before)
     for name in ("derives_from", "part_of"):
         if before is not None and before[name] != state[name]:
             _refuse_cycle(look, "source", name, state)
@@ -63,8 +62,8 @@ def _check_source(before: State | None, state: State, look: Look) -> None:
         raise IntervalReversed("/modified")
 
 
-def _check_question(_before: State | None, state: State, look: Look) -> None:
-    _need_all(look, "entity", state["about"], "/about")
+def _check_question(before: State | None, state: State, look: Look) -> None:
+    _need_all(look, "entity", state, "about", before)
     if (state["unit"] is None) == (state["answer_type"] == "quantity"):
         raise NotApplicable("a quantity needs a unit, and no other answer has one", "/unit")
 
@@ -73,47 +72,70 @@ def _check_claim(before: State | None, state: State, look: Look) -> None:
     if before is None:
         _need_asserted(look, "source", state["source"])
         _need_asserted(look, "question", state["question"])
-    _need(look, "entity", state["speaker"], "/speaker")
-    _need_all(look, "source", state["via"], "/via")
-    _check_answer(state, look)
+    _need(look, "entity", state, "speaker", before)
+    _need_all(look, "source", state, "via", before)
+    _check_answer(before, state, look)
     if state["valid"] is not None and state["answer"]["type"] == "time":
         raise NotApplicable("a time answer is its own valid; leave this out", "/valid")
     _date(state, "valid")
 
 
-def _check_answer(state: State, look: Look) -> None:
+def _check_answer(before: State | None, state: State, look: Look) -> None:
     question = look.find("question", state["question"])
     given = answers.from_state(state["answer"])
     answers.check(given)
     if question is None:
         return
+    if question.is_redacted:
+        # What it asked is gone, so nothing tells whether another answer fits.
+        if before is None or before["answer"] != state["answer"]:
+            raise RedactedReference("question", "/answer")
+        return
     kind, unit = question.state["answer_type"], question.state["unit"]
     if not answers.fits(given, kind, unit):
         raise AnswerDoesNotFit(f"{kind} in {unit}" if unit else kind, "/answer")
+    said = before["answer"] if before else None
     if isinstance(given, answers.EntityAnswer):
-        _need(look, "entity", given.entity, "/answer/entity")
+        _need(look, "entity", state["answer"], "entity", said, "/answer")
     if isinstance(given, answers.EntitiesAnswer):
-        _need_all(look, "entity", given.entities, "/answer/entities")
+        _need_all(look, "entity", state["answer"], "entities", said, "/answer")
 
 
-def _need(look: Look, kind: str, public_id: str | None, pointer: str) -> None:
-    if public_id is not None and look.find(kind, public_id) is None:
-        raise UnknownReference(kind, pointer)
+def _need(look: Look, kind: str, state: State, field: str, before: State | None, within: str = "") -> None:
+    """Require that what a field names is there. One redacted since may go on being named, and not be named anew."""
+    public_id = state[field]
+    if public_id is not None:
+        _need_one(look, kind, public_id, f"{within}/{field}", _names(before, field))
 
 
-def _need_all(look: Look, kind: str, ids: Iterable[str], pointer: str) -> None:
+def _need_all(look: Look, kind: str, state: State, field: str, before: State | None, within: str = "") -> None:
     seen: set[str] = set()
-    for index, public_id in enumerate(ids):
+    for index, public_id in enumerate(state[field]):
+        pointer = f"{within}/{field}/{index}"
         if public_id in seen:
-            raise NotApplicable("names the same record twice", f"{pointer}/{index}")
+            raise NotApplicable("names the same record twice", pointer)
         seen.add(public_id)
-        _need(look, kind, public_id, f"{pointer}/{index}")
+        _need_one(look, kind, public_id, pointer, _names(before, field))
+
+
+def _names(before: State | None, field: str) -> list[str]:
+    return _targets(before, field) if before and field in before else []
+
+
+def _need_one(look: Look, kind: str, public_id: str, pointer: str, named_before: list[str]) -> None:
+    found = look.find(kind, public_id)
+    if found is None:
+        raise UnknownReference(kind, pointer)
+    if found.is_redacted and public_id not in named_before:
+        raise RedactedReference(kind, pointer)
 
 
 def _need_asserted(look: Look, kind: str, public_id: str) -> None:
     found = look.find(kind, public_id)
     if found is None:
         raise UnknownReference(kind, f"/{kind}")
+    if found.is_redacted:
+        raise RedactedReference(kind, f"/{kind}")
     if not found.is_asserted:
         raise StatusRefused(f"the {kind} is retracted; new claims on it are refused", f"/{kind}")
 
@@ -127,7 +149,7 @@ def _refuse_cycle(look: Look, kind: str, field: str, state: State) -> None:
             raise Cycle(field, f"/{field}")
         found = look.find(kind, public_id) if public_id not in seen else None
         seen.add(public_id)
-        if found is not None:
+        if found is not None and not found.is_redacted:
             waiting += _targets(found.state, field)
 
 

@@ -31,8 +31,9 @@ class Following:
 
 _ITEM = "SELECT f.item, f.position FROM feed f{} WHERE f.position > ? AND f.position <= ?"
 _WITH_RECORD = (
-    " JOIN event e ON e.position = f.position JOIN revision v ON v.position = f.position"
-    " JOIN record r ON r.first_position = v.first_position"
+    # Of an erased record there is neither revision nor record.
+    " JOIN event e ON e.position = f.position LEFT JOIN revision v ON v.position = f.position"
+    " LEFT JOIN record r ON r.first_position = v.first_position"
 )
 
 
@@ -129,8 +130,10 @@ def spelt(event: ExactEvent) -> bytes:
 def _exact(row: Row, at: Standpoint) -> ExactEvent:
     position, entry, payload, salt, leaf = row
     # Salt and payload go together.
-    said = (None, None) if payload is None else (bytes(payload).decode(), bytes(salt).hex())
-    return ExactEvent(position, bytes(entry).decode(), *said, bytes(leaf).hex(), at)
+    said = None if payload is None else bytes(payload).decode()
+    return ExactEvent(
+        position, bytes(entry).decode(), said, None if said is None else bytes(salt).hex(), bytes(leaf).hex(), at
+    )
 
 
 _CHANGED = (
@@ -138,7 +141,8 @@ _CHANGED = (
     " JOIN record r ON r.first_position = v.first_position"
     " LEFT JOIN revision b ON b.position ="
     " (SELECT max(x.position) FROM revision x WHERE x.first_position = v.first_position AND x.position <= ?)"
-    " WHERE v.position > ? AND v.position <= ? AND v.until > ? AND v.kind <> 'ledger' ORDER BY v.position LIMIT ?"
+    " WHERE v.position > ? AND v.position <= ? AND v.until > ? AND v.kind NOT IN ('ledger', 'redaction')"
+    " AND v.status <> 'redacted' ORDER BY v.position LIMIT ?"
 )
 _TURNED = (
     "SELECT r.id, g.since, g.state, b.state FROM agreement g JOIN record r ON r.first_position = g.question"
@@ -177,6 +181,8 @@ def _changed(row: Row) -> dict[str, object]:
     change = "revised"
     if old_revision is None:
         change = "recorded"
+    elif old_status == "redacted":
+        change = "retracted" if status == "retracted" else "revised"
     elif status != old_status:
         change = "retracted" if status == "retracted" else "restored"
     return {

@@ -1,8 +1,8 @@
-"""How a ledger begins, and how its projections are made again: genesis, rebuild."""
+"""How a ledger begins, and how its key is changed: genesis, rotation."""
 
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
@@ -14,17 +14,22 @@ from api.domain.checkpoint import SigningKey
 from api.domain.command import Command
 from api.domain.decide import Decision
 from api.domain.errors import Misconfigured
-from api.domain.event import decode
 from api.domain.merkle import Frontier
-from api.domain.record import ASSERTED, State, evolve
-from api.ledger.database import Access, Database, lock_head, ready_to_insert_first
+from api.domain.record import ASSERTED, State
+from api.ledger.database import Access, Database, ready_to_insert_first
 from api.ledger.ledger import now
-from api.ledger.projection import Fact, Projector, throw_away
+from api.ledger.rebuild import rebuild
 from api.ledger.writer import LEDGER, Writer, change
 
-_CHUNK = 2000
-# A rebuild meets every record again and again, and has the machine to itself.
-_REMEMBERED_IN_REBUILD = 50_000
+__all__ = [
+    "clear_seeding",
+    "keys_beside",
+    "ledger_state",
+    "open_ledger",
+    "rebuild",
+    "rotate_key",
+    "settle_rotation",
+]
 
 
 def open_ledger(
@@ -183,40 +188,6 @@ def _make_key(path: Path, name: str) -> SigningKey:
     os.fsync(folder)
     os.close(folder)
     return key
-
-
-def rebuild(access: Access, progress: Callable[[int], None] = lambda _: None) -> int:
-    """Throw the projections away and derive them again from the log, in one transaction. Returns the head's position."""
-    with access.transaction():
-        head = int(lock_head(access)[0])
-        throw_away(access)
-        projector = Projector(access, most_remembered=_REMEMBERED_IN_REBUILD)
-        position = 0
-        while rows := access.rows(_EVENTS, (position, _CHUNK)):
-            _fold(projector, [(bytes(raw), bytes(payload)) for raw, payload in rows])
-            position += len(rows)
-            progress(position)
-        access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
-    return head
-
-
-_EVENTS = (
-    "SELECT e.entry, p.payload FROM event e JOIN payload p ON p.position = e.position"
-    " WHERE e.position > ? ORDER BY e.position LIMIT ?"
-)
-
-
-def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes]]) -> None:
-    """Fold a run of events in, each given by its entry and payload as they are stored."""
-    present = projector.present
-    read = [(decode(raw), msgspec.json.decode(payload), raw, payload) for raw, payload in events]
-    present.read_records((entry.kind, said["state"]["id"]) for entry, said, *_ in read)
-    present.read_questions({said["state"]["question"] for entry, said, *_ in read if entry.kind == "claim"})
-    for entry, said, raw, payload in read:
-        before = present.find(entry.kind, said["state"]["id"]) if entry.revision > 1 else None
-        projector.project(before, evolve(before, entry, said["state"]), Fact(entry, said["reason"], raw, payload))
-    projector.flush()
-    present.forget_if_large()
 
 
 def clear_seeding(access: Access) -> None:

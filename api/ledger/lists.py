@@ -143,7 +143,7 @@ def documents(access: Access, kind: str, ids: Sequence[str], at: Standpoint) -> 
         return {}
     wanted = sorted(set(ids))
     marks = ", ".join("?" * len(wanted))
-    sql = f"SELECT r.id, v.document FROM record r JOIN revision v ON v.position = {REVISION} WHERE r.kind = ? AND r.id IN ({marks})"
+    sql = f"SELECT r.id, v.document FROM record r JOIN revision v ON v.position = {REVISION} AND v.status <> 'redacted' WHERE r.kind = ? AND r.id IN ({marks})"
     return {row[0]: bytes(row[1]) for row in access.rows(sql, (at.position, kind, *wanted))}
 
 
@@ -167,6 +167,7 @@ def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | 
         query.join("record r")
     query.join(f"JOIN revision v ON v.position = {REVISION}", at.position)
     query.where("r.first_position <= ?", at.position)
+    query.where("v.status <> 'redacted'")
     for name, value in parents:
         query.where(f"r.{name} = (SELECT y.first_position FROM record y WHERE y.kind = '{name}' AND y.id = ?)", value)
     if not parents:

@@ -11,7 +11,7 @@ import msgspec
 from api.domain import agreement
 from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
-from api.domain.record import Record, State, valid_extent
+from api.domain.record import Record, State, buried_state, valid_extent
 from api.ledger.database import Access, Row, Value
 from api.ledger.tables import FOREVER
 
@@ -22,7 +22,7 @@ WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", 
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
     " p.payload FROM record r JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
-    " JOIN payload p ON p.position = r.position WHERE "
+    " LEFT JOIN payload p ON p.position = r.position WHERE "
 )
 
 _LINKING = (
@@ -73,7 +73,7 @@ class Present:
         commands = list(commands)
         self.read_records(_mentioned(commands))
         revised = [(command, self._records.get((command.kind, command.id or ""))) for command in commands]
-        claims = [(command, claim) for command, claim in revised if claim is not None and claim.kind == "claim"]
+        claims = [(command, claim) for command, claim in revised if claim is not None and _is_kept_claim(claim)]
         self.read_records(reference for _, claim in claims for reference in _parents(claim.state))
         weighed = {command.body["question"] for command in commands if _records_a_claim(command)}
         weighed |= {claim.state["question"] for command, claim in claims if _weighs(command)}
@@ -104,12 +104,13 @@ class Present:
         firsts = [question.first_position for question in questions]
         for question in questions:
             self._claims[question.id] = {}
-        for found in map(_record, self._rows_of(f"{_RECORD}r.question IN (", firsts)):
+        for found in filter(_is_kept_claim, map(_record, self._rows_of(f"{_RECORD}r.question IN (", firsts))):
             claim = self._records.setdefault((found.kind, found.id), found) or found
             self._claims[claim.state["question"]][claim.id] = claim
             self._linking[claim.id] = set(self._fresh_links.get(claim.id, ()))
         for claim_id, linking in self._rows_of(_LINKING, firsts):
-            self._linking[claim_id].add(linking)
+            if claim_id in self._linking:
+                self._linking[claim_id].add(linking)
         for question in questions:
             self._claims[question.id].update(self._fresh_claims.get(question.id, {}))
 
@@ -120,7 +121,7 @@ class Present:
             yield from self._access.rows(f"{sql}{', '.join('?' * len(some))})", (*first, *some))
 
     def state_at(self, record: Record, revision: int) -> State | None:
-        """Give the state of an earlier revision; None where there was none."""
+        """Give the state of an earlier revision; None where there was none, or it was redacted."""
         if revision == record.revision:
             return record.state
         self._flush()
@@ -142,7 +143,10 @@ class Present:
         if record.kind == "claim":
             if is_new:
                 self._linking[record.id] = set()
-            question = record.state["question"]
+            question = record.state.get("question")
+            if question is None:
+                # Redacted, and nothing that is left tells what it answered: it is on no question.
+                return
             self._fresh_claims.setdefault(question, {})[record.id] = record
             if question in self._claims:
                 self._claims[question][record.id] = record
@@ -170,7 +174,7 @@ class Present:
         if not self._linking[claim]:
             return []
         found = (self.find("claim", linking) for linking in sorted(self._linking[claim]))
-        return [record for record in found if record is not None]
+        return [record for record in found if record is not None and not record.is_redacted]
 
     def claims_from(self, sources: Iterable[str]) -> list[str]:
         """Give the ids of claims that were taken from any of the sources."""
@@ -203,19 +207,23 @@ class Present:
             self._states[question] = row[0] if row else None
         return self._states[question]
 
-    def note_state(self, question: str, state: str) -> None:
+    def note_state(self, question: str, state: str | None) -> None:
         self._states[question] = state
 
-    def fold(self, question: Record) -> str:
-        """Compute the state of agreement on a question from its live claims."""
+    def fold(self, question: Record) -> str | None:
+        """Compute the state of agreement on a question from its live claims; a redacted one has none."""
+        if question.is_redacted:
+            return None
         claims = self.claims_of(question.id)
         read = [self._read_claim(record) for record in claims.values() if self._is_live(record, question)]
         foreign = self._foreign_links(question, claims)
         return agreement.state_of(question.id, bool(question.state["varies"]), read, gather(read, self._state), foreign)
 
     def _is_live(self, claim: Record, question: Record | None) -> bool:
+        if not claim.is_asserted:
+            return False
         source = self.find("source", claim.state["source"])
-        return claim.is_asserted and bool(source and source.is_asserted) and bool(question and question.is_asserted)
+        return bool(source and source.is_asserted) and bool(question and question.is_asserted)
 
     def _foreign_links(self, question: Record, claims: Iterable[str]) -> list[tuple[str, agreement.Link]]:
         found = []
@@ -234,7 +242,7 @@ class Present:
 
     def _state(self, kind: str, public_id: str) -> State | None:
         found = self.find(kind, public_id)
-        return found.state if found else None
+        return found.state if found and not found.is_redacted else None
 
 
 def _mentioned(commands: Iterable[Command]) -> Iterator[tuple[str, str]]:
@@ -250,6 +258,10 @@ def _mentioned(commands: Iterable[Command]) -> Iterator[tuple[str, str]]:
 
 def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
     return isinstance(command, RecordIt) and command.kind == "claim"
+
+
+def _is_kept_claim(record: Record) -> bool:
+    return record.kind == "claim" and not record.is_redacted
 
 
 def _parents(claim: State) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -323,5 +335,5 @@ def _record(row: Row) -> Record:
         first_position=first_position,
         recorded_at=recorded_at,
         recorded_by=recorded_by,
-        state=msgspec.json.decode(payload)["state"],
+        state=msgspec.json.decode(payload)["state"] if payload is not None else buried_state(public_id),
     )

@@ -5,12 +5,13 @@ Rows are held back and written together, so that a group of appends costs a few 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
 from api.domain.event import Entry
-from api.domain.record import Record, changed_fields, represent
+from api.domain.record import Record, State, changed_fields, represent
+from api.domain.redaction import REDACTION, Mark
+from api.domain.redaction import represent as represent_redaction
 from api.ledger import search
 from api.ledger.database import Access, Value, empty, insert_words
 from api.ledger.present import MOST_REMEMBERED, WEIGHED, Present
@@ -34,17 +35,26 @@ _CLOSE = {
     "agreement": f"UPDATE agreement SET until = ? WHERE question = ? AND until = {FOREVER}",
 }
 _UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
+NAMES = (*(str(table.__tablename__) for table in PROJECTIONS), "search_index")
+_ALL = WEIGHED | {"varies", "derives_from", "part_of"}
+_SAYS_NOTHING = b'"reason":null,"state":null}'
 Key = tuple[Value, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """An event and its payload, as they are read and as they are stored."""
+    """An event and its payload, as they are read and as they are stored.
+
+    Of a redacted one the entry alone is left, and the mark of who removed the rest. `earlier` is the last state before
+    that is still there, where it is not the one just before.
+    """
 
     entry: Entry
     reason: str | None
     raw: bytes
     payload: bytes
+    mark: Mark | None = None
+    earlier: State | None = None
 
 
 class Projector:
@@ -67,7 +77,7 @@ class Projector:
 
     def project(self, before: Record | None, after: Record, fact: Fact) -> bytes:
         """Fold one event in and give the representation it makes. Events come in the order of their positions."""
-        document = represent(after)
+        document = self._render(after, fact)
         self.present.put(after)
         self._keep_record(before, after)
         self._keep_revision(before, after, fact, document)
@@ -79,9 +89,18 @@ class Projector:
             self._keep_agreement(question, after.position)
         return document
 
+    def note_erased(self, fact: Fact) -> None:
+        """Keep the place of an event whose record was erased, id and all: it stands in the feed and nowhere else."""
+        self._add_to_feed(fact, None, None)
+
+    def _render(self, after: Record, fact: Fact) -> bytes:
+        if fact.mark is not None:
+            return msgspec.json.encode(fact.mark.shown())
+        return represent_redaction(after, fact.entry, fact.reason) if after.kind == REDACTION else represent(after)
+
     def _stays_disputed(self, before: Record | None, after: Record) -> bool:
         """A new claim makes no links yet: it may add a conflict to its question, and can end none."""
-        if before is not None or after.kind != "claim":
+        if before is not None or after.kind != "claim" or after.is_redacted:
             return False
         question = self.present.find("question", after.state["question"])
         known = question and self.present.state_of_agreement(question.id, question.first_position)
@@ -139,7 +158,7 @@ class Projector:
             self._add("record", key, row)
 
     def _parents(self, record: Record) -> tuple[int | None, int | None]:
-        if record.kind != "claim":
+        if record.kind != "claim" or "question" not in record.state:
             return None, None
         source = self.present.find("source", record.state["source"])
         question = self.present.find("question", record.state["question"])
@@ -148,17 +167,18 @@ class Projector:
     def _keep_revision(self, before: Record | None, after: Record, fact: Fact, document: bytes) -> None:
         if before is not None:
             self._close("revision", (before.position,), after.position)
-        fields = changed_fields(before.state if before else None, after.state)
+        fields = _changed(before, after, fact)
         summary = {
             "revision": after.revision,
             "position": after.position,
             "type": fact.entry.type,
-            "status": after.state["status"],
+            "status": None if fact.mark else after.state["status"],
             "recorded_at": fact.entry.recorded_at,
             "actor": fact.entry.actor,
             "reason": fact.reason,
             "fields": fields,
             "batch": fact.entry.batch,
+            "redacted": fact.mark.shown() if fact.mark else None,
         }
         row: list[Value] = [
             after.position,
@@ -172,9 +192,14 @@ class Projector:
             msgspec.json.encode(summary),
         ]
         self._add("revision", (after.position,), row)
-        # What is stored, joined: the entry's fields, the id, the names that changed, and what the payload says.
-        known = b'"id":"%s","fields":%s,"redacted":null' % (after.id.encode(), msgspec.json.encode(fields))
-        self._add("feed", (after.position,), [after.position, b"%s,%s,%s" % (fact.raw[:-1], known, fact.payload[1:])])
+        self._add_to_feed(fact, after.id, fields)
+
+    def _add_to_feed(self, fact: Fact, public_id: str | None, fields: list[str] | None) -> None:
+        """Join what is stored: the entry's fields, the id, the names that changed, and what the payload says."""
+        mark = fact.mark.shown() if fact.mark else None
+        known = b'"id":%s,"fields":%s,"redacted":%s' % tuple(map(msgspec.json.encode, (public_id, fields, mark)))
+        position, said = fact.entry.position, fact.payload[1:] or _SAYS_NOTHING
+        self._add("feed", (position,), [position, b"%s,%s,%s" % (fact.raw[:-1], known, said)])
 
     def _keep_terms(self, before: Record | None, after: Record) -> None:
         old, new = search.terms(before) if before else set(), search.terms(after)
@@ -215,18 +240,30 @@ class Projector:
         key = (question.first_position,)
         if old is not None:
             self._close("agreement", key, position)
-        self._add("agreement", key, [question.first_position, position, FOREVER, new])
+        if new is not None:
+            self._add("agreement", key, [question.first_position, position, FOREVER, new])
         self.present.note_state(public_id, new)
+
+
+def _changed(before: Record | None, after: Record, fact: Fact) -> list[str] | None:
+    """Name the fields in which a revision differs from the last one before it that is still there."""
+    if fact.mark is not None:
+        return None
+    known = before.state if before is not None and not before.is_redacted else fact.earlier
+    return changed_fields(known, after.state)
 
 
 def touched_questions(present: Present, before: Record | None, after: Record) -> set[str]:
     """Name the questions whose agreement this change may alter."""
     changed = set(changed_fields(before.state if before else None, after.state))
-    if after.kind == "claim" and changed & WEIGHED:
-        return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
+    if after.is_redacted or (before is not None and before.is_redacted):
+        # What a redacted revision said is not known, so it may have been anything.
+        changed |= _ALL
+    if after.kind == "claim":
+        return _touched_by_claim(present, before, after) if changed & WEIGHED else set()
     if after.kind == "question":
         return _touched_by_question(present, before, after, changed)
-    if before is None or after.kind == "claim":
+    if before is None:
         return set()
     if after.kind == "source" and changed & {"status", "derives_from"}:
         return _touched_by_source(present, after)
@@ -234,6 +271,12 @@ def touched_questions(present: Present, before: Record | None, after: Record) ->
         named = present.below("entity", "part_of", after.id)
         return _questions_of(present, present.ids_with("claim.answer", named))
     return set()
+
+
+def _touched_by_claim(present: Present, before: Record | None, after: Record) -> set[str]:
+    if "question" not in after.state:
+        return set()
+    return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
 
 
 def _touched_by_question(present: Present, before: Record | None, after: Record, changed: set[str]) -> set[str]:
@@ -253,7 +296,7 @@ def _touched_by_source(present: Present, after: Record) -> set[str]:
 
 def _questions_of(present: Present, claims: list[str]) -> set[str]:
     found = (present.find("claim", claim) for claim in claims)
-    return {record.state["question"] for record in found if record is not None}
+    return {record.state["question"] for record in found if record is not None and not record.is_redacted}
 
 
 def _linked_questions(present: Present, *claims: Record) -> set[str]:
@@ -263,6 +306,5 @@ def _linked_questions(present: Present, *claims: Record) -> set[str]:
 
 def throw_away(access: Access) -> None:
     """Delete every projection; the log is untouched."""
-    names: list[Any] = [table.__tablename__ for table in PROJECTIONS]
-    for name in [*names, "search_index"]:
+    for name in NAMES:
         empty(access, name)

@@ -33,6 +33,8 @@ _WORDS = {
 def terms(record: Record) -> set[Term]:
     """Name every value by which a filter may find this revision, as (kind.field, value)."""
     kind, state = record.kind, record.state
+    if record.is_redacted:
+        return set()
     found = {(f"{kind}.status", state["status"])}
     found |= {(f"{kind}.{field}", state[field]) for field in _SINGLE.get(kind, ()) if state[field] is not None}
     for field in _MANY.get(kind, ()):
@@ -68,6 +70,8 @@ def answer_entities(state: State) -> list[str]:
 
 def span(record: Record) -> Span | None:
     """Give when a claim's answer holds, or when a source was published; None where nothing is stated."""
+    if record.is_redacted:
+        return None
     if record.kind == "claim":
         extent = valid_extent(record.state)
         return _span(extent) if extent else None
@@ -86,7 +90,7 @@ def _span(extent: Extent) -> Span:
 def words(record: Record) -> tuple[str, ...]:
     """Give the words that `q` looks among, each once, in order."""
     state = record.state
-    if record.kind not in _WORDS:
+    if record.kind not in _WORDS or record.is_redacted:
         return ()
     texts = [record.id.replace("-", " ")]
     for field in _WORDS[record.kind]:

@@ -27,7 +27,10 @@ def _key(**options: Any) -> Any:  # noqa: ANN401 - SQLModel's Field is untyped
 
 
 class Head(SQLModel, table=True):
-    """One row: the newest position. Whoever holds its lock is the writer. `frontier` is the tree's compact range."""
+    """One row: the newest position. Whoever holds its lock is the writer. `frontier` is the tree's compact range.
+
+    Of redactions up to `purged` no trace is left in the database's files.
+    """
 
     one: int = Field(sa_column=sa.Column(sa.SmallInteger, primary_key=True, autoincrement=False))
     position: int = Field(sa_type=_Big)
@@ -35,6 +38,7 @@ class Head(SQLModel, table=True):
     frontier: bytes
     is_seeded: bool
     rules: int
+    purged: int = Field(sa_column=sa.Column(_Big, nullable=False, server_default="0"))
 
 
 class Event(SQLModel, table=True):

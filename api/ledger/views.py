@@ -10,8 +10,8 @@ import jsonpatch
 import msgspec
 
 from api.domain.asof import NOW, AsOf, Standpoint
-from api.domain.errors import NotYet, UnknownRecord, UnknownRevision
-from api.domain.record import State, changed_fields
+from api.domain.errors import NotYet, Redacted, UnknownRecord, UnknownRevision
+from api.domain.record import REDACTED, State, changed_fields
 from api.ledger.database import Access
 from api.ledger.ledger import now as clock
 from api.ledger.tables import FOREVER
@@ -28,7 +28,7 @@ class View:
     at: Standpoint
 
 
-_FOUND = "v.document, v.position, v.revision, v.recorded_at, h.position FROM head h"
+_FOUND = "v.document, v.position, v.revision, v.recorded_at, h.position, v.status FROM head h"
 _CURRENT = f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ? JOIN revision v ON v.position = r.position"
 _AS_OF = (
     f"SELECT {_FOUND} LEFT JOIN record r ON r.kind = ? AND r.id = ? LEFT JOIN revision v ON v.position ="
@@ -38,7 +38,10 @@ _NUMBERED = (
     f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ?"
     " JOIN revision v ON v.first_position = r.first_position AND v.revision = ?"
 )
-_KNOWN = "SELECT first_position, revision FROM record WHERE kind = ? AND id = ? AND first_position <= ?"
+_KNOWN = (
+    "SELECT r.first_position, r.revision, v.status, v.document FROM record r JOIN revision v ON v.position = r.position"
+    " WHERE r.kind = ? AND r.id = ? AND r.first_position <= ?"
+)
 
 
 _LAST_REDACTION = "COALESCE((SELECT max(first_position) FROM record WHERE kind = 'redaction'), 0)"
@@ -63,16 +66,17 @@ def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) 
 
 
 def current(access: Access, kind: str, public_id: str) -> View:
-    """Give the record as it stands. Raises UnknownRecord."""
+    """Give the record as it stands. Raises UnknownRecord, or Redacted."""
     row = access.row(_CURRENT, (kind, public_id))
     if row is None:
         raise UnknownRecord(kind)
-    document, position, revision, revised_at, head = row
+    document, position, revision, revised_at, head, status = row
+    _refuse_redacted(status, document)
     return View(document, position, revision, revised_at, Standpoint(head, head, is_pinned=False))
 
 
 def as_of(access: Access, kind: str, public_id: str, asked: AsOf) -> View:
-    """Give the record as the ledger had it. Raises UnknownRecord where it had none, NotYet past the head."""
+    """Give the record as the ledger had it. Raises UnknownRecord where it had none, Redacted, NotYet past the head."""
     at = stand(access, asked) if asked.position is None else None
     row = access.row(_AS_OF, (kind, public_id, at.position if at else asked.position))
     head = row[4] if row else 0
@@ -82,41 +86,54 @@ def as_of(access: Access, kind: str, public_id: str, asked: AsOf) -> View:
         at = Standpoint(asked.position, head, is_pinned=True)
     if row is None or row[0] is None:
         raise UnknownRecord(kind)
+    _refuse_redacted(row[5], row[0])
     return View(row[0], row[1], row[2], row[3], at)
 
 
 def view_at(access: Access, kind: str, public_id: str, at: Standpoint) -> View:
-    """Give the record at a standpoint fixed before. Raises UnknownRecord."""
+    """Give the record at a standpoint fixed before. Raises UnknownRecord, or Redacted."""
     row = access.row(_AS_OF, (kind, public_id, at.position))
     if row is None or row[0] is None:
         raise UnknownRecord(kind)
+    _refuse_redacted(row[5], row[0])
     return View(row[0], row[1], row[2], row[3], at)
 
 
 def numbered(access: Access, kind: str, public_id: str, revision: int) -> View:
-    """Give one past version. Raises UnknownRecord or UnknownRevision."""
+    """Give one past version. Raises UnknownRecord, UnknownRevision or Redacted."""
     row = access.row(_NUMBERED, (kind, public_id, revision))
     if row is None:
         _, revisions = _know(access, kind, public_id, stand(access))
         raise UnknownRevision(revisions)
-    document, position, number, revised_at, head = row
+    document, position, number, revised_at, head, status = row
+    _refuse_redacted(status, document)
     return View(document, position, number, revised_at, Standpoint(head, head, is_pinned=True))
 
 
 def written(access: Access, position: int) -> View:
     """Give the revision that the event at a position made."""
-    sql = "SELECT document, position, revision, recorded_at FROM revision WHERE position = ?"
+    sql = "SELECT document, position, revision, recorded_at, status FROM revision WHERE position = ?"
     row = access.row(sql, (position,))
     if row is None:
         raise UnknownRevision(0)
+    _refuse_redacted(row[4], row[0])
     at = stand(access)
     return View(row[0], row[1], row[2], row[3], at)
 
 
+def _refuse_redacted(status: str, document: bytes) -> None:
+    """Raise Redacted for a revision of which the mark of its redaction is all that is left."""
+    if status == REDACTED:
+        raise Redacted(**msgspec.json.decode(document))
+
+
 def _know(access: Access, kind: str, public_id: str, at: Standpoint) -> tuple[int, int]:
+    """Give where a record begins and how many revisions it has. Raises UnknownRecord, or Redacted if all of it is."""
     row = access.row(_KNOWN, (kind, public_id, at.position))
     if row is None:
         raise UnknownRecord(kind)
+    # The latest revision is redacted only together with all the others.
+    _refuse_redacted(row[2], row[3])
     return row[0], row[1]
 
 
@@ -132,7 +149,7 @@ class Page:
 # The record is a scalar, and the newest revision is sought: what is not shown of a long history is not walked either.
 _FIRST = "(SELECT r.first_position FROM record r WHERE r.kind = ? AND r.id = ?)"
 _HISTORY = (
-    f"SELECT v.summary, v.revision, (SELECT position FROM head), {_LAST_REDACTION} FROM revision v"
+    f"SELECT v.summary, v.revision, (SELECT position FROM head), {_LAST_REDACTION}, v.status FROM revision v"
     f" WHERE v.first_position = {_FIRST} AND v.revision <"
     f" (SELECT CASE WHEN x.revision < ? THEN x.revision + 1 ELSE ? END FROM revision x WHERE x.first_position = {_FIRST}"
     " AND x.position <= COALESCE(?, (SELECT position FROM head)) ORDER BY x.position DESC LIMIT 1)"
@@ -141,12 +158,12 @@ _HISTORY = (
 
 
 def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: int | None, limit: int) -> Page:
-    """Give the lines of a record's history, newest first."""
+    """Give the lines of a record's history, newest first; of a redacted revision what the log still tells."""
     at = None if asked == NOW else stand(access, asked)
     key, before = (kind, public_id), FOREVER if cursor is None else cursor
     rows = access.rows(_HISTORY, (*key, before, before, *key, at.position if at else None, limit + 1))
-    if not rows:
-        # Nothing to show, or nothing there: known only from one position for both.
+    if not rows or rows[0][4] == REDACTED:
+        # Nothing to show, or nothing there, or not any more: known only from one position for both.
         at = at or stand(access)
         _know(access, kind, public_id, at)
         rows = access.rows(_HISTORY, (*key, before, before, *key, at.position, limit + 1))
@@ -156,24 +173,29 @@ def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: i
     return Page([bytes(row[0]) for row in shown], str(shown[-1][1]) if len(rows) > limit else None, at)
 
 
+_IS_THERE = f"status <> '{REDACTED}'"
+
+
 def moments(access: Access, kind: str, public_id: str) -> tuple[list[tuple[int, int]], Standpoint]:
-    """Give every revision's number and time, oldest first: what a TimeMap lists."""
+    """Give number and time of every revision that is still there, oldest first: what a TimeMap lists."""
     at = stand(access)
     first, _ = _know(access, kind, public_id, at)
-    sql = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ? ORDER BY revision"
+    sql = f"SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ? AND {_IS_THERE} ORDER BY revision"
     return [(row[0], row[1]) for row in access.rows(sql, (first, at.position))], at
 
 
 def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple[int, list[tuple[int, int]]]:
     """Give the number of the revision in force at a time, of the first one before it (RFC 7089 section 4.5.3).
 
-    With it come number and time of the first, the one before, itself, the one after and the last, those there are, in order.
+    Raises Redacted where that one was redacted; of those that were, none is named. With it come number and time of the first, the one before, itself, the one after and the last, those there are, in order.
     """
     at = stand(access)
     first, _ = _know(access, kind, public_id, at)
-    among = "SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ?"
-    given = (first, at.position)
-    chosen = access.row(f"{among} AND recorded_at <= ? ORDER BY position DESC LIMIT 1", (*given, moment))
+    columns = "SELECT revision, recorded_at, status, document FROM revision WHERE first_position = ? AND position <= ?"
+    among, given = f"{columns} AND {_IS_THERE}", (first, at.position)
+    chosen = access.row(f"{columns} AND recorded_at <= ? ORDER BY position DESC LIMIT 1", (*given, moment))
+    if chosen is not None:
+        _refuse_redacted(chosen[2], chosen[3])
     oldest = access.row(f"{among} ORDER BY revision LIMIT 1", given)
     if oldest is None:
         raise UnknownRecord(kind)
@@ -189,8 +211,8 @@ def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple
 
 
 _STATE = (
-    "SELECT payload FROM payload WHERE position ="
-    " (SELECT v.position FROM revision v WHERE v.first_position = ? AND v.revision = ? AND v.position <= ?)"
+    "SELECT p.payload, v.status, v.document FROM revision v LEFT JOIN payload p ON p.position = v.position"
+    " WHERE v.first_position = ? AND v.revision = ? AND v.position <= ?"
 )
 
 
@@ -206,6 +228,7 @@ def _state(access: Access, first: int, revision: int, revisions: int, at: Standp
     row = access.row(_STATE, (first, revision, at.position))
     if row is None:
         raise UnknownRevision(revisions)
+    _refuse_redacted(row[1], row[2])
     state: State = msgspec.json.decode(row[0])["state"]
     return state
 
@@ -219,7 +242,9 @@ def since(access: Access, kind: str, public_id: str, position: int | None) -> tu
     first, revisions = _know(access, kind, public_id, now.at)
     sql = "SELECT summary FROM revision WHERE first_position = ? AND position > ? AND position <= ? ORDER BY position DESC LIMIT 100"
     lines = [bytes(row[0]) for row in access.rows(sql, (first, position or 0, now.position))]
-    held = access.row("SELECT revision FROM revision WHERE first_position = ? AND position = ?", (first, position or 0))
+    # Of a revision that was redacted since, nobody may learn what it said.
+    sql = f"SELECT revision FROM revision WHERE first_position = ? AND position = ? AND {_IS_THERE}"
+    held = access.row(sql, (first, position or 0))
     before = _state(access, first, held[0], revisions, now.at) if held else None
     after = _state(access, first, now.revision, revisions, now.at)
     return bytes(now.document), lines, changed_fields(before, after)

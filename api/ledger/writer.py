@@ -6,17 +6,20 @@ Here an accepted command becomes an event, to the byte of DESIGN section 6. Who 
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Never
 from uuid import uuid4
 
 from uuid_utils import uuid7
 
 from api.domain import errors
-from api.domain.command import Command, RecordIt
+from api.domain.command import Command, RecordIt, Redact
 from api.domain.decide import Circumstances, Decision, decide
 from api.domain.event import Entry, encode, leaf_hash, payload_digest, stamp
 from api.domain.merkle import Frontier
 from api.domain.record import Record, State, evolve
+from api.domain.redaction import state_of
 from api.domain.text import canonical
+from api.ledger import redaction
 from api.ledger.database import Access, Value, lock_head
 from api.ledger.present import Present
 from api.ledger.projection import Fact, Projector
@@ -79,12 +82,17 @@ class _Draft:
     """A unit being judged: what its own earlier commands made, over what the ledger holds (a `Look`)."""
 
     present: Present
+    access: Access
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
     earlier: dict[tuple[str, str, int], State] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
 
     def find(self, kind: str, public_id: str) -> Record | None:
         return self.records.get((kind, public_id)) or self.present.find(kind, public_id)
+
+    def refuse_redacted(self, record: Record) -> Never:
+        mark = redaction.mark_at(self.access, record.position)
+        raise errors.Redacted(mark.position, mark.basis)
 
     def is_answered(self, question: str) -> bool:
         return question in self.answered or self.present.is_answered(question)
@@ -196,6 +204,7 @@ class Writer:
         document = None
         if not unit.is_dry_run:
             document = self.accept(changes)
+            self._remove(unit.commands[0], changes[0])
             self._keep_note(unit, changes)
         items = tuple(_written(change) for change in changes)
         return Outcome(items, items[-1].position, document=document)
@@ -210,6 +219,9 @@ class Writer:
         if bytes(found[0]) != unit.note.request_digest:
             raise errors.IdempotencyKeyReused
         self.projector.flush()
+        mark = redaction.first_gone(self._access, found[1], found[2])
+        if mark is not None:
+            raise errors.Redacted(mark.position, mark.basis)
         items = tuple(Written(*row) for row in self._access.rows(_WRITTEN, (found[1], found[2])))
         return Outcome(items, found[2], is_replay=True)
 
@@ -231,7 +243,7 @@ class Writer:
 
     def _decide(self, unit: Unit) -> list[_Change]:
         """Judge each command against what the earlier ones leave. Raises the first refusal, naming the operation."""
-        draft, changes = _Draft(self.projector.present), list[_Change]()
+        draft, changes = _Draft(self.projector.present, self._access), list[_Change]()
         batch = (self._position + 1, self._position + len(unit.commands)) if unit.is_batch else None
         moment = max(self._clock(), self._recorded_at + 1)
         for index, command in enumerate(unit.commands):
@@ -248,6 +260,8 @@ class Writer:
         self, command: Command, draft: _Draft, unit: Unit, batch: tuple[int, int] | None, index: int, moment: int
     ) -> _Change:
         position = self._position + 1 + index
+        if isinstance(command, Redact):
+            return self._redaction(command, unit, position, moment)
         current = draft.find(command.kind, command.id) if command.id is not None else None
         circumstances = Circumstances(
             position=position,
@@ -258,6 +272,23 @@ class Writer:
         )
         decision = decide(current, command, circumstances)
         return change(current, command, decision, position=position, moment=moment, actor=unit.actor, batch=batch)
+
+    def _redaction(self, command: Redact, unit: Unit, position: int, moment: int) -> _Change:
+        """Make the event that a redaction is: a record of its own, of one revision."""
+        target = self.projector.present.find(command.target_kind, command.target)
+        # What is asked of the database next must be there.
+        self.projector.flush()
+        redacts = redaction.cover(self._access, target, command)
+        made = Decision("redacted", state_of(command, str(uuid7())), redacts, command.basis)
+        return change(None, command, made, position=position, moment=moment, actor=unit.actor, batch=None)
+
+    def _remove(self, command: Command, made: _Change) -> None:
+        """Let a redaction's effect follow its event, in the same transaction."""
+        redacts = made.fact.entry.redacts
+        if isinstance(command, Redact) and redacts is not None:
+            self.projector.flush()
+            redaction.remove(self._access, command, redacts)
+            self.projector.forget()
 
     def accept(self, changes: Sequence[_Change]) -> bytes:
         """Give the events their places: the log's rows are held back, the tree grows, the projections follow.
@@ -331,8 +362,8 @@ def change(
         batch=batch,
         schema=1,
         payload_digest=payload_digest(salt, said),
-        redacts=None,
-        basis=None,
+        redacts=decision.redacts,
+        basis=decision.basis,
     )
     return _Change(
         current, evolve(current, entry, decision.state), Fact(entry, command.reason, encode(entry), said), salt

@@ -8,7 +8,7 @@ from litestar import post
 from api.domain.asof import Standpoint
 from api.domain.operation import read_batch
 from api.routes import records
-from api.routes.params import BatchQuery
+from api.routes.params import DryRunQuery
 from api.routes.wire import JSON, NDJSON, Answer, Asked, Contract, operation, send
 
 _BATCH = Contract(
@@ -16,7 +16,7 @@ _BATCH = Contract(
     tag="batch",
     summary="Append many operations as one",
     description="All are accepted or none. Later operations may name records that earlier ones make under a chosen id.",
-    query=BatchQuery,
+    query=DryRunQuery,
     headers=("Idempotency-Key",),
     media_types=(NDJSON, JSON),
     scope="write",

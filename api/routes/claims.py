@@ -58,6 +58,7 @@ _LINKS = Contract(
     returns="ClaimLinks",
     answer_headers=("ETag", "Ledger-Position"),
     absent=True,
+    gone=True,
 )
 
 

@@ -60,6 +60,7 @@ def read(operation_id: str, kind: str, query: type[Struct] = params.RecordQuery)
         returns="ClaimView" if kind == "claim" else kind.title(),
         answer_headers=("ETag", "Ledger-Position", "Link", "Memento-Datetime", "Content-Location"),
         absent=True,
+        gone=True,
     )
 
 
@@ -78,6 +79,7 @@ def revise(operation_id: str, kind: str) -> Contract:
         returns=kind.title(),
         answer_headers=("Location", "ETag", "Ledger-Position", "Link"),
         absent=True,
+        gone=True,
         conflicts=True,
     )
 
@@ -108,4 +110,6 @@ def diff(operation_id: str, kind: str) -> Contract:
 
 def _part(operation_id: str, kind: str, summary: str, returns: str, **more: Any) -> Contract:
     given = {"headers": ("If-None-Match",), "answer_headers": ("ETag", "Ledger-Position"), **more}
-    return Contract(id=operation_id, tag=_PLURAL[kind], summary=summary, returns=returns, absent=True, **given)
+    return Contract(
+        id=operation_id, tag=_PLURAL[kind], summary=summary, returns=returns, absent=True, gone=True, **given
+    )

@@ -13,7 +13,7 @@ from litestar.routes import HTTPRoute
 from api import __version__
 from api.domain.operation import OPERATIONS
 from api.domain.text import ecma
-from api.routes import params, reading, shapes
+from api.routes import log_shapes, params, reading, shapes
 from api.routes.problems import EDGE, TABLE, Problem
 from api.routes.wire import JSON, Contract
 
@@ -21,11 +21,11 @@ _REF = "#/components/schemas/{name}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _EXAMPLES = Path(__file__).parent.parent / "assets" / "examples.json"
 _SHAPES: dict[str, Any] = {
-    name: getattr(shapes, name)
+    name: getattr(shapes, name, None) or getattr(log_shapes, name)
     for name in (
         "Entity", "Source", "Question", "Claim", "ClaimView", "EntityPage", "SourcePage", "QuestionPage", "ClaimPage", "TimelinePage",
         "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "LedgerDiff", "FeedPage", "ExactEvent", "InclusionProof", "ConsistencyProof", "BatchResult", "Actor", "ActorPage",
-        "Stats", "Service", "Health", "ProblemTypeShape",
+        "Stats", "Service", "Health", "ProblemTypeShape", "Redaction", "RedactionPage", "RedactionPreview",
     )
 } | {"Patch": list[shapes.PatchOperation]}  # fmt: skip
 _TAGS = {
@@ -35,6 +35,7 @@ _TAGS = {
     "entities": "Whom and what claims are about or come from.",
     "events": "The log itself: follow it, read it to the byte, compare two moments.",
     "batch": "Many operations as one.",
+    "redactions": "What was lawfully removed, and why.",
     "service": "The service itself.",
 }
 _INFO = {
@@ -73,6 +74,7 @@ _STATUSES = {
     404: "There is nothing here, or not yet.",
     406: "None of the types asked for is offered.",
     409: "Refused by a rule between fields, or by what the ledger holds.",
+    410: "What was here is redacted: by which redaction, and on what basis.",
     412: "The record has changed since: with what it says now, the revisions in between and the fields that differ.",
     413: "The body is too large, or nests too deeply.",
     415: "The body is of a type that is not read here.",
@@ -258,6 +260,9 @@ def _responses(path: str, method: str, contract: Contract) -> dict[str, Any]:
         responses["302"] = {"description": "The revision in force then.", "headers": _headers(["Location"])}
     if contract.id == "appendBatch":
         responses["200"] = {**responses["201"], "description": "What would have been written.", "headers": {}}
+    if contract.id == "redact":
+        preview = {JSON: {"schema": {"$ref": _REF.format(name="RedactionPreview")}}}
+        responses["200"] = {"description": "What would be removed, and what would still name or hold it.", "content": preview}
     for status in _refusals(contract):
         responses[str(status)] = _refusal(status)
     return dict(sorted(responses.items()))
@@ -267,6 +272,8 @@ def _refusals(contract: Contract) -> list[int]:
     found = [400, 401, 406, 429, 503]
     if contract.absent:
         found.append(404)
+    if contract.gone or "Idempotency-Key" in contract.headers:
+        found.append(410)
     if contract.conflicts:
         found.append(409)
     if contract.media_types:

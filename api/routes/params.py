@@ -349,10 +349,18 @@ class ActorListQuery(Strict, frozen=True):
     cursor: Cursor | None = None
 
 
-class BatchQuery(Strict, frozen=True):
-    """How a batch is taken."""
+class DryRunQuery(Strict, frozen=True):
+    """How a batch, or a redaction, is taken."""
 
     dry_run: Annotated[Literal["true", "false"], Meta(description="Write nothing; answer what would happen.")] = "false"
+
+
+class RedactionListQuery(AsOfQuery, frozen=True):
+    """Redactions, in the order in which they were made."""
+
+    order: Order = "recorded"
+    limit: Limit = 50
+    cursor: Cursor | None = None
 
 
 class Path(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

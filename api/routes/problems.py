@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, json
 
 from api.domain import errors
+from api.routes.shapes import RedactionMark
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -28,6 +29,14 @@ class Fault(Struct, frozen=True, omit_defaults=True):
     parameter: str | None = None
 
 
+class Naming(Struct, frozen=True):
+    """A payload that names an id, by the record and the revision that it is the state of."""
+
+    kind: str
+    id: str
+    revision: int
+
+
 class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Why a request was refused (RFC 9457). `errors` name the field by JSON Pointer and the rule, never the value."""
 
@@ -40,6 +49,8 @@ class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     current: dict[str, Any] | None = None
     revisions: list[dict[str, Any]] | None = None
     fields: list[str] | None = None
+    redacted: RedactionMark | None = None
+    named_by: list[Naming] | None = None
 
 
 class Refused(Exception):
@@ -72,6 +83,7 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.UnknownRevision: ProblemType("unknown-revision", 404, "The record has no such revision"),
     errors.UnknownActor: ProblemType("unknown-actor", 404, "There is no such actor"),
     errors.NotYet: ProblemType("not-yet", 404, "The ledger has not reached this yet"),
+    errors.Redacted: ProblemType("redacted", 410, "What was here is redacted"),
     errors.PreconditionMissing: ProblemType("precondition-required", 428, "Say which revision this is based on"),
     errors.Stale: ProblemType("stale", 412, "The record has changed since"),
     errors.AnswerDoesNotFit: ProblemType("answer-does-not-fit", 409, "The answer does not fit the question"),
@@ -87,8 +99,15 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.MissingExpect: ProblemType("expect-required", 409, "The operation must say which revision it expects"),
     errors.NoChange: ProblemType("no-change", 409, "The revision changes nothing"),
     errors.NotApplicable: ProblemType("not-applicable", 409, "These do not go together"),
+    errors.NotRedactable: ProblemType("not-redactable", 409, "There is nothing here that is redacted"),
+    errors.RedactedReference: ProblemType("redacted-reference", 409, "What this refers to is redacted"),
+    errors.ReviseFirst: ProblemType("revise-first", 409, "The latest revision is not redacted alone"),
+    errors.StillNamed: ProblemType("still-named", 409, "The id is still named"),
     errors.StatusRefused: ProblemType("status-refused", 409, "The record's status does not allow this"),
     errors.Unavailable: ProblemType("unavailable", 503, "The ledger cannot answer now"),
+    errors.NotPurged: ProblemType(
+        "not-purged", 503, "The redaction is recorded; traces are left in the database's files"
+    ),
     errors.LogRefused: ProblemType("log-refused", 503, "The log here is not the one that was signed"),
     errors.Misconfigured: ProblemType("internal-server-error", 500, "The ledger failed"),
 }
@@ -128,3 +147,12 @@ def faults(error: errors.LedgerError) -> list[Fault]:
         rule = error.rule if isinstance(error, errors.BadBody) else error.sentence()
         return [Fault(rule=rule, pointer=error.pointer)]
     return []
+
+
+def particulars(error: errors.LedgerError) -> dict[str, Any]:
+    """Give the members that a problem has beside those of RFC 9457, where the error alone tells them."""
+    if isinstance(error, errors.Redacted):
+        return {"redacted": {"position": error.position, "basis": error.basis}}
+    if isinstance(error, errors.StillNamed):
+        return {"named_by": [Naming(*each) for each in error.named_by]}
+    return {}

@@ -33,6 +33,7 @@ def _contract(operation_id: str, tag: str, summary: str) -> Contract:
         offers=(JSON, TEXT),
         answer_headers=("ETag", "Ledger-Position"),
         absent=True,
+        gone=True,
         conflicts=True,
     )
 

@@ -57,6 +57,7 @@ _ANSWERS = Contract(
     returns="Answers",
     answer_headers=("ETag", "Ledger-Position"),
     absent=True,
+    gone=True,
     conflicts=True,
 )
 

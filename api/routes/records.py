@@ -56,9 +56,11 @@ async def _record_answer(asked: Asked, kind: str, view: View, *, memento: bool) 
         headers += _memento(url, view)
     if getattr(asked.query, "include", None) is None:
         return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
-    sources = await asked.read(answers.sources_of, [view.document], view.at)
+    # The sources may have been redacted since, so the tag needs to know.
+    at = replace(view.at, redaction=(await asked.read(views.stand)).redaction)
+    sources = await asked.read(answers.sources_of, [view.document], at)
     body = msgspec.json.decode(view.document) | {"sources": _raw(sources)}
-    return send(asked, msgspec.json.encode(body), at=view.at, etag=weak_tag(view.at), headers=headers)
+    return send(asked, msgspec.json.encode(body), at=at, etag=weak_tag(at), headers=headers)
 
 
 async def _negotiate(asked: Asked, kind: str, wanted: str) -> Answer:

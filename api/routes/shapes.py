@@ -7,6 +7,7 @@ from msgspec import Meta, Struct
 
 from api.domain.answer import BooleanAnswer, EntitiesAnswer, EntityAnswer, QuantityAnswer, TextAnswer
 from api.domain.claim import Relation
+from api.domain.event import Basis
 from api.domain.operation import BODIES, Kind
 from api.domain.record import KINDS
 from api.domain.text import Id, Reason
@@ -83,7 +84,7 @@ RECORDS = {kind: _shown(kind) for kind in KINDS}
 Entity, Source, Question, Claim = (RECORDS[kind] for kind in KINDS)
 
 
-def _page(name: str, item: Any, *more: tuple[Any, ...]) -> type[Struct]:
+def page_of(name: str, item: Any, *more: tuple[Any, ...]) -> type[Struct]:
     fields: list[Any] = [("items", list[item]), ("next", str | None), *more, ("position", Place)]
     return msgspec.defstruct(name, fields, bases=(Shape,), kw_only=True)
 
@@ -116,28 +117,36 @@ def _with_sources() -> type[Struct]:
 
 
 ClaimView = _with_sources()
-EntityPage = _page("EntityPage", _listed("entity"), _FACETS)
-SourcePage = _page("SourcePage", _listed("source"), _FACETS)
-QuestionPage = _page("QuestionPage", _listed("question"), _FACETS)
-ClaimPage = _page("ClaimPage", _listed("claim"), _FACETS, _SOURCES)
-TimelinePage = _page("TimelinePage", Claim, ("questions", dict[str, Question]), _SOURCES)  # type: ignore[valid-type]
+EntityPage = page_of("EntityPage", _listed("entity"), _FACETS)
+SourcePage = page_of("SourcePage", _listed("source"), _FACETS)
+QuestionPage = page_of("QuestionPage", _listed("question"), _FACETS)
+ClaimPage = page_of("ClaimPage", _listed("claim"), _FACETS, _SOURCES)
+TimelinePage = page_of("TimelinePage", Claim, ("questions", dict[str, Question]), _SOURCES)  # type: ignore[valid-type]
+
+
+class RedactionMark(Shape, frozen=True):
+    """By which redaction, and on what basis, what stood here was removed."""
+
+    position: Place
+    basis: Basis
 
 
 class HistoryLine(Shape, frozen=True):
-    """One line of a record's history: who, when, why, which fields."""
+    """One line of a record's history: who, when, why, which fields; of a redacted revision what the log still tells."""
 
     revision: Annotated[int, Meta(ge=1)]
     position: Place
     type: str
-    status: Status
+    status: Status | None
     recorded_at: Stamp
     actor: Uuid | None
     reason: str | None
-    fields: list[str]
+    fields: list[str] | None
     batch: tuple[int, int] | None
+    redacted: RedactionMark | None
 
 
-HistoryPage = _page("HistoryPage", HistoryLine)
+HistoryPage = page_of("HistoryPage", HistoryLine)
 
 
 class Memento(Shape, frozen=True):
@@ -285,62 +294,6 @@ class LedgerDiff(Shape, frozen=True):
     position: Place
 
 
-class FeedItem(Shape, frozen=True):
-    """An entry of the log with what it says: the entry's fields, the public id, the reason, the fields that changed."""
-
-    v: Literal[1]
-    position: Place
-    type: Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"]
-    kind: Literal["entity", "source", "question", "claim", "redaction", "ledger"]
-    record: Uuid
-    revision: Annotated[int, Meta(ge=1)]
-    recorded_at: Stamp
-    actor: Uuid | None
-    batch: tuple[int, int] | None
-    schema: int
-    payload_digest: Hex
-    redacts: dict[str, Any] | None
-    basis: str | None
-    id: Id
-    fields: list[str]
-    redacted: dict[str, Any] | None
-    reason: str | None
-    state: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
-
-
-FeedPage = _page("FeedPage", FeedItem)
-
-
-class ExactEvent(Shape, frozen=True):
-    """One event to the byte: what was hashed, and what its digest commits to."""
-
-    position: Place
-    entry: str
-    payload: str | None
-    salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | None
-    leaf_hash: Hex
-
-
-class InclusionProof(Shape, frozen=True):
-    """That an event is leaf `position` - 1 of the tree of `size`: hashes from the leaf's sibling up, in hex."""
-
-    position: Place
-    size: Place
-    leaf_hash: Hex
-    root_hash: Hex
-    path: list[Hex]
-
-
-class ConsistencyProof(Shape, frozen=True):
-    """That the tree of `to` begins with the tree of `from`: hashes in hex, as RFC 6962 section 2.1.2 orders them."""
-
-    old: Place = msgspec.field(name="from")
-    new: Place = msgspec.field(name="to")
-    from_root: Hex
-    to_root: Hex
-    path: list[Hex]
-
-
 class Written(Shape, frozen=True):
     """One event that a batch made, or would make."""
 
@@ -365,7 +318,7 @@ class Actor(Shape, frozen=True):
     since: Stamp
 
 
-ActorPage = _page("ActorPage", Actor)
+ActorPage = page_of("ActorPage", Actor)
 
 
 class Stats(Shape, frozen=True):

@@ -50,6 +50,7 @@ def upgrade() -> None:
     sa.Column('frontier', sa.LargeBinary(), nullable=False),
     sa.Column('is_seeded', sa.Boolean(), nullable=False),
     sa.Column('rules', sa.Integer(), nullable=False),
+    sa.Column('purged', Big, server_default='0', nullable=False),
     sa.PrimaryKeyConstraint('one', name=op.f('pk_head'))
     )
     op.create_table('key',
@@ -170,7 +171,9 @@ def _protect_on_sqlite() -> None:
                    f"BEGIN SELECT RAISE(ABORT, '{table} is append-only: the row is there already'); END")
     op.execute("CREATE TRIGGER payload_no_delete BEFORE DELETE ON payload WHEN NOT EXISTS ("
                "SELECT 1 FROM event AS redaction JOIN event AS target ON target.position = OLD.position "
-               "WHERE redaction.type = 'redacted' AND redaction.position > OLD.position "
+               # What is beyond the head is of this very transaction: the head follows last.
+               "WHERE redaction.type = 'redacted' AND redaction.position > (SELECT position FROM head) "
+               "AND target.kind NOT IN ('redaction', 'ledger') "
                "AND json_extract(redaction.entry, '$.redacts.record') = target.record "
                "AND target.revision BETWEEN json_extract(redaction.entry, '$.redacts.first') "
                "AND json_extract(redaction.entry, '$.redacts.last')) "
@@ -182,7 +185,8 @@ def _protect_on_postgresql() -> None:
                "RAISE EXCEPTION '% is append-only', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; END $$")
     op.execute("CREATE FUNCTION ledger_refuse_unredacted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
                "IF NOT EXISTS (SELECT 1 FROM event AS redaction JOIN event AS target ON target.position = OLD.position "
-               "WHERE redaction.type = 'redacted' AND redaction.position > OLD.position "
+               "WHERE redaction.type = 'redacted' AND redaction.position > (SELECT position FROM head) "
+               "AND target.kind NOT IN ('redaction', 'ledger') "
                "AND convert_from(redaction.entry, 'UTF8')::json #>> '{redacts,record}' = target.record "
                "AND target.revision BETWEEN (convert_from(redaction.entry, 'UTF8')::json #>> '{redacts,first}')::int "
                "AND (convert_from(redaction.entry, 'UTF8')::json #>> '{redacts,last}')::int) "

@@ -1,0 +1,152 @@
+"""Projections derived anew from the log, by the same `Projector` that the live path folds events in with.
+
+A payload may be missing only where a later entry redacts it; any other that is missing is damage, said by position.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from api.domain.agreement import RULES
+from api.domain.errors import Unavailable
+from api.domain.event import Entry, Redacts, decode
+from api.domain.record import Record, State, buried_state, evolve
+from api.domain.redaction import Mark
+from api.ledger.database import Access, lock_head
+from api.ledger.projection import Fact, Projector, throw_away
+
+_CHUNK = 2000
+_AT_ONCE = 500
+# A rebuild meets every record again and again, and has the machine to itself.
+_REMEMBERED = 50_000
+_EVENTS = (
+    "SELECT e.entry, p.payload FROM event e LEFT JOIN payload p ON p.position = e.position"
+    " WHERE e.position > ? ORDER BY e.position LIMIT ?"
+)
+_REDACTIONS = (
+    "SELECT e.position, e.entry, p.payload FROM event e LEFT JOIN payload p ON p.position = e.position"
+    " WHERE e.type = 'redacted' ORDER BY e.position"
+)
+_LAST_KEPT = (
+    "SELECT e.record, max(e.position) FROM event e JOIN payload p ON p.position = e.position"
+    " WHERE e.kind = 'claim' AND e.record IN ("
+)
+
+
+@dataclass(slots=True)
+class Burial:
+    """What redactions did to one record. `id` is None where they erased it, and none of its payloads is left then.
+
+    `parents` are a claim's source and question, told by a payload that is left. While events are folded in, `before` is
+    the record after the last one, and `earlier` the last state that is still there.
+    """
+
+    id: str | None = None
+    covers: list[tuple[Redacts, Mark]] = field(default_factory=list)
+    parents: State = field(default_factory=dict)
+    before: Record | None = None
+    earlier: State | None = None
+
+    def mark(self, entry: Entry) -> Mark | None:
+        """Name the redaction that removed what this event said: the first that covers it."""
+        return next(
+            (
+                mark
+                for covered, mark in self.covers
+                if mark.position > entry.position and covered.first <= entry.revision <= covered.last
+            ),
+            None,
+        )
+
+
+def rebuild(access: Access, progress: Callable[[int], None] = lambda _: None) -> int:
+    """Throw the projections away and derive them again from the log, in one transaction. Returns the head's position.
+
+    Raises Unavailable where a payload is missing that no redaction removed.
+    """
+    with access.transaction():
+        head = int(lock_head(access)[0])
+        derive(access, progress)
+        access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
+    return head
+
+
+def derive(access: Access, progress: Callable[[int], None] = lambda _: None) -> None:
+    """Derive the projections anew, inside the transaction that is under way."""
+    buried = burials(access)
+    throw_away(access)
+    projector = Projector(access, most_remembered=_REMEMBERED)
+    position = 0
+    while rows := access.rows(_EVENTS, (position, _CHUNK)):
+        _fold(projector, [(bytes(raw), bytes(said) if said is not None else None) for raw, said in rows], buried)
+        position += len(rows)
+        progress(position)
+
+
+def burials(access: Access) -> dict[str, Burial]:
+    """Read every redaction in the log: what each record, by its UUID, has lost."""
+    buried: dict[str, Burial] = {}
+    for position, raw, said in access.rows(_REDACTIONS):
+        entry = decode(bytes(raw))
+        if said is None or entry.redacts is None or entry.basis is None:
+            raise _damaged(position)
+        burial = buried.setdefault(entry.redacts.record, Burial())
+        burial.id = burial.id or msgspec.json.decode(said)["state"]["target"]
+        burial.covers.append((entry.redacts, Mark(position, entry.basis)))
+    for record, state in _kept_claims(access, list(buried)):
+        buried[record].parents = {"source": state["source"], "question": state["question"]}
+    return buried
+
+
+def _kept_claims(access: Access, records: Sequence[str]) -> Iterable[tuple[str, State]]:
+    """Give the last state that is left of each of these records that is a claim, and not all gone."""
+    for start in range(0, len(records), _AT_ONCE):
+        some = records[start : start + _AT_ONCE]
+        for record, position in access.rows(f"{_LAST_KEPT}{', '.join('?' * len(some))}) GROUP BY e.record", some):
+            [(said,)] = access.rows("SELECT payload FROM payload WHERE position = ?", (position,))
+            yield record, msgspec.json.decode(said)["state"]
+
+
+def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], buried: dict[str, Burial]) -> None:
+    """Fold a run of events in, each given by its entry and payload as they are stored."""
+    present = projector.present
+    read = [(decode(raw), raw, said) for raw, said in events]
+    told = {entry.position: msgspec.json.decode(said) for entry, _, said in read if said is not None}
+    kept = [(entry, told[entry.position]["state"]) for entry, *_ in read if entry.position in told]
+    present.read_records((entry.kind, state["id"]) for entry, state in kept)
+    present.read_questions({state["question"] for entry, state in kept if entry.kind == "claim"})
+    for entry, raw, said in read:
+        burial = buried.get(entry.record)
+        if burial is not None:
+            _fold_buried(projector, entry, raw, said, burial)
+            continue
+        if said is None:
+            raise _damaged(entry.position)
+        state, reason = told[entry.position]["state"], told[entry.position]["reason"]
+        before = present.find(entry.kind, state["id"]) if entry.revision > 1 else None
+        projector.project(before, evolve(before, entry, state), Fact(entry, reason, raw, said))
+    projector.flush()
+    present.forget_if_large()
+
+
+def _fold_buried(projector: Projector, entry: Entry, raw: bytes, said: bytes | None, burial: Burial) -> None:
+    """Fold in an event of a record of which something was redacted: this event, or another."""
+    mark = burial.mark(entry)
+    if mark is None:
+        if said is None:
+            raise _damaged(entry.position)
+        told = msgspec.json.decode(said)
+        after = evolve(burial.before, entry, told["state"])
+        projector.project(burial.before, after, Fact(entry, told["reason"], raw, said, earlier=burial.earlier))
+        burial.before, burial.earlier = after, told["state"]
+    elif burial.id is None:
+        projector.note_erased(Fact(entry, None, raw, b"", mark))
+    else:
+        after = evolve(burial.before, entry, buried_state(burial.id, burial.parents))
+        projector.project(burial.before, after, Fact(entry, None, raw, b"", mark))
+        burial.before = after
+
+
+def _damaged(position: int) -> Unavailable:
+    return Unavailable(f"the payload at position {position} is missing, and no later entry redacts it")

@@ -1,0 +1,102 @@
+"""Redactions: lawful removal, in the open. Who may do it, what it would do, and the public list of what was done."""
+
+import asyncio
+
+import msgspec
+from litestar import get, post
+
+from api.domain.asof import Standpoint
+from api.domain.errors import NotApplicable
+from api.domain.redaction import REDACTION, NewRedaction, redact_command
+from api.ledger import lists, redaction, views
+from api.ledger.lists import Selection
+from api.ledger.redaction import Preview
+from api.routes import records
+from api.routes.params import DryRunQuery, RedactionListQuery
+from api.routes.wire import JSON, Answer, Asked, Contract, operation, send
+
+_PATH = "/v1/redactions"
+_REDACT = Contract(
+    id="redact",
+    tag="redactions",
+    summary="Redact revisions of a record, or all of it",
+    description=(
+        "Removes what the revisions say, for good, from everything that is served and from the database's own files; "
+        "that they were there, when, and why they went stays on record, and so does every proof. "
+        "`dry_run=true` says what would be removed, and which surviving payloads would still name the id or hold a text."
+    ),
+    query=DryRunQuery,
+    headers=("Idempotency-Key",),
+    body=NewRedaction,
+    media_types=(JSON,),
+    scope="redact",
+    status=201,
+    returns="Redaction",
+    answer_headers=("Location", "ETag", "Ledger-Position"),
+    conflicts=True,
+)
+
+
+@operation(post, _PATH, _REDACT)
+async def redact(asked: Asked) -> Answer:
+    command = redact_command(asked.body)
+    if asked.query.dry_run == "true":
+        found = await asked.read(redaction.preview, command, asked.body.contains, slow=True)
+        return send(asked, _preview(found, asked.body))
+    if asked.body.contains is not None:
+        raise NotApplicable("goes with dry_run alone", "/contains")
+    outcome = await records.append(asked, [command])
+    # It is done once no trace is left; a request repeated under its key finishes what was in the way.
+    await asyncio.to_thread(redaction.purge, asked.rooms.database)
+    view = await asked.read(views.written, outcome.position)
+    at = Standpoint(outcome.position, outcome.position, is_pinned=False)
+    location = f"{_PATH}/{outcome.items[0].id}"
+    headers = [(b"location", location.encode())]
+    return send(asked, view.document, at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
+
+
+def _preview(found: Preview, body: NewRedaction) -> bytes:
+    redacts = found.redacts
+    target = {"kind": body.kind, "id": body.id, "record": redacts.record, "first": redacts.first, "last": redacts.last}
+    shown = {"removes": found.removes, "named_by": found.named_by, "holding": found.holding}
+    return msgspec.json.encode({"target": target, **shown, "position": found.position})
+
+
+_LIST = Contract(
+    id="listRedactions",
+    tag="redactions",
+    summary="List what was redacted, when, on what basis and why",
+    query=RedactionListQuery,
+    headers=("If-None-Match",),
+    returns="RedactionPage",
+    answer_headers=("ETag", "Ledger-Position", "Link"),
+    absent=True,
+)
+
+
+@operation(get, _PATH, _LIST)
+async def list_redactions(asked: Asked) -> Answer:
+    query = asked.query
+    chosen = Selection(kind=REDACTION, asked=asked.as_of, order=query.order, limit=query.limit, cursor=query.cursor)
+    page, _ = await asked.read(lists.select, chosen)
+    return await records.send_page(asked, page)
+
+
+_READ = Contract(
+    id="getRedaction",
+    tag="redactions",
+    summary="Read one redaction",
+    headers=("If-None-Match",),
+    returns="Redaction",
+    answer_headers=("ETag", "Ledger-Position"),
+    absent=True,
+)
+
+
+@operation(get, _PATH + "/{id:str}", _READ)
+async def get_redaction(asked: Asked) -> Answer:
+    view = await asked.read(views.current, REDACTION, asked.id)
+    return send(asked, view.document, at=view.at, etag=f'"{view.position}"')
+
+
+HANDLERS = (redact, list_redactions, get_redaction)
