@@ -36,6 +36,7 @@ _SCRIPT = "text/javascript"
 _STYLE = "text/css"
 _SVG = "image/svg+xml"
 _TEXT = "text/plain"
+_PYTHON = "text/x-python"
 # The only files that can be asked for, by the name in the URL.
 _FILES = {
     "docs.css": ("docs/docs.css", _STYLE),
@@ -82,7 +83,13 @@ def favicon(request: PlainRequest) -> Response[bytes]:
     return respond(request, _asset(*_FILES["favicon.svg"]), {"Cache-Control": _ASSET_CACHE})
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (docs, docs_asset, favicon)
+@get("/verify.py", include_in_schema=False, sync_to_thread=False)
+def verifier(request: PlainRequest) -> Response[bytes]:
+    """Serve the verifier that needs nothing but Python: one file, to be read before it is run."""
+    return respond(request, _asset("verify.py", _PYTHON), {"Cache-Control": "no-cache"})
+
+
+HANDLERS: tuple[HTTPRouteHandler, ...] = (docs, docs_asset, favicon, verifier)
 
 
 def welcome_page(position: int, origin: str) -> bytes:
