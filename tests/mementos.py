@@ -24,7 +24,12 @@ LIVES: dict[str, tuple[str, ...]] = {
     "revised": ("record", "revise revise", "revise"),
     "retracted": ("record revise", "", "retract"),
     "restored": ("record", "retract", "restore"),
+    "first-redacted": ("record", "revise", "revise"),
+    "second-redacted": ("record", "revise", "retract"),
+    "redacted": ("record", "revise", "revise"),
 }
+# The revisions redacted afterwards, one by one or all.
+REDACTED = {"first-redacted": (1,), "second-redacted": (2,), "redacted": (1, 2, 3)}
 BAD_DATES = (
     "yesterday",
     "2021-01-11T08:00:00Z",
@@ -53,7 +58,17 @@ class Subject:
     served: Served
     kind: str
     state: str
-    revisions: tuple[int, ...]
+
+    @property
+    def gone(self) -> tuple[int, ...]:
+        """The revisions that were redacted."""
+        return REDACTED.get(self.state, ())
+
+    @property
+    def revisions(self) -> tuple[int, ...]:
+        """The revisions that are mementos still."""
+        made = sum(len(actions.split()) for actions in LIVES[self.state])
+        return tuple(number for number in range(1, made + 1) if number not in self.gone)
 
     @property
     def path(self) -> str:
@@ -74,12 +89,20 @@ class Subject:
         return self.get(Accept_Datetime=moment if isinstance(moment, str) else spell(moment))
 
     def moments(self) -> dict[int, datetime]:
-        """When each memento was recorded, to the second, by its body and not by its headers."""
-        found = {}
-        for number in self.revisions:
-            revised_at = self.get(self.memento(number)).json()["revised_at"]
-            found[number] = datetime.strptime(revised_at, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC, microsecond=0)
-        return found
+        """When each memento was recorded, to the second, by the history and not by its headers."""
+        return {number: moment for number, (moment, _) in self.lines().items() if number not in self.gone}
+
+    def lines(self) -> dict[int, tuple[datetime, int]]:
+        """Time, to the second, and position of every revision, redacted ones too."""
+        history = self.get(f"{self.path}/revisions").json()["items"]
+        return {line["revision"]: (_second(line["recorded_at"]), line["position"]) for line in history}
+
+    def absences(self) -> list[datetime]:
+        """The seconds in which a revision was in force that is redacted now."""
+        lines = {number: moment for number, (moment, _) in self.lines().items()}
+        last, second = max(lines.values()), timedelta(seconds=1)
+        every = (min(lines.values()) + second * n for n in range(int((last - min(lines.values())) / second) + 1))
+        return [each for each in every if max(n for n in lines if lines[n] <= each) in self.gone]
 
     def expected(self, moment: datetime) -> int:
         """Which memento a TimeGate chooses: the last not after the second asked for, else the first."""
@@ -90,10 +113,8 @@ class Subject:
         """Moments to ask for: at, just before and just after each memento, and far outside of them."""
         second, moments = timedelta(seconds=1), self.moments().values()
         near = {moment + shift for moment in moments for shift in (-second, 0 * second, second)}
-        return sorted(
-            near
-            | {datetime(1, 1, 1, tzinfo=UTC), datetime(1994, 11, 6, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)}
-        )
+        far = {datetime(1, 1, 1, tzinfo=UTC), datetime(1994, 11, 6, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC)}
+        return sorted((near | far) - set(self.absences()))
 
     def views(self) -> Iterator[tuple[int, httpx.Response]]:
         """Every memento, at its own address and at each `as_of` address that shows it."""
@@ -102,6 +123,10 @@ class Subject:
             yield number, memento
             for coordinate in (memento.json()["position"], memento.json()["revised_at"]):
                 yield number, self.get(f"{self.path}?as_of={coordinate}")
+
+
+def _second(stamp: str) -> datetime:
+    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC, microsecond=0)
 
 
 def spell(moment: datetime) -> str:
@@ -155,4 +180,14 @@ def histories(served: Served) -> Served:
                     revisions[key] = revisions.get(key, 0) + 1
                     operations.append(made)
         served.append(*operations)
+    for kind in reversed(PLURAL):
+        for state, gone in REDACTED.items():
+            _redact(served, kind, public_id(kind, state), gone)
     return served
+
+
+def _redact(served: Served, kind: str, name: str, gone: tuple[int, ...]) -> None:
+    why = {"basis": "data-protection", "reason": "An order"}
+    body = {"kind": kind, "id": name, "first": gone[0], "last": gone[-1], **why}
+    response = served.post("/v1/redactions", body)
+    assert response.status_code == 201, response.text

@@ -120,7 +120,7 @@ def _(subject: Subject) -> None:
 def _(subject: Subject) -> None:
     answers = [response for _, response in subject.views()]
     answers += [subject.get(f"{subject.path}/timemap"), subject.get(f"{subject.path}/revisions")]
-    answers.append(subject.get(subject.memento(1), If_None_Match=answers[0].headers["etag"]))
+    answers.append(subject.get(subject.memento(subject.revisions[0]), If_None_Match=answers[0].headers["etag"]))
     assert not any("accept-datetime" in varies_by(answer) for answer in answers)
 
 
@@ -178,7 +178,11 @@ def _(subject: Subject) -> None:
 
 @rule("2.2", "A link leads where it says without help: its target is an absolute URI")
 def _(subject: Subject) -> None:
-    answers = [subject.get(), subject.negotiate(subject.questions()[0]), subject.get(subject.memento(1))]
+    answers = [
+        subject.get(),
+        subject.negotiate(subject.questions()[0]),
+        subject.get(subject.memento(subject.revisions[0])),
+    ]
     links = [link for answer in answers for link in links_of(answer)] + parse(
         subject.get(f"{subject.path}/timemap").text
     )
@@ -209,7 +213,7 @@ def _(subject: Subject) -> None:
 def _(subject: Subject) -> None:
     moments = subject.moments()
     first, last = min(moments), max(moments)
-    for early in ("Mon, 01 Jan 0001 00:00:00 GMT", spell(moments[first] - timedelta(seconds=1))):
+    for early in (moment for moment in subject.questions() if moment < moments[first]):
         assert subject.negotiate(early).headers["location"] == subject.memento(first)
     for late in ("Fri, 31 Dec 9999 23:59:59 GMT", spell(moments[last] + timedelta(days=400)), spell(moments[last])):
         assert subject.negotiate(late).headers["location"] == subject.memento(last)
@@ -348,12 +352,42 @@ def _(subject: Subject) -> None:
     assert [HERE + memento["uri"] for memento in shown["mementos"]] == [link.target for link in links]
 
 
-@pytest.mark.parametrize("state", LIVES)
+@pytest.mark.parametrize("state", [state for state in LIVES if state != "redacted"])
 @pytest.mark.parametrize("kind", PLURAL)
 @pytest.mark.parametrize("name", RULES)
 def test_rule(histories: Served, name: str, kind: str, state: str) -> None:
-    count = sum(len(actions.split()) for actions in LIVES[state])
-    RULES[name](Subject(histories, kind, state, tuple(range(1, count + 1))))
+    RULES[name](Subject(histories, kind, state))
+
+
+@pytest.mark.parametrize("state", ["first-redacted", "second-redacted"])
+@pytest.mark.parametrize("kind", PLURAL)
+def test_what_is_redacted_is_no_memento_any_more(histories: Served, kind: str, state: str) -> None:
+    """4.1.1: a TimeGate leads to mementos alone. Where the one in force is gone, it says so, and names no other."""
+    subject = Subject(histories, kind, state)
+    (number,) = subject.gone
+    position, absences = subject.lines()[number][1], subject.absences()
+    assert absences
+    answers = [subject.get(subject.memento(number)), subject.get(f"{subject.path}?as_of={position}")]
+    answers += [subject.negotiate(moment) for moment in absences]
+    for answer in answers:
+        refused(answer, 410, "redacted")
+        assert not {"memento-datetime", "location", "link", "etag"} & set(answer.headers)
+    for answer in answers[2:]:
+        assert "accept-datetime" in varies_by(answer)
+    for answer in [subject.get(f"{subject.path}/timemap"), *map(subject.negotiate, subject.questions())]:
+        assert f"/revisions/{number}>" not in answer.text + answer.headers.get("link", "")
+
+
+@pytest.mark.parametrize("kind", PLURAL)
+def test_a_redacted_record_has_neither_timegate_nor_timemap_nor_memento(histories: Served, kind: str) -> None:
+    subject = Subject(histories, kind, "redacted")
+    now, path = spell(datetime.now(UTC)), subject.path
+    places = [path, f"{path}/timemap", f"{path}/revisions", *(f"{path}/revisions/{n}" for n in (1, 2, 3))]
+    places += [f"{path}?as_of={datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"]
+    for answer in [*map(subject.get, places), *(subject.get(place, Accept_Datetime=now) for place in places)]:
+        refused(answer, 410, "redacted")
+        assert not {"memento-datetime", "location", "link", "etag"} & set(answer.headers)
+    assert histories.client.head(path, headers={"Accept-Datetime": now}).status_code == 410
 
 
 @pytest.mark.parametrize("kind", PLURAL)
