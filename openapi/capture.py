@@ -32,6 +32,7 @@ _MINTED = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
     r"|\b[0-9a-f]{64}\b|\b2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z|\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"
 )
+LAST = ("getRedaction", "listRedactions")
 Operation = tuple[str, str, dict[str, Any]]
 
 
@@ -63,15 +64,17 @@ def seeded(folder: Path) -> Iterator[TestClient[Litestar]]:
 def capture(client: TestClient[Litestar], examples: Mapping[str, Any]) -> dict[str, Any]:
     """Give the examples with the answers that this ledger gives; one that says the same as before is kept as it was.
 
-    Reads come first: writes would show in them.
+    Reads come first: writes would show in them. Those of redactions come last, when there is one to read.
     """
     found: dict[str, Any] = copy.deepcopy(dict(examples))
-    ordered = sorted(operations(client).items(), key=lambda each: (each[1][1] != "get", each[0]))
+    ordered = sorted(operations(client).items(), key=lambda each: (each[0] in LAST, each[1][1] != "get", each[0]))
     for operation_id, operation in ordered:
         example = found.setdefault(operation_id, {"parameters": {}, "body": {}})
         parameters = dict(example["parameters"])
         if operation_id == "getActor":
             parameters["id"] = seed_actor(client)
+        if operation_id == "getRedaction":
+            parameters["id"] = a_redaction(client)
         answers = [ask(client, operation, parameters, body) for body in bodies(example)]
         for refused in (answer for answer in answers if not answer.is_success):
             message = f"{operation_id}: {refused.status_code} {refused.text}"
@@ -123,6 +126,20 @@ def lasting(answer: object) -> str:
 def seed_actor(client: TestClient[Litestar]) -> str:
     """Give the actor that wrote the seed: an id that each ledger mints for itself."""
     return str(client.get("/v1/events", params={"after": "1", "limit": 1}).json()["items"][0]["actor"])
+
+
+def a_redaction(client: TestClient[Litestar]) -> str:
+    """Record somebody who is in no document, redact that, and give the id of the redaction."""
+    person = {"id": "example-person", "type": "person", "name": "A made-up person"}
+    body = {
+        "kind": "entity",
+        "id": person["id"],
+        "basis": "data-protection",
+        "erase_id": True,
+        "reason": "A made-up request for erasure.",
+    }
+    client.post("/v1/entities", json=person).raise_for_status()
+    return str(client.post("/v1/redactions", json=body).raise_for_status().json()["id"])
 
 
 if __name__ == "__main__":

@@ -71,7 +71,9 @@ def test_examples_run_and_their_answers_are_what_a_seeded_ledger_gives(tmp_path:
         )
 
 
-@pytest.mark.parametrize("operation_id", [each for each, example in sorted(EXAMPLES.items()) if example["body"]])
+@pytest.mark.parametrize(
+    "operation_id", [each for each, example in sorted(EXAMPLES.items()) if example["body"] and each != "redact"]
+)
 def test_example_bodies_would_be_accepted_one_after_another(operation_id: str, seeded: TestClient[Litestar]) -> None:
     operations = _as_operations(operation_id, EXAMPLES[operation_id], seeded)
 
@@ -107,7 +109,7 @@ def _as_recording(kind: str, body: Document) -> Document:
 def test_what_reads_answer_validates_against_the_schema_whole_or_narrowed(seeded: TestClient[Litestar]) -> None:
     """The examples are sent again with each optional parameter left out, and with none of them."""
     for operation_id, operation in capture.operations(seeded).items():
-        if operation[1] != "get" or operation_id == "getActor":
+        if operation[1] != "get" or operation_id in ("getActor", "getRedaction"):
             continue
         for parameters in _narrowed(operation[2], EXAMPLES[operation_id]["parameters"]):
             answer = capture.ask(seeded, operation, parameters, None)

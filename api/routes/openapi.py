@@ -261,8 +261,9 @@ def _responses(path: str, method: str, contract: Contract) -> dict[str, Any]:
     if contract.id == "appendBatch":
         responses["200"] = {**responses["201"], "description": "What would have been written.", "headers": {}}
     if contract.id == "redact":
-        preview = {JSON: {"schema": {"$ref": _REF.format(name="RedactionPreview")}}}
-        responses["200"] = {"description": "What would be removed, and what would still name or hold it.", "content": preview}
+        preview = {"schema": {"$ref": _REF.format(name="RedactionPreview")}, **_example("redact")}
+        text = "What would be removed, and what would still name or hold it."
+        responses["200"] = {"description": text, "content": {JSON: preview}}
     for status in _refusals(contract):
         responses[str(status)] = _refusal(status)
     return dict(sorted(responses.items()))
@@ -296,10 +297,9 @@ def _refusal(status: int) -> dict[str, Any]:
 
 
 def _success(path: str, method: str, contract: Contract) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": {"$ref": _REF.format(name=contract.returns)}}
-    answer = _captured().get(contract.id, {}).get("answer")
-    if answer is not None:
-        media["example"] = answer
+    # What a redaction answers is what reading it answers; the example of asking for one is a dry run.
+    example = _example("getRedaction" if contract.id == "redact" else contract.id)
+    media = {"schema": {"$ref": _REF.format(name=contract.returns)}, **example}
     content = {offered: media if "json" in offered else {"schema": {"type": "string"}} for offered in contract.offers}
     response: dict[str, Any] = {"description": contract.summary + ".", "content": content}
     if contract.answer_headers:
@@ -308,6 +308,12 @@ def _success(path: str, method: str, contract: Contract) -> dict[str, Any]:
     if links:
         response["links"] = links
     return response
+
+
+def _example(operation_id: str) -> dict[str, Any]:
+    """Give the answer that a seeded ledger gave, if one was captured."""
+    answer = _captured().get(operation_id, {}).get("answer")
+    return {} if answer is None else {"example": answer}
 
 
 def _headers(names: Iterable[str]) -> dict[str, Any]:
