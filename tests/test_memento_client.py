@@ -12,6 +12,7 @@ import httpx
 import pytest
 import requests
 from memento_client import MementoClient
+from memento_client.memento_client import MementoClientException
 
 from api.ledger import genesis, keys
 from api.ledger.database import Database
@@ -51,15 +52,28 @@ def _write(address: str, key: str) -> None:
             a_source("aged"),
             a_question("aged", about="aged"),
             a_claim("aged", source="aged", question="aged"),
+            an_entity("gone"),
         ],
-        [revise(kind, "aged", expect=1, **{CHANGES[kind]: "Other words"}) for kind in PATHS],
-        [retract(kind, "aged", expect=2) for kind in reversed(PATHS)],
+        [
+            revise("entity", "gone", expect=1, name="Gone"),
+            *(revise(kind, "aged", expect=1, **{CHANGES[kind]: "Other words"}) for kind in PATHS),
+        ],
+        [
+            revise("entity", "gone", expect=2, name="Kept"),
+            *(retract(kind, "aged", expect=2) for kind in reversed(PATHS)),
+        ],
         [restore(kind, "aged", expect=3) for kind in PATHS],
     )
     for operations in lives:
         time.sleep(1.05 - time.time() % 1)
-        answer = httpx.post(f"{address}/v1/batch", json=operations, headers={"Authorization": f"Bearer {key}"})
-        assert answer.status_code == 201, answer.text
+        _post(f"{address}/v1/batch", operations, key)
+    why = {"basis": "court-order", "reason": "An order"}
+    _post(f"{address}/v1/redactions", {"kind": "entity", "id": "gone", "first": 2, "last": 2, **why}, key)
+
+
+def _post(url: str, body: object, key: str) -> None:
+    answer = httpx.post(url, json=body, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+    assert answer.status_code == 201, answer.text
 
 
 @pytest.fixture
@@ -141,3 +155,20 @@ def test_it_reads_the_timemap(address: str, kind: str) -> None:
     listed = {uri: link["datetime"] for uri, link in links.items() if "memento" in link["rel"]}
     spelt = [MementoClient.convert_to_http_datetime(moment) for moment in _times(url)]
     assert listed == {f"{url}/revisions/{n}": [moment] for n, moment in enumerate(spelt, 1)}
+
+
+def test_what_was_redacted_it_finds_nowhere(address: str, memento: MementoClient) -> None:
+    url = f"{address}/v1/entities/gone"
+    lines = httpx.get(f"{url}/revisions").json()["items"]
+    kept, gone, first = (
+        datetime.fromisoformat(line["recorded_at"]).replace(tzinfo=None, microsecond=0) for line in lines
+    )
+    found = memento.get_memento_info(url, first)["mementos"]
+    assert found["closest"]["uri"] == found["first"]["uri"] == [f"{url}/revisions/1"]
+    assert found["next"] == found["last"] == {"uri": [f"{url}/revisions/3"], "datetime": kept}
+    assert memento.get_memento_info(url, kept)["mementos"]["prev"]["datetime"] == first
+    with pytest.raises(MementoClientException) as refused:
+        memento.get_memento_info(url, gone)
+    assert refused.value.data["status_code"] == "410"
+    links = MementoClient.parse_link_header(httpx.get(f"{url}/timemap").text)
+    assert [uri for uri, link in links.items() if "memento" in link["rel"]] == [f"{url}/revisions/{n}" for n in (1, 3)]
