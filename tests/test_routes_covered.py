@@ -25,6 +25,12 @@ def _with_actor(served: Served) -> httpx.Response:
     return served.get(f"/v1/actors/{served.get('/v1/claims/said').json()['recorded_by']}")
 
 
+def _with_redaction(served: Served) -> httpx.Response:
+    person = an_id("e")
+    served.append(an_entity(person))
+    return served.post("/v1/redactions", {"kind": "entity", "id": person, "basis": "safety", "reason": "Asked for"})
+
+
 LONG_AGO = {"Accept-Datetime": "Mon, 11 Jan 2021 08:00:00 GMT"}
 RETRACT = {"action": "retract", "reason": "Not in the source"}
 REVISED = {
@@ -62,6 +68,9 @@ ASKED: dict[str, Ask] = {
     "getEvent": _get("/v1/events/2"),
     "diffLedger": _get("/v1/diff?from=0"),
     "getStats": _get("/v1/stats?as_of=3"),
+    "redact": _with_redaction,
+    "listRedactions": _get("/v1/redactions?limit=1"),
+    "getRedaction": lambda served: served.get(_with_redaction(served).headers["location"]),
     "proveEvent": _get("/v1/events/2/proof"),
     "proveConsistency": _get("/v1/proofs/consistency?from=1&to=3"),
     **{f"prove{kind}Revision": _get(f"/v1/{path}/revisions/1/proof") for kind, path in READ.items()},
@@ -87,6 +96,13 @@ REFUSED: dict[str, list[tuple[int, Ask]]] = {
     "listEvents": [(404, _get("/v1/events?after=99999"))],
     "proveEvent": [(404, _get("/v1/events/2/proof?size=99999")), (409, _get("/v1/events/3/proof?size=2"))],
     "proveConsistency": [(404, _get("/v1/proofs/consistency?from=1&to=99999")), (409, _get("/v1/proofs/consistency?from=3&to=2"))],
+    "redact": [
+        (200, _post("/v1/redactions?dry_run=true", {"kind": "claim", "id": "said", "basis": "error", "reason": "X"})),
+        (403, lambda served: served.post("/v1/redactions", {}, Authorization=f"Bearer {served.make_key('write')}")),
+        (409, _post("/v1/redactions", {"kind": "ledger", "id": "ledger", "basis": "error", "reason": "X"})),
+        (422, _post("/v1/redactions", {"kind": "claim", "id": "said", "reason": "X"})),
+    ],
+    "getRedaction": [(404, _get("/v1/redactions/nothing"))],
     "diffLedger": [(404, _get("/v1/diff?from=99999")), (409, _get("/v1/diff?from=2&to=1"))],
     "recordClaim": [
         (401, _post("/v1/claims", {}, Authorization="Bearer x")),
