@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,16 +20,18 @@ from api.domain.event import TYPES
 from api.routes.problems import SLUGS
 from api.settings import Settings
 from openapi import capture
+from tests.fuzz import serving
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 MORE = "…"
+CHECKING = "## Check it yourself"
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]|…')
 
 
-def tour() -> list[tuple[str, str]]:
-    """Give the tour's commands, each with the answer shown."""
+def tour(text: str) -> list[tuple[str, str]]:
+    """Give the commands of a part of the README, each with the answer shown."""
     found = []
-    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL):
+    for block in re.findall(r"```console\n(.*?)```", text, re.DOTALL):
         for step in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
             command, _, answer = re.sub(r"\\\n", " ", step).partition("\n")
             while command.count("'") % 2:
@@ -44,7 +48,7 @@ def seeded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient[Lite
 
 
 def test_the_tour_shows_what_a_fresh_ledger_answers(seeded: TestClient[Litestar]) -> None:
-    steps = tour()
+    steps = tour(README.partition(CHECKING)[0])
     assert len(steps) > 12
 
     for command, shown in steps:
@@ -55,6 +59,26 @@ def test_the_tour_shows_what_a_fresh_ledger_answers(seeded: TestClient[Litestar]
         check_head(head, answer, command)
         problem = difference(read(body), answer.json())
         assert problem is None, f"{command}\n{problem}"
+
+
+def test_anybody_can_check_it_as_shown(tmp_path: Path) -> None:
+    """The commands run in a shell, against a ledger that is really served."""
+    steps = tour(README.partition(CHECKING)[2])
+    assert len(steps) > 10
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    with serving.served(tmp_path, url) as address:
+        made = [str(serving.LEDGER), "keys", "create", "newsroom", "--scope", "write"]
+        environment = serving.environment_of(tmp_path, url)
+        key = subprocess.run(made, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+        script = "".join(f"{command}\nprintf '\\001'\n" for command, _ in steps)
+        script = script.replace("http://localhost:8000", address).replace("localhost:8000", address)
+        told = subprocess.run(
+            ["bash", "-e", "-c", script.replace("python3 ", f"{sys.executable} -I -S ")],
+            cwd=tmp_path, env={**environment, "KEY": key}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    assert told.returncode == 0, told.stderr
+    for (command, shown), answer in zip(steps, told.stdout.split("\1")[:-1], strict=True):
+        assert difference(shown, answer.strip()) is None, f"{command}\n{answer}"
 
 
 def send(client: TestClient[Litestar], command: str) -> httpx.Response:

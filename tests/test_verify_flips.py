@@ -77,7 +77,9 @@ def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 def fill(service: Any) -> None:
     said = {"source": "paper", "question": "offline-when"}
     service.append(*ground(), an_entity("aws", name="Amazon Web Services"), a_source("reprint", derives_from=["paper"]))
-    service.append(a_claim("a", **said), a_claim("b", **{**said, "source": "reprint"}, speaker="aws"), a_claim("c", **said))
+    service.append(
+        a_claim("a", **said), a_claim("b", **{**said, "source": "reprint"}, speaker="aws"), a_claim("c", **said)
+    )
     for operation in (
         revise("claim", "a", expect=1, answer={"type": "time", "edtf": "2021-01-10/2021-01-11"}, note="Étè"),
         link("a", "contradicts", "b", expect=2),
@@ -136,7 +138,10 @@ def flip_note(kept: Kept, draw: random.Random, _table: str) -> bool:
 def flip_words(kept: Kept, draw: random.Random, _table: str) -> bool:
     """Change a word that is indexed, where the index keeps it."""
     if kept.access.is_sqlite:
-        select, update = "SELECT id, c0 FROM search_index_content", "UPDATE search_index_content SET c0 = ? WHERE id = ?"
+        select, update = (
+            "SELECT id, c0 FROM search_index_content",
+            "UPDATE search_index_content SET c0 = ? WHERE id = ?",
+        )
     else:
         select = "SELECT since, tokens::text FROM search_index"
         update = "UPDATE search_index SET tokens = CAST(? AS text)::tsvector WHERE since = ?"
@@ -168,7 +173,9 @@ def flip_row(kept: Kept, draw: random.Random, table: str) -> bool:
     found = kept.verify()
     at = [changed if name == column else old for name, old in zip(key.split(", "), where, strict=True)]
     assert write(kept.access, table, column, key, at, value), "the flip can be undone"
-    assert place in {each.position for each in found}, f"{table}.{column} at {where}: {value!r} became {changed!r}; {found}"
+    assert place in {each.position for each in found}, (
+        f"{table}.{column} at {where}: {value!r} became {changed!r}; {found}"
+    )
     return True
 
 
