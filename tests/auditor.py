@@ -47,7 +47,9 @@ def _audit_log(access: Access) -> None:
         revisions[said["record"]] = said["revision"]
         assert hashlib.sha256(b"\0" + bytes(entry)).digest() == bytes(leaf)
         is_redacted = any(_covers(redaction, said) for redaction in redactions)
-        assert (payload is None) is (salt is None) is is_redacted, f"payload {position} is there, or is not, against the log"
+        assert (payload is None) is (salt is None) is is_redacted, (
+            f"payload {position} is there, or is not, against the log"
+        )
         if is_redacted:
             continue
         assert hashlib.sha256(bytes(salt) + bytes(payload)).hexdigest() == said["payload_digest"]

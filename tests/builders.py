@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from api.domain.operation import read_batch
+from api.domain.redaction import NewRedaction, redact_command
 from api.ledger import keys
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger, Outcome, Unit
@@ -85,3 +86,9 @@ class Writing:
     def unit(self, *operations: Operation, is_dry_run: bool = False) -> Unit:
         commands = read_batch(msgspec.json.encode(operations), is_lines=False, most=5000)
         return Unit(commands=commands, actor=self.actor, is_batch=True, is_dry_run=is_dry_run)
+
+    def redact(self, kind: str, id: str, *, is_dry_run: bool = False, **more: Any) -> Outcome:
+        """Redact a record, or a range of its revisions."""
+        body = {"kind": kind, "id": id, "basis": "court-order", "reason": "Order 12/3", **more}
+        command = redact_command(msgspec.convert(body, NewRedaction))
+        return self.ledger.append(Unit(commands=[command], actor=self.actor, is_dry_run=is_dry_run)).result(60)

@@ -46,7 +46,7 @@ def events(access) -> list[State]:
 
 @dataclass
 class Held:
-    """A record: its events so far."""
+    """A record: its events so far. One that was redacted says nothing."""
 
     events: list[State] = field(default_factory=list)
 
@@ -55,8 +55,15 @@ class Held:
         return self.events[-1]["state"]
 
     @property
+    def is_there(self) -> bool:
+        return self.events[-1]["redacted"] is None
+
+    @property
     def is_asserted(self) -> bool:
-        return self.state["status"] == "asserted"
+        return self.is_there and self.state["status"] == "asserted"
+
+    def told(self, name: str) -> Any:
+        return self.state[name] if self.is_there else None
 
 
 class Past:
@@ -65,16 +72,23 @@ class Past:
     def __init__(self, log: Iterable[State], position: int) -> None:
         self.position = position
         self.records: dict[Key, Held] = {}
-        for event in log:
-            if event["position"] <= position:
+        self.log = [event for event in log if event["position"] <= position]
+        for event in self.log:
+            if event["id"] is not None:
                 self.records.setdefault((event["kind"], event["id"]), Held()).events.append(event)
 
     def of(self, kind: str) -> dict[str, Held]:
-        return {key[1]: held for key, held in self.records.items() if key[0] == kind}
+        """Give the records of a kind that are on view."""
+        return {key[1]: held for key, held in self.records.items() if key[0] == kind and held.is_there}
+
+    def mark(self, kind: str, public_id: str) -> State | None:
+        """Say by which redaction a record is gone here, if it is."""
+        held = self.records.get((kind, public_id))
+        return held.events[-1]["redacted"] if held is not None else None
 
     def representation(self, kind: str, public_id: str) -> State | None:
         held = self.records.get((kind, public_id))
-        if held is None:
+        if held is None or not held.is_there:
             return None
         first, last = held.events[0], held.events[-1]
         shown = {
@@ -102,12 +116,12 @@ class Past:
                 {
                     "revision": revision,
                     **{name: event[name] for name in ("position", "type", "recorded_at", "actor", "reason", "batch")},
-                    "status": event["state"]["status"],
-                    "fields": changed(before, event["state"]),
-                    "redacted": None,
+                    "status": event["state"]["status"] if event["state"] else None,
+                    "fields": changed(before, event["state"]) if event["state"] else None,
+                    "redacted": event["redacted"],
                 }
             )
-            before = event["state"]
+            before = event["state"] or before
         return lines[::-1]
 
     def links(self, claim: str) -> tuple[list[State], list[State]]:
@@ -134,12 +148,14 @@ class Past:
             for maker, held in self.of("claim").items()
             if held.state["question"] != question and self.is_live(held.state)
             for link in _links(held.state)
-            if self.records["claim", link.claim].state["question"] == question
+            if self.records["claim", link.claim].told("question") == question
         ]
         context = agreement.Context(
-            part_of={public_id: held.state["part_of"] for public_id, held in self.of("entity").items()},
+            part_of={one[1]: held.told("part_of") for one, held in self.records.items() if one[0] == "entity"},
             derives_from={
-                public_id: tuple(held.state["derives_from"]) for public_id, held in self.of("source").items()
+                one[1]: tuple(held.told("derives_from") or ())
+                for one, held in self.records.items()
+                if one[0] == "source"
             },
         )
         varies = self.records["question", question].state["varies"]
@@ -161,13 +177,13 @@ class Past:
         source = state if "published" in state else self.records["source", state["source"]].state
         if chosen.published_by is not None:
             was = edtf.published_by_certain if chosen.is_certain else edtf.published_by_possible
-            if not was(published_bounds(source), chosen.published_by):
+            if not was(published_bounds(source) if source else None, chosen.published_by):
                 return False
         if chosen.valid_at is not None:
             holds = edtf.certain if chosen.is_certain else edtf.possible
             if not holds(valid(state), chosen.valid_at):
                 return False
-        published = published_bounds(source) if chosen.published else None
+        published = published_bounds(source) if chosen.published and source else None
         when = Extent("moment", published, published) if published else None
         return all(_overlaps(when, each) for each in chosen.published) and all(
             _overlaps(valid(state), each) for each in chosen.valid
@@ -183,7 +199,8 @@ class Past:
     def _fits(self, state: State, chosen: Selection) -> bool:
         wanted = [value in values(chosen.kind, name, state) for name, value in chosen.terms]
         for parent, name, value in chosen.parent_terms:
-            wanted.append(value in values(parent, name, self.records[parent, state[parent]].state))
+            held = self.records[parent, state[parent]]
+            wanted.append(held.is_there and value in values(parent, name, held.state))
         if chosen.ids:
             wanted.append(state["id"] in chosen.ids)
         if chosen.words:
@@ -212,12 +229,11 @@ class Past:
 
     def stats(self) -> State:
         """Count events by type and records by kind and status, and questions by state of agreement."""
-        log = [event for held in self.records.values() for event in held.events]
         kinds = {kind: _count(held.state["status"] for held in self.of(kind).values()) for kind in FACETS}
         states = _count(self.adds_up(one, Selection(kind="claim")).state for one in self.of("question"))
         return {
-            "events": len(log),
-            "by_type": _count(event["type"] for event in log),
+            "events": len(self.log),
+            "by_type": _count(event["type"] for event in self.log),
             "records": kinds,
             "agreement": states,
         }
@@ -228,11 +244,15 @@ def changes(old: Past, new: Past) -> dict[Key, tuple[int | None, int, str]]:
     found = {}
     for key, held in new.records.items():
         before = old.records.get(key)
-        if key[0] == "ledger" or (before is not None and len(before.events) == len(held.events)):
+        if key[0] in ("ledger", "redaction") or not held.is_there:
+            continue
+        if before is not None and len(before.events) == len(held.events):
             continue
         change = "revised"
         if before is None:
             change = "recorded"
+        elif not before.is_there:
+            change = "revised" if held.is_asserted else "retracted"
         elif before.is_asserted != held.is_asserted:
             change = "restored" if held.is_asserted else "retracted"
         found[key] = (len(before.events) if before else None, len(held.events), change)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from api.domain.agreement import to_json
 from api.domain.asof import AsOf
-from api.domain.errors import LedgerError, UnknownRecord
+from api.domain.errors import LedgerError, NotRedactable, Redacted, StillNamed, UnknownRecord
 from api.ledger import feed, genesis, lists, views
 from api.ledger.answers import answers, questions_agreeing
 from api.ledger.database import Access, Database
@@ -24,7 +24,7 @@ from api.ledger.ledger import Ledger
 from api.ledger.lists import Selection
 from tests import oracle
 from tests.auditor import audit
-from tests.builders import Writing
+from tests.builders import Writing, an_entity
 from tests.histories import CLAIMS, QUESTIONS, clocks, ground, histories, selections, sensible
 from tests.oracle import Past
 from tests.served import DATABASES, migrated
@@ -73,9 +73,52 @@ def test_every_read_at_every_position_is_the_fold_of_that_prefix(fresh, kind):
     holds()
 
 
+def test_after_redactions_every_read_is_the_fold_of_what_is_left(fresh, kind):
+    examples = EXAMPLES if kind == "sqlite" else max(1, EXAMPLES // 5)
+
+    @hypothesis(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+    @given(history=histories(), seed=st.integers(0, 2**32 - 1))
+    def holds(history: Any, seed: int) -> None:
+        with fresh() as writing:
+            choice = random.Random(seed)
+            half = len(history) // 2
+            _live(writing, history[:half], choice)
+            _redact(writing, choice)
+            _append(writing, history[half:], choice)
+            _redact(writing, choice)
+            _check_all(writing.database.access(), seed)
+            audit(writing.database.access())
+
+    holds()
+
+
+def _redact(writing: Writing, choice: random.Random) -> None:
+    """Redact some records, whole or in part, some with their id; what is refused is refused for a reason of its own."""
+    for (kind, public_id), state in choice.sample(sorted(_known(writing.database.access()).items()), 6):
+        last = choice.choice((None, *range(1, state["revision"])))
+        first = choice.randint(1, last) if last is not None else None
+        try:
+            writing.redact(kind, public_id, first=first, last=last, erase_id=choice.random() < 0.4)
+        except (StillNamed, NotRedactable):
+            writing.append(an_entity())
+
+
+def _append(writing: Writing, history: Any, choice: random.Random) -> None:
+    for group in history:
+        for request in group:
+            operations = sensible(request, _known(writing.database.access()), choice)
+            _settle([writing.ledger.append(writing.unit(*operations))])
+
+
 def _check(writing: Writing, history: Any, seed: int) -> None:
     access = writing.database.access()
     seen = _live(writing, history, random.Random(seed))
+    _check_all(access, seed)
+    for (read, position), said in seen.items():
+        assert _ask(access, read, position) == said, f"{read} at {position} changed"
+
+
+def _check_all(access: Access, seed: int) -> None:
     log = oracle.events(access)
     assert [event["position"] for event in log] == list(range(1, len(log) + 1))
     choice = random.Random(seed)
@@ -85,8 +128,6 @@ def _check(writing: Writing, history: Any, seed: int) -> None:
         _check_lists(access, past, choice)
         _check_questions(access, past, choice)
         _check_changes(access, choice.choice(folds[: past.position + 1]), past)
-    for (read, position), said in seen.items():
-        assert _ask(access, read, position) == said, f"{read} at {position} changed"
 
 
 def _live(writing: Writing, history: Any, choice: random.Random) -> dict[tuple[Any, int], Any]:
@@ -159,6 +200,8 @@ def _ask(access: Access, read: Any, position: int) -> Any:
         return _ANSWERS[name](access, AsOf(position=position), *given)
     except UnknownRecord:
         return None
+    except Redacted as gone:
+        return {"position": gone.position, "basis": gone.basis}
 
 
 def _answers(access: Access, asked: AsOf, question: str) -> Any:
@@ -184,11 +227,14 @@ _ANSWERS: dict[str, Any] = {
 
 def _check_records(access: Access, past: Past, choice: random.Random) -> None:
     asked = AsOf(position=past.position)
-    for kind, public_id in [*past.records, *(("claim", claim) for claim in CLAIMS)]:
-        expected = past.representation(kind, public_id)
+    known = [key for key in past.records if key[0] != "redaction"]
+    for kind, public_id in [*known, *(("claim", claim) for claim in CLAIMS)]:
+        expected = past.mark(kind, public_id) or past.representation(kind, public_id)
         said = _ask(access, ("record", kind, public_id), past.position)
-        assert (None if said is None else msgspec.json.decode(said)) == expected
-    for kind, public_id in choice.sample(sorted(past.records), min(3, len(past.records))):
+        assert (msgspec.json.decode(said) if isinstance(said, bytes) else said) == expected
+    for kind, public_id in choice.sample(sorted(known), min(3, len(known))):
+        if _is_gone(access, kind, public_id):
+            continue
         page = views.history(access, kind, public_id, asked=asked, cursor=None, limit=100)
         assert [msgspec.json.decode(item) for item in page.items] == past.history(kind, public_id)
     for claim in past.of("claim"):
@@ -197,6 +243,15 @@ def _check_records(access: Access, past: Past, choice: random.Random) -> None:
             past.links(claim)[0],
             sorted(past.links(claim)[1], key=_by_place),
         )
+
+
+def _is_gone(access: Access, kind: str, public_id: str) -> bool:
+    """Say whether all of a record is redacted: of that nothing is told, at any position."""
+    try:
+        views.current(access, kind, public_id)
+    except Redacted:
+        return True
+    return False
 
 
 def _by_place(link: Any) -> tuple[int, str]:

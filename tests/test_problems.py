@@ -136,7 +136,7 @@ def test_every_write_refuses_strangers_other_types_and_broken_bodies(served: Ser
             served.client.headers["Authorization"] = key
             refused(stranger, 401, "unauthorized")
             assert stranger.headers["www-authenticate"] == 'Bearer realm="ledger"'
-            narrow = f"Bearer {served.make_key('redact')}"
+            narrow = f"Bearer {served.make_key('write' if contract.scope == 'redact' else 'redact')}"
             refused(_send(served, method, url, contract, Authorization=narrow), 403, "forbidden")
             refused(_send(served, method, url, contract, Content_Type="text/plain"), 415, "unsupported-media-type")
             refused(_send(served, method, url, contract), 422, "bad-body")

@@ -321,9 +321,10 @@ def erase_traces(access: Access, tables: Sequence[str]) -> None:
 
 def _vacuum_sqlite(access: Access) -> str:
     """Merge the words' index, write the file anew and empty the write-ahead log. Says what is in the way, if anything."""
-    access.run("PRAGMA busy_timeout = 2000")
     access.run("INSERT INTO search_index (search_index) VALUES ('optimize')")
+    # What secure_delete overwrote is gone; what was copied as pages split and merged goes with the old pages.
     access.run("VACUUM")
+    access.run("PRAGMA busy_timeout = 2000")
     for _ in range(_PURGE_TRIES):
         # The first column says whether somebody still reads an older state.
         if not access.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:

@@ -211,8 +211,8 @@ def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple
 
 
 _STATE = (
-    "SELECT p.payload, v.status, v.document FROM revision v LEFT JOIN payload p ON p.position = v.position"
-    " WHERE v.first_position = ? AND v.revision = ? AND v.position <= ?"
+    "SELECT payload FROM payload WHERE position ="
+    " (SELECT v.position FROM revision v WHERE v.first_position = ? AND v.revision = ? AND v.position <= ?)"
 )
 
 
@@ -227,8 +227,10 @@ def difference(access: Access, kind: str, public_id: str, *, old: int, new: int)
 def _state(access: Access, first: int, revision: int, revisions: int, at: Standpoint) -> State:
     row = access.row(_STATE, (first, revision, at.position))
     if row is None:
+        sql = "SELECT status, document FROM revision WHERE first_position = ? AND revision = ? AND position <= ?"
+        for status, document in access.rows(sql, (first, revision, at.position)):
+            _refuse_redacted(status, document)
         raise UnknownRevision(revisions)
-    _refuse_redacted(row[1], row[2])
     state: State = msgspec.json.decode(row[0])["state"]
     return state
 
