@@ -5,7 +5,7 @@ Its paths and statuses are the protocol's; it has no database, no keys of caller
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -94,7 +94,7 @@ class _Service:
         else:
             work = partial(self._show, path)
         # Both wait for files, the first for a lock too.
-        await _send(send, *await asyncio.to_thread(work))
+        await _send(send, *await asyncio.to_thread(_guarded, work))
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -115,9 +115,6 @@ class _Service:
             return 409, SIZE, b"%d\n" % wrong.size
         except archive.Refused as refusal:
             return _STATUS[type(refusal)], TEXT, f"{refusal}\n".encode()
-        except (Unavailable, OSError):
-            structlog.get_logger().exception("witness cannot remember")
-            return 503, TEXT, b"what is remembered cannot be read or kept\n"
 
     def _show(self, path: str) -> Answer:
         named = _CHECKPOINT.fullmatch(path)
@@ -154,6 +151,15 @@ class _Service:
             "fork": log.memory.fork(),
             "doubt": log.memory.doubt(),
         }
+
+
+def _guarded(work: Callable[[], Answer]) -> Answer:
+    """Answer 503 where the state folder fails, or was changed by another hand."""
+    try:
+        return work()
+    except (Unavailable, OSError, ValueError, msgspec.MsgspecError):
+        structlog.get_logger().exception("what is remembered cannot be read or kept")
+        return 503, TEXT, b"what is remembered cannot be read or kept\n"
 
 
 def _methods(path: str) -> frozenset[str] | None:
