@@ -267,7 +267,7 @@ def test_an_erased_id_is_forgotten(ground: Served) -> None:
         assert done["target"]["id"] is None
         for path in _own_paths(plural, public_id):
             assert ground.get(path).status_code == 404, path
-        assert public_id not in ground.get("/v1/events?after=0&limit=500").text
+        assert f'"{public_id}"' not in ground.get("/v1/events?after=0&limit=500").text
         item = _item(ground, position)
         assert (item["id"], item["state"], item["redacted"]["position"]) == (None, None, done["position"])
         for narrow in (f"kind={kind}", f"actor={item['actor']}"):

@@ -3,7 +3,8 @@
 The rules judge what is asked for against the record as it stands. What is deleted, and where, is the ledger's to know.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -140,15 +141,25 @@ def names(kind: str, state: State) -> Iterator[tuple[str, str]]:
         yield state["kind"], state["target"]
 
 
-def holds(said: Json, folded: str) -> bool:
-    """Say whether any text in a payload holds a folded one."""
+def looking_for(contains: str | None, erased_id: str | None) -> list[Callable[[str], bool]]:
+    """Give what to ask of each text: whether it holds one, folded; whether it holds an id as a word of its own."""
+    asked: list[Callable[[str], bool]] = []
+    if contains is not None:
+        folded = fold(contains)
+        asked.append(lambda text: folded in fold(text))
+    if erased_id is not None:
+        word = re.compile(rf"(?<![a-z0-9-]){re.escape(erased_id)}(?![a-z0-9-])")
+        asked.append(lambda text: word.search(text) is not None)
+    return asked
+
+
+def holds(said: Json, asked: Sequence[Callable[[str], bool]]) -> bool:
+    """Say whether any text in a payload is one of those asked for."""
     if isinstance(said, str):
-        return folded in fold(said)
+        return any(each(said) for each in asked)
     if isinstance(said, list):
-        return any(holds(each, folded) for each in said)
-    if isinstance(said, dict):
-        return any(holds(each, folded) for each in said.values())
-    return False
+        return any(holds(each, asked) for each in said)
+    return isinstance(said, dict) and any(holds(each, asked) for each in said.values())
 
 
 _REFERENCES = {

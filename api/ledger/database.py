@@ -336,7 +336,7 @@ def _vacuum_postgresql(access: Access, tables: Sequence[str]) -> str:
     """Write the tables and the statistics anew. Says what is in the way, if anything."""
     notices: list[psycopg.errors.Diagnostic] = []
     access.driver.add_notice_handler(notices.append)  # type: ignore[attr-defined]
-    access.run("SET lock_timeout = '20s'")
+    access.run("SET lock_timeout = '5s'")
     for _ in range(_PURGE_TRIES):
         notices.clear()
         access.run(f"VACUUM (FULL, VERBOSE) {', '.join(tables)}")

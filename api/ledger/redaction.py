@@ -4,7 +4,7 @@ The event goes through the writer like any other; what it covers is deleted, and
 same transaction. Purging comes after the commit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,7 @@ from api.domain.command import Redact
 from api.domain.errors import NotRedactable, StillNamed
 from api.domain.event import Redacts
 from api.domain.record import Record, State
-from api.domain.redaction import Mark, holds, judge, names
-from api.domain.text import fold
+from api.domain.redaction import Mark, holds, judge, looking_for, names
 from api.ledger.database import Access, Database, bytes_within, erase_traces
 from api.ledger.present import Present
 from api.ledger.projection import NAMES
@@ -116,8 +115,8 @@ def preview(access: Access, command: Redact, contains: str | None) -> Preview:
         raise NotRedactable("all that this would remove was redacted before", "/id")
     removes = [Line(command.target_kind, command.target, *row) for row in rows]
     named = _listed(_naming(access, command, redacts))
-    sought = [fold(text) for text in (contains, command.target if command.erase_id else None) if text]
-    holding = _listed(_holding(access, redacts, sought)) if sought else Lines([], 0)
+    asked = looking_for(contains, command.target if command.erase_id else None)
+    holding = _listed(_holding(access, redacts, asked)) if asked else Lines([], 0)
     return Preview(Lines(removes[:_MOST_LISTED], len(removes)), named, holding, redacts, position)
 
 
@@ -130,10 +129,10 @@ def _naming(access: Access, command: Redact, redacts: Redacts) -> Iterator[Line]
             yield line
 
 
-def _holding(access: Access, redacts: Redacts, sought: Sequence[str]) -> Iterator[Line]:
-    """Give the payloads that would survive and hold one of the folded texts anywhere."""
+def _holding(access: Access, redacts: Redacts, asked: Sequence[Callable[[str], bool]]) -> Iterator[Line]:
+    """Give the payloads that would survive and hold a text that is looked for anywhere."""
     for line, said in _surviving(access, redacts):
-        if any(holds(said, each) for each in sought):
+        if holds(said, asked):
             yield line
 
 
