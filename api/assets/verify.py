@@ -102,7 +102,7 @@ def prove_consistency(old_file: str, new_file: str, proof_file: str, vkeys: list
 
 def check_log(url: str, vkeys: list[str], since_file: str | None) -> str:
     note, since = get(url, "/tlog/checkpoint").decode(), read_text(since_file) if since_file else ""
-    size, wanted = read_size(note), read_size(since) if since else 0
+    size, wanted = read_size(note), read_size(since) if since_file else 0
     require(wanted <= size, "the log is shorter than at the earlier checkpoint")
     tree: list[tuple[int, bytes]] = []
     roots, revisions, ledger, before = {0: join(tree)}, dict[str, int](), dict[str, Any](), ""
@@ -122,7 +122,7 @@ def check_log(url: str, vkeys: list[str], since_file: str | None) -> str:
     now = read_checkpoint(note, vkeys or [in_force(chain, size)])
     require(now.root == roots[size], "the entries lead to another root hash than the one that is signed")
     sentence = f"proved: the {size} entries of {now.origin} lead to the root hash that {now.signer} signed"
-    if since:
+    if since_file:
         old = read_checkpoint(since, vkeys or [in_force(chain, wanted)])
         require((old.origin, old.root) == (now.origin, roots[wanted]), "the log does not begin with the earlier one")
         sentence += f", and begin with the {wanted} of the earlier checkpoint"
