@@ -334,18 +334,23 @@ def _vacuum_sqlite(access: Access) -> str:
 
 def _vacuum_postgresql(access: Access, tables: Sequence[str]) -> str:
     """Write the tables and the statistics anew. Says what is in the way, if anything."""
-    notices: list[psycopg.errors.Diagnostic] = []
-    access.driver.add_notice_handler(notices.append)  # type: ignore[attr-defined]
+    notices: list[tuple[str | None, str]] = []
+
+    def keep(notice: psycopg.errors.Diagnostic) -> None:
+        # It can be read only now.
+        notices.append((notice.severity_nonlocalized, notice.message_detail or ""))
+
+    access.driver.add_notice_handler(keep)  # type: ignore[attr-defined]
     access.run("SET lock_timeout = '5s'")
     for _ in range(_PURGE_TRIES):
         notices.clear()
         access.run(f"VACUUM (FULL, VERBOSE) {', '.join(tables)}")
         access.run(f"ANALYZE {', '.join(tables)}")
         access.run("VACUUM (FULL, VERBOSE) pg_catalog.pg_statistic")
-        if any(notice.severity_nonlocalized == "WARNING" for notice in notices):
+        if any(severity == "WARNING" for severity, _ in notices):
             return "the database's owner alone may write its tables and statistics anew"
         # The detail begins with how many dead rows had to be copied, because an old snapshot may still ask for them.
-        if not any(_COPIED.match(notice.message_detail or "") for notice in notices):
+        if not any(_COPIED.match(detail) for _, detail in notices):
             return ""
         time.sleep(_PURGE_PAUSE)
     return "a transaction, a standby or a replication slot holds on to an older state of the database"
