@@ -22,14 +22,16 @@ def environment_of(folder: Path, url: str) -> dict[str, str]:
 
 
 @contextmanager
-def served(folder: Path, url: str) -> Iterator[str]:
-    """Serve a seeded ledger, and give its address; what it logged as an error is printed at the end."""
+def served(folder: Path, url: str, *words: str) -> Iterator[str]:
+    """Serve a ledger, seeded if it is new, and give its address; what it logged as an error is printed at the end."""
     environment = environment_of(folder, url)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log = (folder / "server.log").open("wb")
-    server = subprocess.Popen([str(LEDGER), "serve", "--port", str(port)], env=environment, stdout=log, stderr=log)
+    server = subprocess.Popen(
+        [str(LEDGER), "serve", "--port", str(port), *words], env=environment, stdout=log, stderr=log
+    )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait(address, server)
