@@ -16,7 +16,7 @@ from api import __version__
 from api.app import build, spare_collector
 from api.archive import outside, site, verify
 from api.archive.findings import Finding
-from api.domain.errors import LedgerError, NotPurged, Unavailable
+from api.domain.errors import LedgerError, Unavailable
 from api.domain.text import locator, paragraphs
 from api.ledger import feed, genesis, keys, redaction, seed
 from api.ledger.checkpoints import Checkpoints, kept_path
@@ -86,22 +86,13 @@ def prepare(settings: Settings, *, is_empty: bool) -> None:
         genesis.open_ledger(
             database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=is_empty
         )
-        _finish_redactions(database)
+        if left := redaction.finish(database):
+            _console.print(f"{left}; `ledger purge` tries again")
         with _writing(database, settings) as ledger:
             for path, outcome in seed.seed(database, ledger, settings.seed):
                 _console.print(f"seeded {path.name}: {len(outcome.items)} operations")
     finally:
         database.close()
-
-
-def _finish_redactions(database: Database) -> None:
-    """Purge what a redaction left in the database's files, where the process that made it was killed before it could."""
-    if redaction.is_purged(database.access()):
-        return
-    try:
-        redaction.purge(database)
-    except NotPurged as refusal:
-        _console.print(f"{refusal}; `ledger purge` tries again")
 
 
 @contextmanager

@@ -21,6 +21,16 @@ def _post(path: str, body: object, **headers: str) -> Ask:
     return lambda served: served.post(path, body, **headers)
 
 
+def _gone(path: str = "", **headers: str) -> Ask:
+    def ask(served: Served) -> httpx.Response:
+        claim = an_id("c")
+        served.append(a_claim(claim, source="paper", question="q-time"))
+        served.post("/v1/redactions", {"kind": "claim", "id": claim, "basis": "error", "reason": "X"})
+        return served.get(f"/v1/claims/{claim}{path}", **headers)
+
+    return ask
+
+
 def _with_actor(served: Served) -> httpx.Response:
     return served.get(f"/v1/actors/{served.get('/v1/claims/said').json()['recorded_by']}")
 
@@ -90,7 +100,13 @@ REFUSED: dict[str, list[tuple[int, Ask]]] = {
         (401, _get("/v1/claims/said", Authorization="Bearer x")),
         (404, _get("/v1/claims/nobody")),
         (406, _get("/v1/claims/said", Accept="image/png")),
+        (410, _gone()),
     ],
+    "listClaimRevisions": [(410, _gone("/revisions"))],
+    "getClaimRevision": [(410, _gone("/revisions/1"))],
+    "getClaimTimeMap": [(410, _gone("/timemap"))],
+    "diffClaim": [(410, _gone("/diff?from=1&to=1"))],
+    "listClaimLinks": [(410, _gone("/links"))],
     "listClaims": [(304, _get("/v1/claims", If_None_Match="*")), (404, _get("/v1/claims?as_of=99999")), (409, _get("/v1/claims?q=..."))],
     "listQuestions": [(409, _get("/v1/questions?valid_at=2021"))],
     "listEvents": [(404, _get("/v1/events?after=99999"))],

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from api.domain.command import Redact
-from api.domain.errors import NotRedactable, StillNamed
+from api.domain.errors import NotPurged, NotRedactable, StillNamed
 from api.domain.event import Redacts
 from api.domain.record import Record, State
 from api.domain.redaction import Mark, holds, judge, looking_for, names
@@ -177,6 +177,17 @@ def purge(database: Database) -> None:
             access.run("UPDATE head SET purged = ? WHERE purged < ?", (last, last))
     finally:
         access.close()
+
+
+def finish(database: Database) -> str:
+    """Purge for a process that redacted and was killed before it could. Says what is in the way, if anything."""
+    if is_purged(database.access()):
+        return ""
+    try:
+        purge(database)
+    except NotPurged as refusal:
+        return refusal.sentence()
+    return ""
 
 
 def _last(access: Access) -> int:
