@@ -26,7 +26,7 @@ from api.routes import openapi, witness
 from api.routes.metrics import Metrics
 from api.settings import Settings, load
 
-_console = Console(stderr=True)
+_console = Console(stderr=True, markup=False)
 COMMAND_LINE = "command line"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -16,9 +16,10 @@ def lying(url: str, lie: Lie) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # Headers and body in one packet, or the client waits for the second.
 
         def do_GET(self) -> None:
-            answer = httpx.get(url + self.path)
+            answer = truth.get(self.path)
             status, body = lie(self.path, answer.status_code, answer.content)
             self.send_response(status)
             if status == 302:
@@ -31,6 +32,7 @@ def lying(url: str, lie: Lie) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
+    truth = httpx.Client(base_url=url)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -41,6 +43,7 @@ def lying(url: str, lie: Lie) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+        truth.close()
 
 
 def at(path: str, change: Callable[[bytes], bytes]) -> Lie:

@@ -26,7 +26,8 @@ class LogCheck:
 
     `sizes` are those at which the root hash is wanted; `roots` has them once they were passed. `state` is the latest
     state of the ledger's own record: its name and its chain of keys. `is_sound` says whether entries and payloads are
-    what they must be, so that all else can be derived from them.
+    what they must be, so that all else can be derived from them; `is_outdated`, once finished, whether a later redaction
+    removed some of what is needed for that.
     """
 
     def __init__(self, findings: Findings, scratch: Scratch, sizes: Iterable[int | None] = ()) -> None:
@@ -42,7 +43,7 @@ class LogCheck:
         self.roots: dict[int, bytes] = {0: EMPTY_ROOT}
         self.state: dict[str, Any] = {}
         self._later: list[tuple[int, Redacts]] = []
-        self._redacted_later: set[int] = set()
+        self.is_outdated = False
 
     def take(self, kept: StoredEvent) -> bytes:
         """Check one event and give the leaf hash that its entry has."""
@@ -77,10 +78,6 @@ class LogCheck:
     def expect_redaction(self, position: int, redacts: Redacts) -> None:
         """Take a redaction into account that comes after the part of the log that is looked at."""
         self._later.append((position, redacts))
-
-    def is_redacted_later(self, position: int) -> bool:
-        """Say whether a redaction after the part looked at removed what an event of it said. Known once finished."""
-        return position in self._redacted_later
 
     @property
     def frontier(self) -> Frontier:
@@ -206,7 +203,7 @@ class LogCheck:
             ]
             self.redacted += not is_held
             if by and by[0] > self.size:
-                self._redacted_later.add(position)
+                self.is_outdated = True
             elif by and is_held:
                 self._condemn(f"the payload is still there, though redacted at position {by[0]}", position)
             if not by and not is_held:
@@ -242,15 +239,17 @@ def claimed_size(note: str) -> int | None:
 
 
 def check_note(findings: Findings, log: LogCheck, note: str, what: str, vkeys: Sequence[str] = ()) -> int | None:
-    """Hold a signed checkpoint against the log, by the key in force at its size; `vkeys` pins other ones instead.
+    """Hold a signed checkpoint against the log, by the key in force at its size, which `vkeys`, if any, must contain.
 
     Gives the size that it signs, where it is in order so far. The root at that size must have been asked for.
     """
     size = claimed_size(note)
     try:
-        checkpoint = open_note(note, list(vkeys) or [vkey_at(log.state, size or 0)])
+        checkpoint = open_note(note, [vkey_at(log.state, size or 0)])
+        if vkeys:
+            open_note(note, list(vkeys))
     except (ValueError, LookupError):
-        findings.add(f"{what} is damaged, or signed by another key than the one in force at its size")
+        findings.add(f"{what} is damaged, or signed by another key than the one in force at its size, or than those given")
         return None
     if checkpoint.origin != log.state.get("log_origin"):
         findings.add(f"{what} is of another log")

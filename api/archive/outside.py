@@ -97,7 +97,13 @@ class _Visit:
         compared = self._check_records(scratch, doubts.sample)
         root = self.log.frontier.root()
         return Verdict(
-            size=self.log.size, root=root, redacted=self.log.redacted, compared=compared, what="records", signed=signed
+            size=self.log.size,
+            root=root,
+            redacted=self.log.redacted,
+            compared=compared,
+            what="records",
+            signed=signed,
+            is_outdated=self.log.is_outdated,
         )
 
     def _events(self) -> Iterator[StoredEvent]:
@@ -189,7 +195,7 @@ class _Visit:
     def _check_records(self, scratch: Scratch, sample: int) -> int:
         """Compare what the server says of some records, drawn at random, with what their events add up to."""
         head = StoredHead(self.log.size, self.log.recorded_at, self.log.frontier.to_bytes(), RULES)
-        if not sample or not self.log.is_sound:
+        if not sample or not self.log.is_sound or self.log.is_outdated:
             return 0
         if not derive(self.findings, scratch, head, self.step):
             return 0
@@ -204,7 +210,7 @@ class _Visit:
         kind, public_id, document, is_held = scratch.shown(position)
         path = f"/v1/{_PATHS[kind]}/{public_id}?as_of={self.size}"
         status, body = self.site.ask(path, most=_SMALL)
-        if status == _GONE and (not is_held or self.log.is_redacted_later(position)):
+        if status == _GONE and not is_held:
             return
         if status != _OK:
             self.findings.add(f"{path} answered {status}", position)

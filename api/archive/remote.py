@@ -111,4 +111,6 @@ def _read(response: http.client.HTTPResponse) -> bytes:
             raise TimeoutError("the answer takes too long")
     if response.length:
         raise http.client.IncompleteRead(b"".join(chunks))
+    # Read to its end, it frees the connection for the next request.
+    response.close()
     return b"".join(chunks)

@@ -33,6 +33,7 @@ class Verdict:
     what: str = "derived rows"
     signed: int | None = None
     findings: int = 0
+    is_outdated: bool = False
 
     @property
     def is_sound(self) -> bool:
@@ -44,9 +45,10 @@ class Verdict:
         if not self.is_sound:
             return f"damaged: {count} found in {size}"
         signed = f", signed up to position {self.signed:,}" if self.signed is not None else ""
+        again = "; what was redacted meanwhile could not be derived: compare records again" if self.is_outdated else ""
         return (
             f"sound: {size}, {self.redacted:,} of them redacted; {self.compared:,} {self.what} compared{signed};"
-            f" root {self.root.hex()}"
+            f" root {self.root.hex()}{again}"
         )
 
 

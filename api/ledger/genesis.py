@@ -1,5 +1,6 @@
 """How a ledger begins, and how its key is changed: genesis, rotation."""
 
+import glob
 import os
 import secrets
 from collections.abc import Callable
@@ -107,8 +108,9 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
 
 
 def keys_beside(key_path: Path) -> list[SigningKey]:
-    """Read the log's key and, while a rotation is under way, the next one."""
-    return [_read_key(path) for path in (key_path, _provisional(key_path)) if path.exists()]
+    """Read the log's key, while a rotation is under way the next one, and those that were in force before."""
+    former = key_path.parent.glob(f"{glob.escape(key_path.name)}.{'[0-9a-f]' * 8}")
+    return [_read_key(path) for path in (key_path, _provisional(key_path), *former) if path.exists()]
 
 
 def _provisional(key_path: Path) -> Path:
