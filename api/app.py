@@ -81,7 +81,9 @@ def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
 def build(settings: Settings, metrics: Metrics) -> Litestar:
     """Make the Litestar application, with its own lifespan."""
     plain = Router(
-        "/", route_handlers=[*pages.HANDLERS, *tlog.HANDLERS, _metrics_route(metrics), _document_route()], before_request=admit
+        "/",
+        route_handlers=[*pages.HANDLERS, *tlog.HANDLERS, _metrics_route(metrics), _document_route()],
+        before_request=admit,
     )
     app = Litestar(
         [*_HANDLERS, plain],

@@ -249,7 +249,9 @@ def check_note(findings: Findings, log: LogCheck, note: str, what: str, vkeys: S
         if vkeys:
             open_note(note, list(vkeys))
     except (ValueError, LookupError):
-        findings.add(f"{what} is damaged, or signed by another key than the one in force at its size, or than those given")
+        findings.add(
+            f"{what} is damaged, or signed by another key than the one in force at its size, or than those given"
+        )
         return None
     if checkpoint.origin != log.state.get("log_origin"):
         findings.add(f"{what} is of another log")
