@@ -62,7 +62,8 @@ def serve(host: str, port: int, workers: int, *, empty: bool) -> None:
     settings = load()
     prepare(settings, is_empty=empty)
     _console.print(
-        f"Deplatforming Ledger {__version__}: http://{host}:{port}/docs explains, http://{host}:{port}/ leads on"
+        f"Deplatforming Ledger {__version__}: http://{host}:{port}/docs explains, http://{host}:{port}/ leads on",
+        soft_wrap=True,
     )
     Granian(
         "api.app:create_app",

@@ -115,7 +115,9 @@ def test_a_body_too_large_is_a_413_whether_its_length_is_told_or_not(ground: Ser
     large = json.dumps({**NAMED, "note": "x" * most}).encode()
     with ground.unchanged():
         for path in ("/v1/entities", "/v1/entities/parler/revisions"):
-            refused(ground.client.post(path, content=large, headers=JSON), 413, "too-large")
+            answer = ground.client.post(path, content=large, headers=JSON)
+            refused(answer, 413, "too-large")
+            assert answer.headers["connection"] == "close", "what is left of the body would be read as a request"
             chunks = iter([large[:1000], large[1000:]])
             refused(ground.client.post(path, content=chunks, headers=JSON), 413, "too-large")
 

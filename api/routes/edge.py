@@ -49,6 +49,7 @@ _PREFLIGHT: RawHeaders = (
     (b"access-control-max-age", b"86400"),
 )
 _PROBLEM: RawHeaders = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
+_CLOSE = (b"connection", b"close")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CACHED_PATHS = 4096
@@ -174,6 +175,9 @@ class _Exchange:
         self.is_started = True
         common = _SHARED if status >= _REFUSED or self.method in _READS else _PRIVATE
         merged = [*headers, *common, *self.extra, (b"x-request-id", self.request_id.encode())]
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and self.scope["http_version"] != "2":
+            # The rest of the body is not read, so the connection is of no use for another request.
+            merged.append(_CLOSE)
         await self._send({"type": "http.response.start", "status": status, "headers": merged})
         if self.method == "HEAD":
             # Done at once, whatever the app streams: its Content-Length stands, its body goes nowhere.
