@@ -67,7 +67,7 @@ def _identities(environment: dict[str, str], folder: Path) -> Path:
     """Make two keys of equal rank, in the form of Web Fuzzing Commons."""
     made = []
     for name in ("one", "two"):
-        command = [str(LEDGER), "keys", "create", name, "--scope", "write"]
+        command = [str(LEDGER), "keys", "create", name, "--scope", "write", "--scope", "redact"]
         key = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()[-1]
         made.append({"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]})
     path = folder / "identities.json"
