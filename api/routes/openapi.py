@@ -328,10 +328,15 @@ _KINDS = {
     "entities": ("Entity", "/v1/entities"), "sources": ("Source", "/v1/sources"),
     "questions": ("Question", "/v1/questions"), "claims": ("Claim", "/v1/claims"),
 }  # fmt: skip
+# Where in an answer the id of a redaction stands.
+_TO_REDACTION = {"redact": "id", "listRedactions": "items/0/id"}
 
 
 def _links(path: str, method: str, contract: Contract) -> dict[str, Any]:
     """Say what may follow: from a record to its history and its next revision, from a list to what it lists."""
+    if contract.id in _TO_REDACTION:
+        found = {"id": f"$response.body#/{_TO_REDACTION[contract.id]}"}
+        return {"getRedaction": {"operationId": "getRedaction", "parameters": found}}
     if contract.tag not in _KINDS:
         return {}
     kind, base = _KINDS[contract.tag]
