@@ -1,7 +1,7 @@
 """The command line: serve, witness, migrate, import, rebuild, verify, keys, stats, locate, openapi."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from api import __version__
 from api.app import build, spare_collector
 from api.archive import outside, site, verify
 from api.archive.findings import Finding
+from api.curation import corpus, coverage, documents, lint
 from api.domain.errors import LedgerError, Unavailable
 from api.domain.text import locator, paragraphs
 from api.ledger import feed, genesis, keys, redaction, seed
@@ -293,6 +294,45 @@ def stats() -> None:
     with _opened() as (_, database):
         counts, at = feed.stats(database.access())
         click.echo(json.dumps({**counts, "position": at.position}, indent=2))
+
+
+@main.command("lint")
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--documents",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Copies of the documents as text, to hold locators and words to.",
+)
+def lint_files(files: tuple[Path, ...], folder: Path | None) -> None:
+    """Check files of operations as a careful editor would.
+
+    FILES are taken in the order given, a folder as its *.ndjson in the order of their names. Nothing is written.
+
+    Exit status: 0 nothing is wanting, 1 something is.
+    """
+    with Progress(console=_console, transient=True) as progress:
+        found = corpus.read(_operations_in(files), _stepping(progress))
+    findings = lint.lint(found)
+    if folder is not None:
+        findings += documents.check(found, documents.find(folder))
+    for finding in findings:
+        click.echo(str(finding))
+    click.echo(f"{len(findings)} findings in {len(found.claims)} claims on {len(found.questions)} questions")
+    raise SystemExit(bool(findings))
+
+
+@main.command("coverage")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def show_coverage(folder: Path) -> None:
+    """Print which claims were taken from which paragraph of the documents of a seed FOLDER, as Markdown."""
+    with Progress(console=_console, transient=True) as progress:
+        found = corpus.read(_operations_in([folder]), _stepping(progress))
+    click.echo(coverage.render(found, coverage.read(folder)), nl=False)
+
+
+def _operations_in(paths: Sequence[Path]) -> list[Path]:
+    return [file for path in paths for file in (sorted(path.glob("*.ndjson")) if path.is_dir() else [path])]
 
 
 @main.command()
