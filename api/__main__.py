@@ -1,6 +1,7 @@
 """The command line: serve, witness, migrate, import, rebuild, verify, keys, stats, locate, openapi."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from api.archive.findings import Finding
 from api.curation import corpus, coverage, documents, lint
 from api.domain.errors import LedgerError, Unavailable
 from api.domain.text import locator, paragraphs
-from api.ledger import feed, genesis, keys, redaction, seed
+from api.ledger import answers, feed, genesis, keys, redaction, seed
 from api.ledger.checkpoints import Checkpoints, kept_path
 from api.ledger.database import DRIVER_ERRORS, Database
 from api.ledger.ledger import Ledger
@@ -28,6 +29,8 @@ from api.routes.metrics import Metrics
 from api.settings import Settings, load
 
 _console = Console(stderr=True, markup=False)
+# So many independent origins and more are counted together.
+_MANY = 3
 COMMAND_LINE = "command line"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -290,10 +293,12 @@ def purge() -> None:
 
 @main.command()
 def stats() -> None:
-    """Count what the ledger holds, as JSON."""
+    """Count what the ledger holds, as JSON; questions also by how many independent origins their claims have."""
     with _opened() as (_, database):
         counts, at = feed.stats(database.access())
-        click.echo(json.dumps({**counts, "position": at.position}, indent=2))
+        origins = Counter(min(len(found.origins), _MANY) for found in answers.agreements(database.access()))
+        named = {f"{number}+" if number == _MANY else str(number): origins[number] for number in range(_MANY + 1)}
+        click.echo(json.dumps({**counts, "questions_by_origins": named, "position": at.position}, indent=2))
 
 
 @main.command("lint")

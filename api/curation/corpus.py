@@ -75,8 +75,8 @@ def _replay(database: Database, files: Sequence[Path], step: Step) -> None:
 def _read_back(access: Access, places: dict[tuple[str, str], str], step: Step) -> Corpus:
     found = {kind: dict(_standing(access, kind, places)) for kind in KINDS}
     agreements = {}
-    for done, asked in enumerate(found["question"], 1):
-        agreements[asked] = answers.answers(access, asked, Selection(kind="claim")).agreement
+    for done, agreement in enumerate(answers.agreements(access), 1):
+        agreements[agreement.question] = agreement
         step("questions added up", done, len(found["question"]))
     return Corpus(found["entity"], found["source"], found["question"], found["claim"], agreements)
 

@@ -1,12 +1,12 @@
 """The agreement view: what the live claims on a question add up to, at any standpoint of the three clocks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 
 from api.domain import agreement, edtf
-from api.domain.asof import AsOf, Standpoint
+from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.record import State
 from api.domain.source import published_bounds
 from api.ledger.database import Access, Row, Value
@@ -156,6 +156,18 @@ def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[st
             break
     last = str(keys[chosen.limit - 1]) if len(found) > chosen.limit else None
     return Page(found[: chosen.limit], last, at), ids[: chosen.limit]
+
+
+def agreements(access: Access) -> Iterator[agreement.Agreement]:
+    """Give the agreement on every question that stands now, in the order of recording."""
+    chosen = Selection(kind="question", asked=AsOf(position=stand(access, NOW).position), limit=200)
+    while True:
+        page, ids = select(access, replace(chosen, terms=[("status", "asserted")]))
+        for public_id in ids:
+            yield answers(access, public_id, Selection(kind="claim", asked=chosen.asked)).agreement
+        if page.last is None:
+            return
+        chosen = replace(chosen, cursor=page.last)
 
 
 def _key(document: bytes, order: str) -> int:
