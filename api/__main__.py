@@ -23,7 +23,7 @@ from api.domain.text import locator, paragraphs
 from api.ledger import answers, feed, genesis, keys, redaction, seed
 from api.ledger.checkpoints import Checkpoints, kept_path
 from api.ledger.database import DRIVER_ERRORS, Database
-from api.ledger.ledger import Ledger
+from api.ledger.ledger import Ledger, Outcome
 from api.routes import openapi, witness
 from api.routes.metrics import Metrics
 from api.settings import Settings, load
@@ -182,19 +182,26 @@ def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
     """Append files of operations.
 
     Each is NDJSON or a JSON array, in the format of POST /v1/batch, and one transaction. One that is in already, byte
-    for byte, is passed over.
+    for byte, is passed over. Every operation is reported with what became of it.
     """
     with _opened() as (settings, database), _writing(database, settings) as ledger:
         actor = keys.actor_named(database.access(), COMMAND_LINE)
         if dry_run:
             outcome = seed.try_files(ledger, files, actor)
+            _report([place for path in files for place in seed.places(path)], outcome)
             click.echo(f"would write {len(outcome.items)} events")
             return
         with Progress(console=_console) as progress:
             for path in progress.track(files, description="importing"):
                 outcome = seed.import_file(ledger, path, actor)
+                _report(seed.places(path), outcome)
                 word = "was in already" if outcome.is_replay else "written"
                 click.echo(f"{path.name}: {len(outcome.items)} events {word}, up to position {outcome.position}")
+
+
+def _report(places: Sequence[str], outcome: Outcome) -> None:
+    for place, item in zip(places, outcome.items, strict=False):
+        click.echo(f"{place}: {item.kind} {item.id}, revision {item.revision}, position {item.position}")
 
 
 @main.command()

@@ -125,13 +125,18 @@ def test_files_are_imported_in_order_each_as_one(shell: Shell, tmp_path: Path) -
     )
     result = shell.run("import", good, bad)
     assert result.exit_code == 1
-    assert "2.ndjson: operation 1" in result.stderr
+    assert "2.ndjson:2" in result.stderr
     assert shell.stats()["events"] == 4, "the first file is in, nothing of the second"
 
 
 def test_a_dry_run_says_what_would_happen_and_writes_nothing(shell: Shell, tmp_path: Path) -> None:
     one, two = _file(tmp_path, "1.ndjson", *ground()), _file(tmp_path, "2.ndjson", a_source(derives_from=["paper"]))
-    assert shell.out("import", "--dry-run", one, two) == "would write 4 events\n"
+    told = shell.out("import", "--dry-run", one, two).splitlines()
+    assert told[-1] == "would write 4 events"
+    assert [told[0], told[-2]] == [
+        "1.ndjson:1: entity parler, revision 1, position 2",
+        f"2.ndjson:1: source {json.loads(two.read_text())['id']}, revision 1, position 5",
+    ]
     assert shell.stats()["events"] == 1
     refused = shell.run("import", "--dry-run", two)
     assert refused.exit_code == 1
@@ -160,6 +165,7 @@ def test_counts_are_printed_as_json(shell: Shell, tmp_path: Path) -> None:
     shell.out("import", _file(tmp_path, "1.ndjson", *ground()))
     counts = shell.stats()
     assert (counts["events"], counts["position"]) == (4, 4)
+    assert counts.pop("questions_by_origins") == {"0": 1, "1": 0, "2": 0, "3+": 0}
     with serve(shell.settings) as service:
         assert service.get("/v1/stats").json() == counts
 

@@ -134,9 +134,9 @@ def test_a_refused_operation_of_a_file_is_named_and_nothing_of_the_file_written(
         encoding="utf-8",
     )
     actor = keys.actor_named(database.access(), seed.SEED_ACTOR)
-    with pytest.raises(errors.Misconfigured, match=r"bad.ndjson: operation 1, /body/part_of"):
+    with pytest.raises(errors.Misconfigured, match=r"bad.ndjson:2: /body/part_of"):
         seed.import_file(ledger, path, actor)
-    with pytest.raises(errors.Misconfigured, match=r"operation 1"):
+    with pytest.raises(errors.Misconfigured, match=r"bad.ndjson:2"):
         seed.try_files(ledger, [path], actor)
     assert views.stand(database.access()).position == 1
 

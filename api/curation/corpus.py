@@ -96,8 +96,8 @@ def _standing(access: Access, kind: str, places: dict[tuple[str, str], str]) -> 
 def _places(files: Sequence[Path]) -> dict[tuple[str, str], str]:
     found: dict[tuple[str, str], str] = {}
     for path in files:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            if line.strip():
-                said = json.loads(line)
-                found.setdefault((said["kind"], said.get("id", "")), f"{path.name}:{number}")
+        lines = [line for line in path.read_bytes().split(b"\n") if line.strip()]
+        for place, line in zip(seed.places(path), lines, strict=True):
+            said = json.loads(line)
+            found.setdefault((said["kind"], said.get("id", "")), place)
     return found

@@ -40,16 +40,24 @@ def import_file(ledger: Ledger, path: Path, actor: str) -> Outcome:
         request_digest=hashlib.sha256(raw).digest(),
         life=None,
     )
-    with _naming(path.name):
+    with _naming([path]):
         commands = _read(path, raw)
         return ledger.append(Unit(commands=commands, actor=actor, note=note, is_batch=True)).result()
 
 
 def try_files(ledger: Ledger, paths: Sequence[Path], actor: str) -> Outcome:
     """Say what importing the files in this order would write. Raises Misconfigured."""
-    with _naming(", ".join(path.name for path in paths)):
+    with _naming(paths):
         commands = [command for path in paths for command in _read(path, path.read_bytes())]
         return ledger.append(Unit(commands=commands, actor=actor, is_batch=True, is_dry_run=True)).result()
+
+
+def places(path: Path) -> list[str]:
+    """Name the operations of a file in their order: `file:line`, lines counted from 1; `file/index` in an array."""
+    if path.suffix != ".ndjson":
+        return [f"{path.name}/{index}" for index in range(MOST_OPERATIONS)]
+    lines = path.read_bytes().split(b"\n")
+    return [f"{path.name}:{number}" for number, line in enumerate(lines, 1) if line.strip()]
 
 
 def _read(path: Path, raw: bytes) -> list[Command]:
@@ -57,11 +65,13 @@ def _read(path: Path, raw: bytes) -> list[Command]:
 
 
 @contextmanager
-def _naming(name: str) -> Iterator[None]:
+def _naming(paths: Sequence[Path]) -> Iterator[None]:
     """Say which file, operation and field was refused."""
     try:
         yield
     except LedgerError as refusal:
-        where = f"operation {refusal.operation}, " if refusal.operation is not None else ""
+        name = ", ".join(path.name for path in paths)
+        if refusal.operation is not None:
+            name = [place for path in paths for place in places(path)][refusal.operation]
         pointer = f"{refusal.pointer}: " if refusal.pointer else ""
-        raise Misconfigured(name, f"{where}{pointer}{refusal.sentence()}") from refusal
+        raise Misconfigured(name, f"{pointer}{refusal.sentence()}") from refusal
