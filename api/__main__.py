@@ -10,25 +10,22 @@ from pathlib import Path
 import click
 from granian import Granian
 from granian.constants import Interfaces
-from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
-from api import __version__
+from api import __version__, editing
 from api.app import build, spare_collector
 from api.archive import outside, site, verify
 from api.archive.findings import Finding
-from api.curation import corpus, coverage, documents, lint
 from api.domain.errors import LedgerError, Unavailable
-from api.domain.text import locator, paragraphs
 from api.ledger import answers, feed, genesis, keys, redaction, seed
 from api.ledger.checkpoints import Checkpoints, kept_path
 from api.ledger.database import DRIVER_ERRORS, Database
 from api.ledger.ledger import Ledger, Outcome
+from api.progress import console, stepping
 from api.routes import openapi, witness
 from api.routes.metrics import Metrics
 from api.settings import Settings, load
 
-_console = Console(stderr=True, markup=False)
 # So many independent origins and more are counted together.
 _MANY = 3
 COMMAND_LINE = "command line"
@@ -65,7 +62,7 @@ def serve(host: str, port: int, workers: int, *, empty: bool) -> None:
     """Migrate, begin and seed an empty database, then serve."""
     settings = load()
     prepare(settings, is_empty=empty)
-    _console.print(
+    console.print(
         f"Deplatforming Ledger {__version__}: http://{host}:{port}/docs explains, http://{host}:{port}/ leads on",
         soft_wrap=True,
     )
@@ -92,10 +89,10 @@ def prepare(settings: Settings, *, is_empty: bool) -> None:
             database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=is_empty
         )
         if left := redaction.finish(database):
-            _console.print(f"{left}; `ledger purge` tries again")
+            console.print(f"{left}; `ledger purge` tries again")
         with _writing(database, settings) as ledger:
             for path, outcome in seed.seed(database, ledger, settings.seed):
-                _console.print(f"seeded {path.name}: {len(outcome.items)} operations")
+                console.print(f"seeded {path.name}: {len(outcome.items)} operations")
     finally:
         database.close()
 
@@ -191,7 +188,7 @@ def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
             _report([place for path in files for place in seed.places(path)], outcome)
             click.echo(f"would write {len(outcome.items)} events")
             return
-        with Progress(console=_console) as progress:
+        with Progress(console=console) as progress:
             for path in progress.track(files, description="importing"):
                 outcome = seed.import_file(ledger, path, actor)
                 _report(seed.places(path), outcome)
@@ -210,7 +207,7 @@ def rebuild() -> None:
     with _opened() as (_, database):
         access = database.access()
         total = access.row("SELECT position FROM head")
-        with Progress(console=_console) as progress:
+        with Progress(console=console) as progress:
             task = progress.add_task("rebuilding", total=total[0] if total else 0)
             head = genesis.rebuild(access, lambda position: progress.update(task, completed=position))
         click.echo(f"rebuilt from {head} events")
@@ -241,10 +238,10 @@ def verify_ledger(url: str | None, vkeys: tuple[str, ...], since: Path | None, s
     told = Told(most)
     try:
         doubts = verify.Doubts(vkeys=vkeys, since=since.read_text(encoding="utf-8") if since else None, sample=sample)
-        with Progress(console=_console, transient=True) as progress:
-            verdict = _verified(url, told, _stepping(progress), doubts)
+        with Progress(console=console, transient=True) as progress:
+            verdict = _verified(url, told, stepping(progress), doubts)
     except (LedgerError, OSError, ValueError, *DRIVER_ERRORS) as error:
-        _console.print(f"could not be checked: {error if isinstance(error, LedgerError) else type(error).__name__}")
+        console.print(f"could not be checked: {error if isinstance(error, LedgerError) else type(error).__name__}")
         raise SystemExit(2) from error
     if told.count > most:
         click.echo(f"and {told.count - most} more")
@@ -278,18 +275,6 @@ class Told:
             click.echo(str(finding))
 
 
-def _stepping(progress: Progress) -> verify.Step:
-    """Show each thing that is done as a bar of its own."""
-    tasks: dict[str, TaskID] = {}
-
-    def step(name: str, done: int, total: int) -> None:
-        if name not in tasks:
-            tasks[name] = progress.add_task(name, total=total)
-        progress.update(tasks[name], completed=done, total=total)
-
-    return step
-
-
 @main.command()
 def purge() -> None:
     """Make sure that nothing redacted is left in the database's own files."""
@@ -306,65 +291,6 @@ def stats() -> None:
         origins = Counter(min(len(found.origins), _MANY) for found in answers.agreements(database.access()))
         named = {f"{number}+" if number == _MANY else str(number): origins[number] for number in range(_MANY + 1)}
         click.echo(json.dumps({**counts, "questions_by_origins": named, "position": at.position}, indent=2))
-
-
-@main.command("lint")
-@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--documents",
-    "folder",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Copies of the documents as text, to hold locators and words to.",
-)
-def lint_files(files: tuple[Path, ...], folder: Path | None) -> None:
-    """Check files of operations as a careful editor would.
-
-    FILES are taken in the order given, a folder as its *.ndjson in the order of their names. Nothing is written.
-
-    Exit status: 0 nothing is wanting, 1 something is.
-    """
-    with Progress(console=_console, transient=True) as progress:
-        found = corpus.read(_operations_in(files), _stepping(progress))
-    findings = lint.lint(found)
-    if folder is not None:
-        findings += documents.check(found, documents.find(folder))
-    for finding in findings:
-        click.echo(str(finding))
-    click.echo(f"{len(findings)} findings in {len(found.claims)} claims on {len(found.questions)} questions")
-    raise SystemExit(bool(findings))
-
-
-@main.command("coverage")
-@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-def show_coverage(folder: Path) -> None:
-    """Print which claims were taken from which paragraph of the documents of a seed FOLDER, as Markdown."""
-    with Progress(console=_console, transient=True) as progress:
-        found = corpus.read(_operations_in([folder]), _stepping(progress))
-    click.echo(coverage.render(found, coverage.read(folder)), nl=False)
-
-
-def _operations_in(paths: Sequence[Path]) -> list[Path]:
-    return [file for path in paths for file in (sorted(path.glob("*.ndjson")) if path.is_dir() else [path])]
-
-
-@main.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("paragraph", type=click.IntRange(1))
-def locate(file: Path, paragraph: int) -> None:
-    """Print the locator of a paragraph.
-
-    Paragraphs are the non-blank lines of the FILE, counted from 1.
-    """
-    try:
-        found = paragraphs(file.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        message = f"{file.name} is not UTF-8 text"
-        raise click.ClickException(message) from error
-    if paragraph > len(found):
-        message = f"the document has {len(found)} paragraphs"
-        raise click.ClickException(message)
-    text = found[paragraph - 1]
-    click.echo(json.dumps({"paragraph": paragraph, "sha256": locator(text)}))
 
 
 @main.command("openapi")
@@ -441,6 +367,10 @@ def revoke_key(key: str) -> None:
     """
     with _opened() as (_, database):
         keys.revoke(database.access(), key)
+
+
+for command in editing.COMMANDS:
+    main.add_command(command)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from api.ledger.tables import PROJECTIONS
 
 API = Path(__file__).parent.parent / "api"
 # Lowest first; each may know those below it, and itself.
-LAYERS = ("domain", "settings", "ledger", "archive", "curation", "routes", "app", "__main__")
+LAYERS = ("domain", "settings", "ledger", "archive", "curation", "progress", "editing", "routes", "app", "__main__")
 PURE = {"msgspec", "cryptography", "api"}
 # Of the standard library, what reads a clock, a file, a network or another process; randomness too.
 IMPURE = {
