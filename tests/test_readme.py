@@ -137,6 +137,8 @@ def difference(shown: Any, real: Any, where: str = "") -> str | None:
             return f"{where}: has the members {sorted(real)}"
         return first(difference(value, real[name], f"{where}/{name}") for name, value in named.items())
     if isinstance(shown, list) and isinstance(real, list):
+        if shown and shown[-1] == MORE:
+            shown, real = shown[:-1], real[: len(shown) - 1]
         if len(shown) != len(real):
             return f"{where}: has {len(real)} items"
         return first(difference(*pair, f"{where}/{place}") for place, pair in enumerate(zip(shown, real, strict=True)))

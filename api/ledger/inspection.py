@@ -39,6 +39,8 @@ _SHOWN = (
 )
 _EVENT_COLUMNS = "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor"
 _COPIED_AT_ONCE = 500
+# Few, because a check is to take little memory; the scratch copy is near.
+_REMEMBERED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +224,7 @@ class Scratch:
         row = (head.position, head.recorded_at, head.frontier, True, head.rules)
         sql = "INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules) VALUES (1, ?, ?, ?, ?, ?)"
         self.access.run(sql, row)
-        rebuild.rebuild(self.access, progress)
+        rebuild.rebuild(self.access, progress, most_remembered=_REMEMBERED)
 
 
 def _raw(value: Any) -> bytes:  # noqa: ANN401 - SQLite keeps any type in any column

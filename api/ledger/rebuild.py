@@ -16,7 +16,7 @@ from api.domain.redaction import Mark
 from api.ledger.database import Access, lock_head
 from api.ledger.projection import Fact, Projector, throw_away
 
-_CHUNK = 2000
+_CHUNK = 500
 _AT_ONCE = 500
 # A rebuild meets every record again and again, and has the machine to itself.
 _REMEMBERED = 50_000
@@ -60,23 +60,28 @@ class Burial:
         )
 
 
-def rebuild(access: Access, progress: Callable[[int], None] = lambda _: None) -> int:
+def rebuild(
+    access: Access, progress: Callable[[int], None] = lambda _: None, *, most_remembered: int = _REMEMBERED
+) -> int:
     """Throw the projections away and derive them again from the log, in one transaction. Returns the head's position.
 
+    Remembers so many records at most, some 3 KB each: fewer take less memory and more time.
     Raises Unavailable where a payload is missing that no redaction removed.
     """
     with access.transaction():
         head = int(lock_head(access)[0])
-        derive(access, progress)
+        derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
     return head
 
 
-def derive(access: Access, progress: Callable[[int], None] = lambda _: None) -> None:
+def derive(
+    access: Access, progress: Callable[[int], None] = lambda _: None, *, most_remembered: int = _REMEMBERED
+) -> None:
     """Derive the projections anew, inside the transaction that is under way."""
     buried = burials(access)
     throw_away(access)
-    projector = Projector(access, most_remembered=_REMEMBERED)
+    projector = Projector(access, most_remembered=most_remembered)
     position = 0
     while rows := access.rows(_EVENTS, (position, _CHUNK)):
         _fold(projector, [(bytes(raw), bytes(said) if said is not None else None) for raw, said in rows], buried)
