@@ -91,8 +91,9 @@ def prepare(settings: Settings, *, is_empty: bool) -> None:
         if left := redaction.finish(database):
             console.print(f"{left}; `ledger purge` tries again")
         with _writing(database, settings) as ledger:
-            for path, outcome in seed.seed(database, ledger, settings.seed):
-                console.print(f"seeded {path.name}: {len(outcome.items)} operations")
+            done = [len(outcome.items) for _, outcome in seed.seed(database, ledger, settings.seed)]
+        if done:
+            console.print(f"seeded with {sum(done):,} operations from {len(done)} files")
     finally:
         database.close()
 

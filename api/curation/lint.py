@@ -123,7 +123,7 @@ def _foreseen(corpus: Corpus, record: Record) -> Iterator[str]:
     published = published_bounds(corpus.sources[record.shown["source"]].shown)
     answer, valid = record.shown["answer"], record.shown["valid"]
     for name, stated in (("valid", valid), ("answer", answer.get("edtf"))):
-        held = edtf.parse(stated["edtf"] if isinstance(stated, dict) else stated).start.earliest if stated else None
+        held = edtf.parse(stated).start.earliest if stated else None
         if published is not None and published.latest is not None and held is not None and held > published.latest:
             yield f"the {name} is after the source was published, and the stance is not `predicts`"
 
