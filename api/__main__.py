@@ -21,6 +21,7 @@ from api.ledger import answers, feed, genesis, keys, redaction, seed
 from api.ledger.checkpoints import Checkpoints, kept_path
 from api.ledger.database import DRIVER_ERRORS, Database
 from api.ledger.ledger import Ledger, Outcome
+from api.ledger.upkeep import take_stock
 from api.progress import console, stepping
 from api.routes import openapi, witness
 from api.routes.metrics import Metrics
@@ -195,6 +196,7 @@ def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
                 _report(seed.places(path), outcome)
                 word = "was in already" if outcome.is_replay else "written"
                 click.echo(f"{path.name}: {len(outcome.items)} events {word}, up to position {outcome.position}")
+        take_stock(database.access())
 
 
 def _report(places: Sequence[str], outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ from api.domain.record import Record, State, buried_state, evolve
 from api.domain.redaction import Mark
 from api.ledger.database import Access, lock_head
 from api.ledger.projection import Fact, Projector, throw_away
+from api.ledger.upkeep import take_stock
 
 _CHUNK = 500
 _AT_ONCE = 500
@@ -72,6 +73,7 @@ def rebuild(
         head = int(lock_head(access)[0])
         derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
+        take_stock(access)
     return head
 
 

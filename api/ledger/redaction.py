@@ -15,10 +15,11 @@ from api.domain.errors import NotPurged, NotRedactable, StillNamed
 from api.domain.event import Redacts
 from api.domain.record import Record, State
 from api.domain.redaction import Mark, holds, judge, looking_for, names
-from api.ledger.database import Access, Database, bytes_within, erase_traces
+from api.ledger.database import Access, Database, bytes_within
 from api.ledger.present import Present
 from api.ledger.projection import NAMES
 from api.ledger.rebuild import derive
+from api.ledger.upkeep import erase_traces
 
 REDACTED_FROM = ("payload", *NAMES)
 _MOST_LISTED = 100

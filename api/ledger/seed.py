@@ -12,6 +12,7 @@ from api.ledger import keys
 from api.ledger.database import Database, shipped
 from api.ledger.genesis import clear_seeding
 from api.ledger.ledger import Ledger, Note, Outcome, Unit
+from api.ledger.upkeep import take_stock
 
 MOST_OPERATIONS = 5000
 SEED_ACTOR = "seed"
@@ -27,6 +28,7 @@ def seed(database: Database, ledger: Ledger, folder: Path | None) -> Iterator[tu
     for path in sorted((folder or shipped("seed")).glob("*.ndjson")):
         yield path, import_file(ledger, path, actor)
     clear_seeding(access)
+    take_stock(access)
 
 
 def import_file(ledger: Ledger, path: Path, actor: str) -> Outcome:

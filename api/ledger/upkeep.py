@@ -1,0 +1,70 @@
+"""Care of the database's own files: what is deleted leaves no trace, and the planner knows what is there."""
+
+import re
+import time
+from collections.abc import Sequence
+
+import psycopg
+from sqlmodel import SQLModel
+
+from api.domain.errors import NotPurged
+from api.ledger.database import DRIVER_ERRORS, Access
+
+_PURGE_TRIES, _PURGE_PAUSE = 5, 1
+_COPIED = re.compile("[1-9]")
+
+
+def take_stock(access: Access) -> None:
+    """Tell PostgreSQL's planner how much is there, after much was written; by itself it looks within a minute or so."""
+    if not access.is_sqlite:
+        access.run(f"ANALYZE {', '.join(sorted(SQLModel.metadata.tables))}")
+
+
+def erase_traces(access: Access, tables: Sequence[str]) -> None:
+    """Leave nothing of rows that were deleted from these tables in the database's own files. Raises NotPurged.
+
+    Takes the time that writing the tables anew takes; on PostgreSQL each is locked while it is its turn.
+    """
+    try:
+        held = _vacuum_sqlite(access) if access.is_sqlite else _vacuum_postgresql(access, tables)
+    except DRIVER_ERRORS as error:
+        raise NotPurged("the database does not let its files be written anew") from error
+    if held:
+        raise NotPurged(held)
+
+
+def _vacuum_sqlite(access: Access) -> str:
+    """Merge the words' index, write the file anew and empty the write-ahead log. Says what is in the way, if anything."""
+    access.run("INSERT INTO search_index (search_index) VALUES ('optimize')")
+    # What secure_delete overwrote is gone; what was copied as pages split and merged goes with the old pages.
+    access.run("VACUUM")
+    access.run("PRAGMA busy_timeout = 2000")
+    for _ in range(_PURGE_TRIES):
+        # The first column says whether somebody still reads an older state.
+        if not access.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
+            return ""
+    return "a reader holds on to an older state of the database"
+
+
+def _vacuum_postgresql(access: Access, tables: Sequence[str]) -> str:
+    """Write the tables and the statistics anew. Says what is in the way, if anything."""
+    notices: list[tuple[str | None, str]] = []
+
+    def keep(notice: psycopg.errors.Diagnostic) -> None:
+        # It can be read only now.
+        notices.append((notice.severity_nonlocalized, notice.message_detail or ""))
+
+    access.driver.add_notice_handler(keep)  # type: ignore[attr-defined]
+    access.run("SET lock_timeout = '5s'")
+    for _ in range(_PURGE_TRIES):
+        notices.clear()
+        access.run(f"VACUUM (FULL, VERBOSE) {', '.join(tables)}")
+        access.run(f"ANALYZE {', '.join(tables)}")
+        access.run("VACUUM (FULL, VERBOSE) pg_catalog.pg_statistic")
+        if any(severity == "WARNING" for severity, _ in notices):
+            return "the database's owner alone may write its tables and statistics anew"
+        # The detail begins with how many dead rows had to be copied, because an old snapshot may still ask for them.
+        if not any(_COPIED.match(detail) for _, detail in notices):
+            return ""
+        time.sleep(_PURGE_PAUSE)
+    return "a transaction, a standby or a replication slot holds on to an older state of the database"
