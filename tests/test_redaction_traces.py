@@ -183,7 +183,7 @@ def _holding_an_old_state(served: Served, table: str) -> Iterator[Access]:
 def test_a_reader_of_an_old_state_is_named_and_a_repeated_request_finishes(
     ground: Served, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    monkeypatch.setattr("api.ledger.database._PURGE_TRIES", 1)
+    monkeypatch.setattr("api.ledger.upkeep._PURGE_TRIES", 1)
     word, claim, key = _word(), _word(), _word()
     ground.append(a_claim(claim, source="paper", question="q-time", note=word))
     body = {"kind": "claim", "id": claim, **WHY}

@@ -18,7 +18,7 @@ from api.ledger.database import DRIVER_ERRORS, Access, Database
 from tests.builders import a_claim, a_source, an_entity, ground, link, restore, retract, revise, unlink
 from tests.served import DATABASES, migrated, serve
 
-FLIPS = int(os.environ.get("LEDGER_FLIPS", "300"))
+FLIPS = int(os.environ.get("LEDGER_FLIPS", "150"))
 LOG = {
     "event": ("position", "entry leaf_hash position type kind record revision recorded_at actor"),
     "payload": ("position", "salt payload position"),
