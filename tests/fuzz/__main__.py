@@ -29,16 +29,18 @@ def main() -> None:
     parser.add_argument("--max-examples", type=int, default=100)
     asked, more = parser.parse_known_args()
     databases = ("sqlite", "postgresql") if asked.database == "both" else (asked.database,)
-    failed = []
+    passed, failed = [], []
     with tempfile.TemporaryDirectory() as folder:
         for database in databases:
             for seed in map(int, asked.seeds.split(",")):
                 place = Path(folder) / f"{database}-{seed}"
                 place.mkdir()
                 print(f"== {database}, seed {seed}, {asked.max_examples} examples", flush=True)
-                if not fuzz(place, database, seed, asked.max_examples, more):
-                    failed.append((database, seed))
-    print(f"failed: {failed}" if failed else "no failure")
+                well = fuzz(place, database, seed, asked.max_examples, more)
+                (passed if well else failed).append((database, seed))
+    for database, seed in failed:
+        print(f"failed: {database}, seed {seed}")
+    print(f"{len(passed)} passed, {len(failed)} failed")
     sys.exit(bool(failed))
 
 
