@@ -94,7 +94,8 @@ def _nodes(access: Access, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int,
         found |= {(0, row[0] - 1): bytes(row[1]) for row in access.rows(sql, leaves)}
     if above:
         pairs = ", ".join(["(?, ?)"] * len(above))
-        sql = f"SELECT level, number, hash FROM node WHERE (level, number) IN (VALUES {pairs})"
+        # Joined, because SQLite answers a row that is IN a list of rows by reading the whole table.
+        sql = f"WITH wanted (level, number) AS (VALUES {pairs}) SELECT level, number, hash FROM wanted JOIN node USING (level, number)"
         rows = access.rows(sql, [each for pair in above for each in pair])
         found |= {(row[0], row[1]): bytes(row[2]) for row in rows}
     return found

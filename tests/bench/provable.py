@@ -35,10 +35,11 @@ def measures(folder: Path, server: Postgres | None, size: int, wanted: frozenset
     """Give a way to measure each operation that is wanted, over databases of its own."""
     found: dict[str, Measure] = {}
     with ExitStack() as stack:
-        if wanted & {"proof-large", "proof-small"}:
-            access = stack.enter_context(_database(folder, server, "tree")).access()
-            _grow(access, size)
-            found |= {"proof-large": _proving(access, size), "proof-small": _proving(access, SMALL)}
+        for operation, leaves in (("proof-large", size), ("proof-small", SMALL)):
+            if operation in wanted:
+                access = stack.enter_context(_database(folder, server, operation.replace("-", "_"))).access()
+                _grow(access, leaves)
+                found[operation] = _proving(access, leaves)
         for operation, is_signed in (("append-signed", True), ("append-unsigned", False)):
             if operation in wanted:
                 name = operation.replace("-", "_")
