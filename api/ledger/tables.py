@@ -70,6 +70,7 @@ class Payload(SQLModel, table=True):
 class Node(SQLModel, table=True):
     """Root of a complete subtree above the leaves: level 1 and up (RFC 6962 section 2.1)."""
 
+    __table_args__ = ({"sqlite_with_rowid": False},)
     level: int = Field(sa_column=sa.Column(sa.SmallInteger, primary_key=True, autoincrement=False))
     number: int = _key()
     hash: bytes

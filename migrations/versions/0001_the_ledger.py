@@ -67,7 +67,8 @@ def upgrade() -> None:
     sa.Column('level', sa.SmallInteger(), autoincrement=False, nullable=False),
     sa.Column('number', Big, autoincrement=False, nullable=False),
     sa.Column('hash', sa.LargeBinary(), nullable=False),
-    sa.PrimaryKeyConstraint('level', 'number', name=op.f('pk_node'))
+    sa.PrimaryKeyConstraint('level', 'number', name=op.f('pk_node')),
+    sqlite_with_rowid=False
     )
     op.create_table('payload',
     sa.Column('position', Big, autoincrement=False, nullable=False),
