@@ -70,6 +70,12 @@ class QuantityAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 Answer = TimeAnswer | EntityAnswer | BooleanAnswer | TextAnswer | EntitiesAnswer | QuantityAnswer
 
 
+class _Given(Struct):
+    """A place for an answer: msgspec works out what a Struct's fields may hold once, and a bare union at every call."""
+
+    answer: Answer
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """What a quantity may be, bounds included; None is a side without bound."""
@@ -153,8 +159,7 @@ def to_state(answer: Answer) -> dict[str, object]:
 
 def from_state(state: dict[str, object]) -> Answer:
     """Read what `to_state` gave; `msgspec.ValidationError` for what the contract forbids."""
-    answer: Answer = msgspec.convert(state, Answer)
-    return answer
+    return msgspec.convert({"answer": state}, _Given).answer
 
 
 def fits(answer: Answer, answer_type: AnswerType, unit: str | None) -> bool:

@@ -4,6 +4,7 @@ It remembers what it read from one transaction to the next, as long as nobody el
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeGuard
 
 import msgspec
@@ -11,11 +12,13 @@ import msgspec
 from api.domain import agreement
 from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
-from api.domain.record import Record, State, buried_state, valid_extent
+from api.domain.record import ASSERTED, Record, State, buried_state, valid_extent
 from api.ledger.database import Access, Row, Value
 from api.ledger.tables import FOREVER
 
 MOST_REMEMBERED = 5_000
+# A claim on a question that was read takes about a quarter of what a record takes.
+_CLAIMS_TO_A_RECORD = 4
 _AT_ONCE = 500
 # The fields of a claim that agreement depends on.
 WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", "stance", "status", "links"})
@@ -29,7 +32,18 @@ _LINKING = (
     "SELECT c.id, l.id FROM record c JOIN term t ON t.field = 'claim.link' AND t.value = c.id"
     f" AND t.until = {FOREVER} JOIN record l ON l.first_position = t.first_position WHERE c.question IN ("
 )
+_CLAIMS = (
+    "SELECT r.first_position, p.payload FROM record r JOIN payload p ON p.position = r.position WHERE r.question IN ("
+)
 _STATES = f"SELECT r.id, g.state FROM agreement g JOIN record r ON r.first_position = g.question WHERE g.until = {FOREVER} AND g.question IN ("
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """A claim as agreement looks at it, live or not: a fraction of its record."""
+
+    claim: agreement.Claim
+    is_asserted: bool
 
 
 class Present:
@@ -38,28 +52,34 @@ class Present:
     def __init__(self, access: Access, flush: Callable[[], None], most_remembered: int) -> None:
         self._access, self._flush, self._most_remembered = access, flush, most_remembered
         self._records: dict[tuple[str, str], Record | None] = {}
-        self._claims: dict[str, dict[str, Record]] = {}
+        # Of the questions that were read: their claims, those that are redacted left out, and who links to those.
+        self._claims: dict[str, dict[str, Weighed]] = {}
         self._linking: dict[str, set[str]] = {}
-        self._read: dict[str, tuple[int, agreement.Claim]] = {}
         self._states: dict[str, str | None] = {}
-        # What was put since the last flush, so not in the database yet: claims by question, makers of links by target.
-        self._fresh_claims: dict[str, dict[str, Record]] = {}
-        self._fresh_links: dict[str, set[str]] = {}
+        self._weighed = 0
+        # Claims by question that were put since the last flush, so are not in the database yet; None for a redacted one.
+        self._fresh: dict[str, dict[str, Weighed | None]] = {}
 
     def flushed(self) -> None:
         """Learn that the database now holds all that was put."""
-        self._fresh_claims.clear()
-        self._fresh_links.clear()
+        self._fresh.clear()
 
     def forget(self) -> None:
         """Read everything anew: another writer was here, or a transaction was rolled back."""
-        for memory in (self._records, self._claims, self._linking, self._read, self._states):
-            memory.clear()
+        self._records.clear()
+        self._forget_questions()
         self.flushed()
 
     def forget_if_large(self) -> None:
         if len(self._records) > self._most_remembered:
-            self.forget()
+            self._records.clear()
+        if self._weighed > _CLAIMS_TO_A_RECORD * self._most_remembered:
+            self._forget_questions()
+
+    def _forget_questions(self) -> None:
+        for memory in (self._claims, self._linking, self._states):
+            memory.clear()
+        self._weighed = 0
 
     def find(self, kind: str, public_id: str) -> Record | None:
         key = (kind, public_id)
@@ -82,7 +102,7 @@ class Present:
     def read_records(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Read records together; those that do not exist are remembered as such."""
         asked: dict[str, list[str]] = {}
-        for kind, public_id in set(wanted) - self._records.keys():
+        for kind, public_id in {name for name in wanted if name not in self._records}:
             asked.setdefault(kind, []).append(public_id)
         for kind, ids in asked.items():
             self._records.update(dict.fromkeys((kind, public_id) for public_id in ids))
@@ -102,17 +122,16 @@ class Present:
     def _read_claims(self, questions: list[Record]) -> None:
         """Read the claims on questions, and in one statement more who links to them."""
         firsts = [question.first_position for question in questions]
-        for question in questions:
-            self._claims[question.id] = {}
-        for found in filter(_is_kept_claim, map(_record, self._rows_of(f"{_RECORD}r.question IN (", firsts))):
-            claim = self._records.setdefault((found.kind, found.id), found) or found
-            self._claims[claim.state["question"]][claim.id] = claim
-            self._linking[claim.id] = set(self._fresh_links.get(claim.id, ()))
+        found: dict[str, dict[str, Weighed | None]] = {question.id: {} for question in questions}
+        for first_position, payload in self._rows_of(_CLAIMS, firsts):
+            state = msgspec.json.decode(payload)["state"]
+            found[state["question"]][state["id"]] = _weigh(first_position, state)
         for claim_id, linking in self._rows_of(_LINKING, firsts):
-            if claim_id in self._linking:
-                self._linking[claim_id].add(linking)
-        for question in questions:
-            self._claims[question.id].update(self._fresh_claims.get(question.id, {}))
+            self._linking.setdefault(claim_id, set()).add(linking)
+        for question, claims in found.items():
+            claims.update(self._fresh.get(question, {}))
+            self._claims[question] = {name: claim for name, claim in claims.items() if claim is not None}
+            self._weighed += len(claims)
 
     def _rows_of(self, sql: str, values: Sequence[Value], *first: Value) -> Iterator[Row]:
         """Run a statement that ends in an open list for as many values at once as a statement takes."""
@@ -137,29 +156,27 @@ class Present:
     def put(self, record: Record) -> None:
         """Let the record stand as it now is."""
         self._records[record.kind, record.id] = record
-        is_new = record.revision == 1
-        if record.kind == "question" and is_new:
+        if record.kind == "question" and record.revision == 1:
             self._claims[record.id], self._states[record.id] = {}, None
-        if record.kind == "claim":
-            if is_new:
-                self._linking[record.id] = set()
-            question = record.state.get("question")
-            if question is None:
-                # Redacted, and nothing that is left tells what it answered: it is on no question.
-                return
-            self._fresh_claims.setdefault(question, {})[record.id] = record
-            if question in self._claims:
-                self._claims[question][record.id] = record
-            self._note_links(record)
+        # Of a redacted claim perhaps nothing is left that tells what it answered: then it is on no question.
+        if record.kind == "claim" and "question" in record.state:
+            self._put_claim(record)
 
-    def _note_links(self, record: Record) -> None:
+    def _put_claim(self, record: Record) -> None:
+        question = record.state["question"]
+        claim = None if record.is_redacted else _weigh(record.first_position, record.state)
+        self._fresh.setdefault(question, {})[record.id] = claim
+        known = self._claims.get(question)
+        if known is not None and claim is not None:
+            self._weighed += record.id not in known
+            known[record.id] = claim
+        elif known is not None:
+            known.pop(record.id, None)
         for link in record.state["links"]:
-            self._fresh_links.setdefault(link["claim"], set()).add(record.id)
-            if link["claim"] in self._linking:
-                self._linking[link["claim"]].add(record.id)
+            self._linking.setdefault(link["claim"], set()).add(record.id)
 
-    def claims_of(self, question: str) -> dict[str, Record]:
-        """Give the claims on a question, retracted ones included."""
+    def claims_of(self, question: str) -> dict[str, Weighed]:
+        """Give the claims on a question, retracted ones included and redacted ones left out."""
         if question not in self._claims:
             asked = self.find("question", question)
             if asked is None:
@@ -167,13 +184,9 @@ class Present:
             self._read_claims([asked])
         return self._claims[question]
 
-    def claims_linking_to(self, claim: str) -> list[Record]:
-        """Give the claims that link, or once linked, to this one."""
-        if claim not in self._linking:
-            self._linking[claim] = set(self.ids_with("claim.link", [claim]))
-        if not self._linking[claim]:
-            return []
-        found = (self.find("claim", linking) for linking in sorted(self._linking[claim]))
+    def _claims_linking_to(self, claim: str) -> list[Record]:
+        """Give the claims that link, or once linked, to this one, which stands on a question that was read."""
+        found = (self.find("claim", linking) for linking in sorted(self._linking.get(claim, ())))
         return [record for record in found if record is not None and not record.is_redacted]
 
     def claims_from(self, sources: Iterable[str]) -> list[str]:
@@ -215,30 +228,25 @@ class Present:
         if question.is_redacted:
             return None
         claims = self.claims_of(question.id)
-        read = [self._read_claim(record) for record in claims.values() if self._is_live(record, question)]
+        live = [each.claim for each in claims.values() if each.is_asserted and self._is_live(each.claim, question)]
         foreign = self._foreign_links(question, claims)
-        return agreement.state_of(question.id, bool(question.state["varies"]), read, gather(read, self._state), foreign)
+        return agreement.state_of(question.id, bool(question.state["varies"]), live, gather(live, self._state), foreign)
 
-    def _is_live(self, claim: Record, question: Record | None) -> bool:
-        if not claim.is_asserted:
-            return False
-        source = self.find("source", claim.state["source"])
+    def _is_live(self, asserted: agreement.Claim, question: Record | None) -> bool:
+        source = self.find("source", asserted.source)
         return bool(source and source.is_asserted) and bool(question and question.is_asserted)
 
     def _foreign_links(self, question: Record, claims: Iterable[str]) -> list[tuple[str, agreement.Link]]:
         found = []
         for target in claims:
-            for record in self.claims_linking_to(target):
+            for record in self._claims_linking_to(target):
                 asked = record.state["question"]
-                if asked != question.id and self._is_live(record, self.find("question", asked)):
-                    found += [(record.id, link) for link in read_links(record.state) if link.claim == target]
+                if asked == question.id or not record.is_asserted:
+                    continue
+                made = read_claim(record.first_position, record.state)
+                if self._is_live(made, self.find("question", asked)):
+                    found += [(record.id, link) for link in made.links if link.claim == target]
         return found
-
-    def _read_claim(self, record: Record) -> agreement.Claim:
-        known = self._read.get(record.id)
-        if known is None or known[0] != record.position:
-            known = self._read[record.id] = (record.position, read_claim(record.first_position, record.state))
-        return known[1]
 
     def _state(self, kind: str, public_id: str) -> State | None:
         found = self.find(kind, public_id)
@@ -258,6 +266,10 @@ def _mentioned(commands: Iterable[Command]) -> Iterator[tuple[str, str]]:
 
 def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
     return isinstance(command, RecordIt) and command.kind == "claim"
+
+
+def _weigh(first_position: int, state: State) -> Weighed:
+    return Weighed(read_claim(first_position, state), state["status"] == ASSERTED)
 
 
 def _is_kept_claim(record: Record) -> bool:

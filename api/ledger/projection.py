@@ -284,7 +284,8 @@ def _touched_by_question(present: Present, before: Record | None, after: Record,
         return {after.id}
     if not changed & {"status", "varies"}:
         return set()
-    return {after.id} | _linked_questions(present, *present.claims_of(after.id).values())
+    targets = [link.claim for each in present.claims_of(after.id).values() for link in each.claim.links]
+    return {after.id} | _questions_of(present, targets)
 
 
 def _touched_by_source(present: Present, after: Record) -> set[str]:
