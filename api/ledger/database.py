@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -70,6 +70,7 @@ class Access:
     def __init__(self, database: "Database") -> None:
         self._pooled = database.engine.raw_connection()
         self.is_sqlite = database.is_sqlite
+        self._pipeline: AbstractContextManager[object] | None = None
         self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
@@ -114,6 +115,9 @@ class Access:
             marks = ", ".join("?" * len(rows[0]))
             self.driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # type: ignore[attr-defined]
             return
+        if self._pipeline is not None:
+            self.driver.execute(_unnest(table, columns), [list(column) for column in zip(*rows, strict=True)])
+            return
         sql = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
         with self.driver.cursor() as cursor, cursor.copy(sql) as copy:  # type: ignore[attr-defined]
             copy.set_types(_types(table, columns))
@@ -128,11 +132,28 @@ class Access:
         try:
             yield
             self.run("COMMIT")
+            self._catch_up()
         except BaseException:
             # The database may have ended the transaction by itself (a full disk, a lost connection): the first error tells.
             with suppress(*DRIVER_ERRORS):
+                self._catch_up()
+            with suppress(*DRIVER_ERRORS):
                 self.run("ROLLBACK")
             raise
+
+    def hasten(self) -> None:
+        """From here to the end of the transaction wait for no answer to a statement, where there is a server to wait for.
+
+        What one of them raises is raised by the end. Few rows are inserted so, and not by COPY, which is a dialogue.
+        """
+        if not self.is_sqlite and self._pipeline is None:
+            self._pipeline = self.driver.pipeline()  # type: ignore[attr-defined]
+            self._pipeline.__enter__()
+
+    def _catch_up(self) -> None:
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.__exit__(None, None, None)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -359,6 +380,13 @@ def _types(table: str, columns: str) -> list[str]:
     known = Event.metadata.tables[table].columns
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return [known[name].type.compile(dialect).partition("(")[0].lower() for name in columns.split(", ")]
+
+
+@lru_cache(maxsize=100)
+def _unnest(table: str, columns: str) -> str:
+    """Spell an insert that takes each column as one array: a statement for any number of rows."""
+    arrays = ", ".join(f"%b::{name}[]" for name in _types(table, columns))
+    return f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})"
 
 
 @lru_cache(maxsize=1000)

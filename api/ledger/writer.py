@@ -29,6 +29,8 @@ SALT_BYTES = 32
 _SECOND = 1_000_000
 RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
 FOR_EVER = 2**62
+# So many events at most are written without waiting for the database between their tables.
+_FEW = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,6 +191,8 @@ class Writer:
 
     def close_transaction(self) -> None:
         """Write all that is held back, and the head."""
+        if len(self._held) <= _FEW:
+            self._access.hasten()
         self.projector.flush()
         sql = "UPDATE head SET position = ?, recorded_at = ?, frontier = ? WHERE one = 1"
         self._access.run(sql, (self._position, self._recorded_at, self._frontier.to_bytes()))
