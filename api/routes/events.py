@@ -48,7 +48,7 @@ async def list_events(asked: Asked) -> Answer:
     else:
         page = await asked.read(feed.follow, wanted, slow=wanted.is_narrowed)
     following = with_query(asked, after=page.last or query.after)
-    body = {"items": [msgspec.Raw(item) for item in page.items], "next": following, "position": page.at.position}
+    body = {"items": records.array_of(page.items), "next": following, "position": page.at.position}
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())]
     tag = records.weak_tag(page.at)
     return send(asked, msgspec.json.encode(body), at=page.at, etag=tag, headers=headers)
