@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -93,16 +93,19 @@ class Client:
 
     def import_for(self, seconds: int) -> float:
         """Send batches of 1,000 records for some seconds; returns events per second."""
+        bodies = self._import_bodies
         done, began = 0, time.perf_counter()
         while (took := time.perf_counter() - began) < seconds:
-            self._post("/v1/batch", self._import_body, "application/x-ndjson")
+            self._post("/v1/batch", next(bodies), "application/x-ndjson")
             done += OPERATIONS_PER_BATCH
         return done / took
 
     @cached_property
-    def _import_body(self) -> bytes:
-        bodies = self.wanted.creates
-        return ndjson(record("claim", bodies[index % len(bodies)]) for index in range(OPERATIONS_PER_BATCH))
+    def _import_bodies(self) -> Iterator[bytes]:
+        """Give batches that answer each spare question in turn, so that none gathers more claims than the others."""
+        operations = cycle([record("claim", body) for body in self.wanted.creates])
+        whole = range(self.wanted.spare_questions)
+        return cycle([ndjson(islice(operations, OPERATIONS_PER_BATCH)) for _ in whole[::OPERATIONS_PER_BATCH]])
 
     def shots(self) -> dict[str, Callable[[], Shot]]:
         """Make the requests of each operation, when asked for: some need a look at the ledger first."""
