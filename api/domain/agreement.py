@@ -125,6 +125,8 @@ def state_of(
     question_id: str, varies: bool, claims: Sequence[Claim], context: Context, foreign_links: Foreign = ()
 ) -> State:
     """Give `agree(...).state` without looking for groups."""
+    if len(claims) == 1 and not foreign_links:
+        return "single-origin" if claims[0].stance in _COUNTING else "open"
     return _state(_tabulate(claims, context, foreign_links, varies=varies))
 
 

@@ -95,11 +95,11 @@ def represent(record: Record) -> bytes:
 
     Fields stand in the order of their kind, and what is within them in order of name: the same bytes whoever renders.
     """
-    return msgspec.json.encode({name: _ordered(value) for name, value in representation(record).items()})
-
-
-def _ordered(value: object) -> object:
-    return msgspec.Raw(_SORTED.encode(value)) if value and isinstance(value, (dict, list)) else value
+    shown = representation(record)
+    for name, value in shown.items():
+        if value and isinstance(value, (dict, list)):
+            shown[name] = msgspec.Raw(_SORTED.encode(value))
+    return msgspec.json.encode(shown)
 
 
 def representation(record: Record) -> State:

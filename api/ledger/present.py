@@ -3,7 +3,7 @@
 It remembers what it read from one transaction to the next, as long as nobody else wrote in between.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
@@ -228,23 +228,28 @@ class Present:
         if question.is_redacted:
             return None
         claims = self.claims_of(question.id)
-        live = [each.claim for each in claims.values() if each.is_asserted and self._is_live(each.claim, question)]
+        live = [
+            each.claim
+            for each in claims.values()
+            if each.is_asserted and self._is_in_force("source", each.claim.source)
+        ]
+        live = live if question.is_asserted else []
         foreign = self._foreign_links(question, claims)
         return agreement.state_of(question.id, bool(question.state["varies"]), live, gather(live, self._state), foreign)
 
-    def _is_live(self, asserted: agreement.Claim, question: Record | None) -> bool:
-        source = self.find("source", asserted.source)
-        return bool(source and source.is_asserted) and bool(question and question.is_asserted)
+    def _is_in_force(self, kind: str, public_id: str) -> bool:
+        found = self.find(kind, public_id)
+        return found is not None and found.is_asserted
 
-    def _foreign_links(self, question: Record, claims: Iterable[str]) -> list[tuple[str, agreement.Link]]:
+    def _foreign_links(self, question: Record, claims: Mapping[str, Weighed]) -> list[tuple[str, agreement.Link]]:
         found = []
-        for target in claims:
+        for target in sorted(claims.keys() & self._linking.keys()):
             for record in self._claims_linking_to(target):
                 asked = record.state["question"]
                 if asked == question.id or not record.is_asserted:
                     continue
                 made = read_claim(record.first_position, record.state)
-                if self._is_live(made, self.find("question", asked)):
+                if self._is_in_force("source", made.source) and self._is_in_force("question", asked):
                     found += [(record.id, link) for link in made.links if link.claim == target]
         return found
 

@@ -255,7 +255,8 @@ def _changed(before: Record | None, after: Record, fact: Fact) -> list[str] | No
 
 def touched_questions(present: Present, before: Record | None, after: Record) -> set[str]:
     """Name the questions whose agreement this change may alter."""
-    changed = set(changed_fields(before.state if before else None, after.state))
+    # A first revision changes whatever may weigh.
+    changed = set(changed_fields(before.state, after.state)) if before is not None else set(_ALL)
     if after.is_redacted or (before is not None and before.is_redacted):
         # What a redacted revision said is not known, so it may have been anything.
         changed |= _ALL

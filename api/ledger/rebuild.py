@@ -121,7 +121,7 @@ def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], bu
     read = [(decode(raw), raw, said) for raw, said in events]
     told = {entry.position: msgspec.json.decode(said) for entry, _, said in read if said is not None}
     kept = [(entry, told[entry.position]["state"]) for entry, *_ in read if entry.position in told]
-    present.read_records((entry.kind, state["id"]) for entry, state in kept)
+    present.read_records((entry.kind, state["id"]) for entry, state in kept if entry.revision > 1)
     present.read_questions({state["question"] for entry, state in kept if entry.kind == "claim"})
     for entry, raw, said in read:
         burial = buried.get(entry.record)
