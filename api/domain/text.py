@@ -52,7 +52,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _WORD = re.compile(rf"[^\W_]{{1,{MAX_TOKEN}}}")
-_SPACED = {code: " " for code in range(128) if not chr(code).isalnum()}
+_SPACED = bytes(byte if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
 # The accents, and what is invisible inside a word: soft hyphen, joiners, byte order mark.
 _MARKS = re.compile("[\u0300-\u036f\u00ad\u200c\u200d\u2060\ufeff]+")
 # What else may be a mark: neither word, space, ASCII, Latin-1 sign nor general punctuation.
@@ -138,8 +138,8 @@ def tokens(text: str) -> list[str]:
     folded = fold(text)
     if folded.isascii():
         # Several times as fast as the pattern, and the same but for words that it would cut.
-        words = folded.translate(_SPACED).split()
-        if all(len(word) <= MAX_TOKEN for word in words):
+        words = folded.encode("ascii").translate(_SPACED).decode("ascii").split()
+        if max(map(len, words), default=0) <= MAX_TOKEN:
             return words
     return _WORD.findall(folded)
 
