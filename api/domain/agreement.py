@@ -323,9 +323,6 @@ def _ids(table: _Table, members: int) -> tuple[str, ...]:
     return tuple(table.claims[i].id for i in bits(members))
 
 
-# What a group shares
-
-
 def _shared(table: _Table, members: int, origins: Sequence[int]) -> Bounds | Range | tuple[Member, ...] | None:
     given = [table.claims[i].answer for i in bits(members)]
     times = [answers.extent_of(answer) for answer in given if isinstance(answer, answers.TimeAnswer)]

@@ -4,15 +4,12 @@ Statements are written once, with `?` for parameters, and go straight to the dri
 the queries. Storage has one colour, synchronous: on SQLite a read runs where it is called, on PostgreSQL in a thread.
 """
 
-import asyncio
 import itertools
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
@@ -25,6 +22,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql
 
 from api.domain.errors import Unavailable
+from api.ledger.readers import Readers
 from api.ledger.tables import Event
 from api.settings import Settings
 
@@ -36,7 +34,6 @@ Row = tuple[Any, ...]
 Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
-_BUNCH = 16
 _MIGRATION_LOCK = 0x1ED6E7
 _SWITCH_TRIES, _SWITCH_PAUSE = 100, 0.05
 _PRAGMAS = (
@@ -173,40 +170,6 @@ class Access:
         self._pooled.invalidate() if not self.is_sqlite else self._pooled.close()
 
 
-@dataclass(slots=True)
-class _Reading:
-    """A read that a request waits for."""
-
-    work: Callable[[], Any]
-    future: "asyncio.Future[Any]"
-    result: Any = None
-    error: BaseException | None = None
-
-
-def _read_all(loop: asyncio.AbstractEventLoop, bunch: Sequence[_Reading]) -> None:
-    """Read, in a thread, and wake the loop once. Whoever gave up meanwhile is not read for."""
-    for reading in bunch:
-        if reading.future.cancelled():
-            continue
-        try:
-            reading.result = reading.work()
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who asked
-            reading.error = error
-    # A loop that is closed has nobody left to tell.
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(_settle, bunch)
-
-
-def _settle(bunch: Sequence[_Reading]) -> None:
-    for reading in bunch:
-        if reading.future.done():
-            continue
-        if reading.error is not None:
-            reading.future.set_exception(reading.error)
-        else:
-            reading.future.set_result(reading.result)
-
-
 class Database:
     """The database of one process: an engine, a connection for each thread that reads, and the threads."""
 
@@ -214,8 +177,7 @@ class Database:
         self.is_sqlite = settings.is_sqlite
         self.engine = _engine(settings)
         self._local = threading.local()
-        self._threads = ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="reader")
-        self._waiting: dict[asyncio.AbstractEventLoop, list[_Reading]] = {}
+        self._readers = Readers(settings.reader_threads)
 
     def access(self) -> Access:
         """Give this thread's connection for reading; statements on it see what is committed."""
@@ -235,22 +197,8 @@ class Database:
         """Run a view with this thread's connection: at once where reads take microseconds, else in a thread."""
         if self.is_sqlite and not slow:
             return self.call(view, *given, **named)
-        loop, work = asyncio.get_running_loop(), partial(self.call, view, *given, **named)
-        if slow:
-            return await loop.run_in_executor(self._threads, work)
-        reading = _Reading(work, loop.create_future())
-        waiting = self._waiting.setdefault(loop, [])
-        waiting.append(reading)
-        if len(waiting) == 1:
-            loop.call_soon(self._hand_out, loop)
-        result: Result = await reading.future
-        return result
-
-    def _hand_out(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give what was asked in one turn of the loop to threads in bunches: to wake one costs more than most reads."""
-        waiting = self._waiting.pop(loop)
-        for start in range(0, len(waiting), _BUNCH):
-            self._threads.submit(_read_all, loop, waiting[start : start + _BUNCH])
+        work = partial(self.call, view, *given, **named)
+        return await (self._readers.alone(work) if slow else self._readers.among_others(work))
 
     def call(self, view: Callable[..., Result], *given: object, **named: object) -> Result:
         """Run a view here. A connection that the server closed is opened anew, once."""
@@ -277,7 +225,7 @@ class Database:
             raise Unavailable("the database cannot be reached") from error
 
     def close(self) -> None:
-        self._threads.shutdown()
+        self._readers.close()
         self.engine.dispose()
 
 
