@@ -8,7 +8,8 @@ import msgspec
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.errors import NotYet
 from api.ledger.database import Access, Row, Value
-from api.ledger.views import Page, stand
+from api.ledger.tables import FOREVER
+from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,10 @@ class Following:
         return any((self.kind, self.type, self.id, self.actor, self.parents))
 
 
-_ITEM = "SELECT f.item, f.position FROM feed f{} WHERE f.position > ? AND f.position <= ?"
+_ITEM = (
+    f"SELECT f.item, f.position, (SELECT position FROM head), {LAST_REDACTION} FROM feed f{{}}"
+    " WHERE f.position > ? AND f.position <= ?"
+)
 _WITH_RECORD = (
     # Of an erased record there is neither revision nor record.
     " JOIN event e ON e.position = f.position LEFT JOIN revision v ON v.position = f.position"
@@ -39,19 +43,26 @@ _WITH_RECORD = (
 
 def follow(access: Access, wanted: Following) -> Page:
     """Give the events after a position. `last` is where to go on: the last one looked at, never skipping any."""
-    at = stand(access)
+    # Positions have no gaps, so an unfiltered page ends where its count says.
+    end = FOREVER if wanted.is_narrowed else wanted.after + wanted.limit
+    rows = _events(access, wanted, end)
+    at = stand_at(None, *rows[0][2:]) if rows else stand(access)
     if wanted.after > at.head:
         raise NotYet(at.head)
-    conditions, values = _conditions(wanted)
-    item = _ITEM.format(_WITH_RECORD if wanted.is_narrowed else "")
-    sql = f"{item}{conditions} ORDER BY f.position LIMIT ?"
-    # Positions have no gaps, so an unfiltered page ends where its count says.
-    end = at.position if wanted.is_narrowed else min(at.position, wanted.after + wanted.limit)
-    after = wanted.after
-    rows = access.rows(sql, (after, end, *values, wanted.limit))
+    if not rows:
+        # Before the page is known to be empty up to the head, something may have been recorded.
+        rows = _events(access, wanted, min(end, at.position))
     items = [bytes(row[0]) if wanted.with_state else _without_state(row[0]) for row in rows]
     last = rows[-1][1] if len(rows) == wanted.limit else at.position
     return Page(items, str(last), at)
+
+
+def _events(access: Access, wanted: Following, end: int) -> list[Row]:
+    """Read a page up to `end`: (item, position), and the head and last redaction with each."""
+    conditions, values = _conditions(wanted)
+    item = _ITEM.format(_WITH_RECORD if wanted.is_narrowed else "")
+    sql = f"{item}{conditions} ORDER BY f.position LIMIT ?"
+    return access.rows(sql, (wanted.after, end, *values, wanted.limit))
 
 
 def _conditions(wanted: Following) -> tuple[str, list[Value]]:

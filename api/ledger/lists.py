@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.edtf import OPEN_END, OPEN_START, Bounds, Extent
-from api.ledger.database import Access, Value, matching_words
-from api.ledger.views import Page, stand
+from api.ledger.database import Access, Row, Value, matching_words
+from api.ledger.tables import FOREVER
+from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
 
+_END_OF_TIME = FOREVER - 1
 Clause = tuple[str, list[Value]]
 
 # What a claim stands on is never revised: a column of its record. Every other filter is a term.
@@ -80,26 +82,42 @@ class _Query:
 
 
 def select(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
-    """Give a page of representations, and the ids shown."""
-    at = stand(access, chosen.asked)
-    query = _narrowed(access, chosen, at)
+    """Give a page of representations, and the ids shown. Raises NotYet past the head."""
+    asked = chosen.asked
+    at = stand(access, asked) if asked.moment is not None else None
+    # What holds at the end of time holds now; the rows tell which position that is, and spare a statement.
+    position = at.position if at else _END_OF_TIME if asked.position is None else asked.position
+    rows = _page(access, chosen, position)
+    if at is None and rows:
+        head, redaction = rows[0][3:]
+        at = stand_at(asked.position, head, redaction)
+    elif at is None:
+        # Before the page is known to be empty at the position it names, something may have been recorded.
+        at = stand(access, asked)
+        rows = _page(access, chosen, at.position)
+    shown = rows[: chosen.limit]
+    last = str(shown[-1][1]) if len(rows) > chosen.limit else None
+    return Page([bytes(row[0]) for row in shown], last, at), [row[2] for row in shown]
+
+
+def _page(access: Access, chosen: Selection, position: int) -> list[Row]:
+    """Read one more than a page shows: (document, what orders it, id), and the head and last redaction with each."""
+    query = _narrowed(access, chosen, position)
     column, direction = ("v.position" if "revised" in chosen.order else query.walked), "ASC"
     comparison = ">"
     if chosen.order.startswith("-"):
         direction, comparison = "DESC", "<"
     if chosen.cursor is not None:
         query.where(f"{column} {comparison} ?", int(chosen.cursor))
-    sql = query.sql(f"v.document, {column}, r.id", f"ORDER BY {column} {direction} LIMIT ?")
-    rows = access.rows(sql, (*query.table_values, *query.values, chosen.limit + 1))
-    shown = rows[: chosen.limit]
-    last = str(shown[-1][1]) if len(rows) > chosen.limit else None
-    return Page([bytes(row[0]) for row in shown], last, at), [row[2] for row in shown]
+    columns = f"v.document, {column}, r.id, (SELECT position FROM head), {LAST_REDACTION}"
+    sql = query.sql(columns, f"ORDER BY {column} {direction} LIMIT ?")
+    return access.rows(sql, (*query.table_values, *query.values, chosen.limit + 1))
 
 
 def timeline(access: Access, chosen: Selection) -> Page:
     """Give live claims in the order of (earliest start, first position)."""
     at = stand(access, chosen.asked)
-    query = _narrowed(access, chosen, at, leading="span o CROSS JOIN record r")
+    query = _narrowed(access, chosen, at.position, leading="span o CROSS JOIN record r")
     query.where(
         "o.field = 'claim' AND o.first_position = r.first_position AND o.since <= ? AND o.until > ?",
         at.position,
@@ -121,7 +139,7 @@ def facets(
     """Count, for each field, the values that the selected records hold there; the hundred most frequent."""
     counted: dict[str, list[dict[str, object]]] = {}
     for name in fields:
-        query = _narrowed(access, chosen, at)
+        query = _narrowed(access, chosen, at.position)
         if chosen.kind == "claim" and name in _PARENTS:
             value = "c.id"
             query.join(f"JOIN record c ON c.first_position = r.{name}")
@@ -147,7 +165,7 @@ def documents(access: Access, kind: str, ids: Sequence[str], at: Standpoint) -> 
     return {row[0]: bytes(row[1]) for row in access.rows(sql, (at.position, kind, *wanted))}
 
 
-def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | None = None) -> _Query:
+def _narrowed(access: Access, chosen: Selection, position: int, leading: str | None = None) -> _Query:
     query = _Query()
     parents = [term for term in chosen.terms if chosen.kind == "claim" and term[0] in _PARENTS]
     terms = sorted((term for term in chosen.terms if term not in parents), key=_how_telling)
@@ -162,11 +180,11 @@ def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | 
         # Named by the leading table's column, the order is the walk's own, and nothing is sorted.
         query.walked = "t.first_position"
         query.where("t.field = ? AND t.value = ? AND t.since <= ? AND t.until > ? AND r.first_position = t.first_position",
-                    f"{chosen.kind}.{name}", value, at.position, at.position)  # fmt: skip
+                    f"{chosen.kind}.{name}", value, position, position)  # fmt: skip
     else:
         query.join("record r")
-    query.join(f"JOIN revision v ON v.position = {REVISION}", at.position)
-    query.where("r.first_position <= ?", at.position)
+    query.join(f"JOIN revision v ON v.position = {REVISION}", position)
+    query.where("r.first_position <= ?", position)
     query.where("v.status <> 'redacted'")
     for name, value in parents:
         query.where(f"r.{name} = (SELECT y.first_position FROM record y WHERE y.kind = '{name}' AND y.id = ?)", value)
@@ -177,11 +195,11 @@ def _narrowed(access: Access, chosen: Selection, at: Standpoint, leading: str | 
         # The walk begins where the kind does, and not at the ledger's first record; a cursor is further on already.
         query.where("r.first_position >= (SELECT min(f.first_position) FROM record f WHERE f.kind = ?)", chosen.kind)
     for name, value in terms:
-        query.where(_HAS_TERM.format("r.first_position"), f"{chosen.kind}.{name}", value, at.position, at.position)
+        query.where(_HAS_TERM.format("r.first_position"), f"{chosen.kind}.{name}", value, position, position)
     for parent, name, value in chosen.parent_terms:
-        query.where(_HAS_TERM.format(f"r.{parent}"), f"{parent}.{name}", value, at.position, at.position)
-    _narrow_by_choice(access, query, chosen, at)
-    _narrow_by_clocks(query, chosen, at)
+        query.where(_HAS_TERM.format(f"r.{parent}"), f"{parent}.{name}", value, position, position)
+    _narrow_by_choice(access, query, chosen, position)
+    _narrow_by_clocks(query, chosen, position)
     return query
 
 
@@ -193,46 +211,48 @@ def _how_telling(term: tuple[str, str]) -> int:
     return _TELLING.index(term[0]) if term[0] in _TELLING else len(_TELLING)
 
 
-def _narrow_by_choice(access: Access, query: _Query, chosen: Selection, at: Standpoint) -> None:
+def _narrow_by_choice(access: Access, query: _Query, chosen: Selection, position: int) -> None:
     if chosen.ids:
         query.where(f"r.id IN ({', '.join('?' * len(chosen.ids))})", *chosen.ids)
     if chosen.words:
         matching, value = matching_words(access, chosen.words)
         query.where(
             f"EXISTS (SELECT 1 FROM search w WHERE w.first_position = r.first_position AND w.since <= ? AND w.until > ? AND w.since IN ({matching}))",
-            at.position, at.position, value,
+            position, position, value,
         )  # fmt: skip
     if chosen.is_live is not None:
         live = f"(v.status = 'asserted' AND {_PARENT_STATUS.format('source')} = 'asserted' AND {_PARENT_STATUS.format('question')} = 'asserted')"
-        query.where(live if chosen.is_live else f"NOT {live}", at.position, at.position)
+        query.where(live if chosen.is_live else f"NOT {live}", position, position)
     if chosen.agreement is not None:
         sql = "EXISTS (SELECT 1 FROM agreement g WHERE g.question = r.first_position AND g.state = ? AND g.since <= ? AND g.until > ?)"
-        query.where(sql, chosen.agreement, at.position, at.position)
+        query.where(sql, chosen.agreement, position, position)
 
 
-def _narrow_by_clocks(query: _Query, chosen: Selection, at: Standpoint) -> None:
+def _narrow_by_clocks(query: _Query, chosen: Selection, position: int) -> None:
     source = "r.source" if chosen.kind == "claim" else "r.first_position"
     for window in chosen.published:
-        _where_span(query, "source", source, *_overlaps(window), at=at, takes_unknown=False)
+        _where_span(query, "source", source, *_overlaps(window), position=position, takes_unknown=False)
     for window in chosen.valid:
-        _where_span(query, "claim", "r.first_position", *_overlaps(window), at=at, takes_unknown=False)
+        _where_span(query, "claim", "r.first_position", *_overlaps(window), position=position, takes_unknown=False)
     if chosen.published_by is not None:
         condition = _published_by(chosen.published_by, is_certain=chosen.is_certain)
-        _where_span(query, "source", source, *condition, at=at, takes_unknown=not chosen.is_certain)
+        _where_span(query, "source", source, *condition, position=position, takes_unknown=not chosen.is_certain)
     if chosen.valid_at is not None:
         condition = _valid_at(chosen.valid_at, is_certain=chosen.is_certain)
-        _where_span(query, "claim", "r.first_position", *condition, at=at, takes_unknown=not chosen.is_certain)
+        _where_span(
+            query, "claim", "r.first_position", *condition, position=position, takes_unknown=not chosen.is_certain
+        )
 
 
 def _where_span(
-    query: _Query, name: str, owner: str, condition: str, values: list[Value], *, at: Standpoint, takes_unknown: bool
+    query: _Query, name: str, owner: str, condition: str, values: list[Value], *, position: int, takes_unknown: bool
 ) -> None:
     """Require the span of a record to fit; one that states nothing is unknown: possible, and never certain."""
     held = (
         f"SELECT 1 FROM span p WHERE p.field = '{name}' AND p.first_position = {owner} AND p.since <= ? AND p.until > ?"
     )
     fits = f"EXISTS ({held} AND {condition})"
-    positions: list[Value] = [at.position, at.position]
+    positions: list[Value] = [position, position]
     if takes_unknown:
         query.where(f"({fits} OR NOT EXISTS ({held}))", *positions, *values, *positions)
     else:

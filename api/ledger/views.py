@@ -44,25 +44,28 @@ _KNOWN = (
 )
 
 
-_LAST_REDACTION = "COALESCE((SELECT max(first_position) FROM record WHERE kind = 'redaction'), 0)"
-_HEAD = f"SELECT position, recorded_at, {_LAST_REDACTION} FROM head"
+LAST_REDACTION = "COALESCE((SELECT max(first_position) FROM record WHERE kind = 'redaction'), 0)"
+_HEAD = f"SELECT position, recorded_at, {LAST_REDACTION} FROM head"
 
 
 def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -> Standpoint:
     """Turn what a reader asked for into a position, once. Raises NotYet for what the ledger has not reached."""
     head, latest, redaction = access.row(_HEAD) or (0, 0, 0)
-    if as_of.position is not None:
-        if as_of.position > head:
-            raise NotYet(head)
-        return Standpoint(as_of.position, head, is_pinned=True, redaction=redaction)
     if as_of.moment is None:
-        return Standpoint(head, head, is_pinned=False, redaction=redaction)
+        return stand_at(as_of.position, head, redaction)
     if as_of.moment > now():
         raise NotYet(head)
     if as_of.moment >= latest:
         return Standpoint(head, head, is_pinned=as_of.moment == latest, redaction=redaction)
     found = access.row("SELECT max(position) FROM event WHERE recorded_at <= ?", (as_of.moment,))
     return Standpoint((found[0] if found else 0) or 0, head, is_pinned=True, redaction=redaction)
+
+
+def stand_at(position: int | None, head: int, redaction: int) -> Standpoint:
+    """Fix a position asked for, or the head where none was. Raises NotYet for what the ledger has not reached."""
+    if position is not None and position > head:
+        raise NotYet(head)
+    return Standpoint(head if position is None else position, head, is_pinned=position is not None, redaction=redaction)
 
 
 def current(access: Access, kind: str, public_id: str) -> View:
@@ -149,7 +152,7 @@ class Page:
 # The record is a scalar, and the newest revision is sought: what is not shown of a long history is not walked either.
 _FIRST = "(SELECT r.first_position FROM record r WHERE r.kind = ? AND r.id = ?)"
 _HISTORY = (
-    f"SELECT v.summary, v.revision, (SELECT position FROM head), {_LAST_REDACTION}, v.status FROM revision v"
+    f"SELECT v.summary, v.revision, (SELECT position FROM head), {LAST_REDACTION}, v.status FROM revision v"
     f" WHERE v.first_position = {_FIRST} AND v.revision <"
     f" (SELECT CASE WHEN x.revision < ? THEN x.revision + 1 ELSE ? END FROM revision x WHERE x.first_position = {_FIRST}"
     " AND x.position <= COALESCE(?, (SELECT position FROM head)) ORDER BY x.position DESC LIMIT 1)"
