@@ -73,7 +73,8 @@ class Present:
     def forget_if_large(self) -> None:
         if len(self._records) > self._most_remembered:
             self._records.clear()
-        if self._weighed > _CLAIMS_TO_A_RECORD * self._most_remembered:
+        known = self._weighed + len(self._states) + len(self._linking)
+        if known > _CLAIMS_TO_A_RECORD * self._most_remembered:
             self._forget_questions()
 
     def _forget_questions(self) -> None:
@@ -228,12 +229,8 @@ class Present:
         if question.is_redacted:
             return None
         claims = self.claims_of(question.id)
-        live = [
-            each.claim
-            for each in claims.values()
-            if each.is_asserted and self._is_in_force("source", each.claim.source)
-        ]
-        live = live if question.is_asserted else []
+        asserted = [each.claim for each in claims.values() if each.is_asserted and question.is_asserted]
+        live = [claim for claim in asserted if self._is_in_force("source", claim.source)]
         foreign = self._foreign_links(question, claims)
         return agreement.state_of(question.id, bool(question.state["varies"]), live, gather(live, self._state), foreign)
 
