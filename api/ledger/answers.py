@@ -33,11 +33,12 @@ _CLAIMS = (
 )
 _LINKING = (
     "SELECT l.id, l.source, l.question, p.payload FROM record c"
-    " JOIN term t ON t.field = 'claim.link' AND t.value = c.id AND t.since <= ? AND t.until > ?"
-    " JOIN record l ON l.first_position = t.first_position AND l.question <> c.question"
+    # CROSS JOIN keeps SQLite from walking all the links there are; PostgreSQL takes it for an inner join.
+    " CROSS JOIN term t JOIN record l ON l.first_position = t.first_position AND l.question <> c.question"
     " JOIN revision v ON v.position = (SELECT max(x.position) FROM revision x"
     " WHERE x.first_position = l.first_position AND x.position <= ?)"
-    " JOIN payload p ON p.position = v.position WHERE c.question = ? AND v.status = 'asserted'"
+    " JOIN payload p ON p.position = v.position WHERE c.question = ?"
+    " AND t.field = 'claim.link' AND t.value = c.id AND t.since <= ? AND t.until > ? AND v.status = 'asserted'"
 )
 _STATE = (
     f"SELECT p.payload FROM record r JOIN payload p ON p.position = {REVISION} WHERE r.kind = ? AND r.id = ?"
@@ -71,19 +72,22 @@ def answers(access: Access, public_id: str, chosen: Selection) -> Answers:
     question = view_at(access, "question", public_id, at)
     past = _Past(access, at)
     shown = _on_view(access, past, public_id, chosen, at)
-    claims = [read_claim(row[1], state) for row, state in shown]
-    added_up = _add_up(access, past, public_id, claims, at)
+    added_up = agreement.agree(*_weighing(access, past, public_id, shown, at))
     sources = sorted({state["source"] for _, state in shown})
     return Answers(question.document, added_up, [bytes(row[3]) for row, _ in shown], sources, at)
 
 
-def _add_up(
-    access: Access, past: _Past, public_id: str, claims: Sequence[agreement.Claim], at: Standpoint
-) -> agreement.Agreement:
+_Weighing = tuple[str, bool, list[agreement.Claim], agreement.Context, agreement.Foreign]
+
+
+def _weighing(
+    access: Access, past: _Past, public_id: str, shown: Sequence[tuple[Row, State]], at: Standpoint
+) -> _Weighing:
+    """Gather all that agreement on a question depends on."""
     asked = past.state("question", public_id)
-    context = gather(claims, past.state)
+    claims = [read_claim(row[1], state) for row, state in shown]
     varies = bool(asked and asked["varies"])
-    return agreement.agree(public_id, varies, claims, context, _foreign_links(access, public_id, at))
+    return public_id, varies, claims, gather(claims, past.state), _foreign_links(access, public_id, at)
 
 
 def _on_view(access: Access, past: _Past, public_id: str, chosen: Selection, at: Standpoint) -> list[tuple[Row, State]]:
@@ -117,7 +121,7 @@ def _foreign_links(access: Access, public_id: str, at: Standpoint) -> list[tuple
     first = _first_position(access, "question", public_id)
     targets = {row[0] for row in access.rows("SELECT id FROM record WHERE question = ?", (first,))}
     found = []
-    for linking, source, question, payload in access.rows(_LINKING, (at.position, at.position, at.position, first)):
+    for linking, source, question, payload in access.rows(_LINKING, (at.position, first, at.position, at.position)):
         if _status(access, source, at) == _status(access, question, at) == "asserted":
             links = read_links(msgspec.json.decode(payload)["state"])
             found += [(linking, link) for link in links if link.claim in targets]
@@ -140,6 +144,7 @@ def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[st
     # The ledger may grow while questions are looked at one by one: all of them as of one position.
     chosen = replace(chosen, asked=AsOf(position=at.position))
     plain = replace(chosen, agreement=None, published_by=None, valid_at=None, limit=200)
+    past = _Past(access, at)
     found: list[bytes] = []
     ids: list[str] = []
     keys: list[int] = []
@@ -147,7 +152,8 @@ def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[st
     while len(found) <= chosen.limit:
         page, shown = select(access, replace(plain, cursor=cursor))
         for document, public_id in zip(page.items, shown, strict=True):
-            if answers(access, public_id, chosen).agreement.state == chosen.agreement:
+            on_view = _on_view(access, past, public_id, chosen, at)
+            if agreement.state_of(*_weighing(access, past, public_id, on_view, at)) == chosen.agreement:
                 found.append(document)
                 ids.append(public_id)
                 keys.append(_key(document, chosen.order))
@@ -160,11 +166,14 @@ def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[st
 
 def agreements(access: Access) -> Iterator[agreement.Agreement]:
     """Give the agreement on every question that stands now, in the order of recording."""
-    chosen = Selection(kind="question", asked=AsOf(position=stand(access, NOW).position), limit=200)
+    at = stand(access, NOW)
+    chosen = Selection(kind="question", asked=AsOf(position=at.position), limit=200)
+    past = _Past(access, at)
     while True:
         page, ids = select(access, replace(chosen, terms=[("status", "asserted")]))
         for public_id in ids:
-            yield answers(access, public_id, Selection(kind="claim", asked=chosen.asked)).agreement
+            on_view = _on_view(access, past, public_id, chosen, at)
+            yield agreement.agree(*_weighing(access, past, public_id, on_view, at))
         if page.last is None:
             return
         chosen = replace(chosen, cursor=page.last)

@@ -29,8 +29,9 @@ _RECORD = (
 )
 
 _LINKING = (
-    "SELECT c.id, l.id FROM record c JOIN term t ON t.field = 'claim.link' AND t.value = c.id"
-    f" AND t.until = {FOREVER} JOIN record l ON l.first_position = t.first_position WHERE c.question IN ("
+    # CROSS JOIN keeps SQLite from walking all the links there are; PostgreSQL takes it for an inner join.
+    "SELECT c.id, l.id FROM record c CROSS JOIN term t JOIN record l ON l.first_position = t.first_position"
+    f" WHERE t.field = 'claim.link' AND t.value = c.id AND t.until = {FOREVER} AND c.question IN ("
 )
 _CLAIMS = (
     "SELECT r.first_position, p.payload FROM record r JOIN payload p ON p.position = r.position WHERE r.question IN ("

@@ -57,8 +57,14 @@ def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) 
         raise NotYet(head)
     if as_of.moment >= latest:
         return Standpoint(head, head, is_pinned=as_of.moment == latest, redaction=redaction)
-    found = access.row("SELECT max(position) FROM event WHERE recorded_at <= ?", (as_of.moment,))
-    return Standpoint((found[0] if found else 0) or 0, head, is_pinned=True, redaction=redaction)
+    return Standpoint(_reached_by(access, as_of.moment), head, is_pinned=True, redaction=redaction)
+
+
+def _reached_by(access: Access, moment: int) -> int:
+    """Give the last position taken by a time, 0 before the first: times of recording rise with the positions."""
+    sql = "SELECT position FROM event WHERE recorded_at <= ? ORDER BY recorded_at DESC LIMIT 1"
+    found = access.row(sql, (moment,))
+    return int(found[0]) if found else 0
 
 
 def stand_at(position: int | None, head: int, redaction: int) -> Standpoint:
@@ -192,23 +198,27 @@ def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple
 
     Raises Redacted where that one was redacted; of those that were, none is named. With it come number and time of the first, the one before, itself, the one after and the last, those there are, in order.
     """
-    at = stand(access)
-    first, _ = _know(access, kind, public_id, at)
-    columns = "SELECT revision, recorded_at, status, document FROM revision WHERE first_position = ? AND position <= ?"
-    among, given = f"{columns} AND {_IS_THERE}", (first, at.position)
-    chosen = access.row(f"{columns} AND recorded_at <= ? ORDER BY position DESC LIMIT 1", (*given, moment))
+    first, _ = _know(access, kind, public_id, stand(access))
+    columns = "SELECT revision, recorded_at, status, document FROM revision WHERE first_position = ?"
+    then = f"{columns} AND position <= ? ORDER BY position DESC LIMIT 1"
+    chosen = access.row(then, (first, _reached_by(access, moment)))
     if chosen is not None:
         _refuse_redacted(chosen[2], chosen[3])
-    oldest = access.row(f"{among} ORDER BY revision LIMIT 1", given)
+    among, upward, downward = (
+        f"{columns} AND {_IS_THERE}",
+        "ORDER BY revision LIMIT 1",
+        "ORDER BY revision DESC LIMIT 1",
+    )
+    oldest = access.row(f"{among} {upward}", (first,))
     if oldest is None:
         raise UnknownRecord(kind)
     number = (chosen or oldest)[0]
     beside = [
         oldest,
-        access.row(f"{among} AND revision < ? ORDER BY revision DESC LIMIT 1", (*given, number)),
+        access.row(f"{among} AND revision < ? {downward}", (first, number)),
         chosen,
-        access.row(f"{among} AND revision > ? ORDER BY revision LIMIT 1", (*given, number)),
-        access.row(f"{among} ORDER BY revision DESC LIMIT 1", given),
+        access.row(f"{among} AND revision > ? {upward}", (first, number)),
+        access.row(f"{among} {downward}", (first,)),
     ]
     return number, sorted({(row[0], row[1]) for row in beside if row is not None})
 
