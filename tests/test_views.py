@@ -276,6 +276,7 @@ def _readings(public_id: str, old: int) -> dict[str, Callable[[Access], Any]]:
         "by source and status": lambda access: lists.select(
             access, replace(only, terms=[*only.terms, ("status", "asserted")])
         ),
+        "newest revised": lambda access: lists.select(access, Selection(kind="claim", order="-revised", limit=5)),
         "live": lambda access: lists.select(access, replace(only, is_live=True)),
         "facets": lambda access: lists.facets(access, only, views.stand(access), ["stance"]),
         "inclusion": lambda access: proofs.inclusion(access, 1_000, 2_000),

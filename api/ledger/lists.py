@@ -169,11 +169,17 @@ def _narrowed(access: Access, chosen: Selection, position: int, leading: str | N
     query = _Query()
     parents = [term for term in chosen.terms if chosen.kind == "claim" and term[0] in _PARENTS]
     terms = sorted((term for term in chosen.terms if term not in parents), key=_how_telling)
+    by_revision = leading is None and "revised" in chosen.order and not parents and not chosen.ids
     if leading is not None:
         query.join(leading)
+    elif by_revision:
+        # Revisions in their order, those in force alone: nothing is sorted.
+        query.join("revision v CROSS JOIN record r")
+        query.where("v.kind = ? AND v.position <= ? AND v.until > ? AND r.first_position = v.first_position",
+                    chosen.kind, position, position)  # fmt: skip
     elif parents:
         query.join("record r")
-    elif terms and "revised" not in chosen.order and not chosen.ids:
+    elif terms and not chosen.ids:
         name, value = terms.pop(0)
         # CROSS JOIN keeps SQLite from choosing another table to lead; to PostgreSQL it is an inner join.
         query.join("term t CROSS JOIN record r")
@@ -183,21 +189,19 @@ def _narrowed(access: Access, chosen: Selection, position: int, leading: str | N
                     f"{chosen.kind}.{name}", value, position, position)  # fmt: skip
     else:
         query.join("record r")
-    query.join(f"JOIN revision v ON v.position = {REVISION}", position)
-    query.where("r.first_position <= ?", position)
+    if not by_revision:
+        query.join(f"JOIN revision v ON v.position = {REVISION}", position)
+        query.where("r.first_position <= ?", position)
     query.where("v.status <> 'redacted'")
     for name, value in parents:
         query.where(f"r.{name} = (SELECT y.first_position FROM record y WHERE y.kind = '{name}' AND y.id = ?)", value)
     if not parents:
         # A source or a question has claims alone; the kind would only mislead the choice of an index.
         query.where("r.kind = ?", chosen.kind)
-    if not parents and query.walked == "r.first_position" and chosen.cursor is None and not chosen.ids:
+    if not (parents or by_revision or chosen.ids) and query.walked == "r.first_position" and chosen.cursor is None:
         # The walk begins where the kind does, and not at the ledger's first record; a cursor is further on already.
         query.where("r.first_position >= (SELECT min(f.first_position) FROM record f WHERE f.kind = ?)", chosen.kind)
-    for name, value in terms:
-        query.where(_HAS_TERM.format("r.first_position"), f"{chosen.kind}.{name}", value, position, position)
-    for parent, name, value in chosen.parent_terms:
-        query.where(_HAS_TERM.format(f"r.{parent}"), f"{parent}.{name}", value, position, position)
+    _narrow_by_terms(query, chosen, terms, position)
     _narrow_by_choice(access, query, chosen, position)
     _narrow_by_clocks(query, chosen, position)
     return query
@@ -209,6 +213,13 @@ _PARENT_STATUS = "(SELECT s.status FROM revision s WHERE s.first_position = r.{}
 
 def _how_telling(term: tuple[str, str]) -> int:
     return _TELLING.index(term[0]) if term[0] in _TELLING else len(_TELLING)
+
+
+def _narrow_by_terms(query: _Query, chosen: Selection, terms: Sequence[tuple[str, str]], position: int) -> None:
+    for name, value in terms:
+        query.where(_HAS_TERM.format("r.first_position"), f"{chosen.kind}.{name}", value, position, position)
+    for parent, name, value in chosen.parent_terms:
+        query.where(_HAS_TERM.format(f"r.{parent}"), f"{parent}.{name}", value, position, position)
 
 
 def _narrow_by_choice(access: Access, query: _Query, chosen: Selection, position: int) -> None:
