@@ -58,9 +58,9 @@ class _Cursor(Protocol):
 
 
 class _Connection(Protocol):
-    """What the two drivers have in common: statements run on the connection itself. `binary` is psycopg's alone."""
+    """What the two drivers have in common: statements run on the connection itself."""
 
-    def execute(self, sql: str, parameters: Sequence[Value | Column], /, **binary: bool) -> _Cursor: ...
+    def execute(self, sql: str, parameters: Sequence[Value | Column], /) -> _Cursor: ...
 
 
 class Access:

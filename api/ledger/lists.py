@@ -92,9 +92,10 @@ def select(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
         head, redaction = rows[0][3:]
         at = stand_at(asked.position, head, redaction)
     elif at is None:
-        # Before the page is known to be empty at the position it names, something may have been recorded.
         at = stand(access, asked)
-        rows = _page(access, chosen, at.position)
+        if asked.position is None:
+            # Before the page is known to be empty at the position it names, something may have been recorded.
+            rows = _page(access, chosen, at.position)
     shown = rows[: chosen.limit]
     last = str(shown[-1][1]) if len(rows) > chosen.limit else None
     return Page([bytes(row[0]) for row in shown], last, at), [row[2] for row in shown]

@@ -40,8 +40,8 @@ _STATES = f"SELECT r.id, g.state FROM agreement g JOIN record r ON r.first_posit
 
 
 @dataclass(frozen=True, slots=True)
-class Weighed:
-    """A claim as agreement looks at it, live or not: a fraction of its record."""
+class Standing:
+    """A claim as it stands, as much of it as agreement looks at: a fraction of its record."""
 
     claim: agreement.Claim
     is_asserted: bool
@@ -54,12 +54,12 @@ class Present:
         self._access, self._flush, self._most_remembered = access, flush, most_remembered
         self._records: dict[tuple[str, str], Record | None] = {}
         # Of the questions that were read: their claims, those that are redacted left out, and who links to those.
-        self._claims: dict[str, dict[str, Weighed]] = {}
+        self._claims: dict[str, dict[str, Standing]] = {}
         self._linking: dict[str, set[str]] = {}
         self._states: dict[str, str | None] = {}
-        self._weighed = 0
+        self._claim_count = 0
         # Claims by question that were put since the last flush, so are not in the database yet; None for a redacted one.
-        self._fresh: dict[str, dict[str, Weighed | None]] = {}
+        self._fresh: dict[str, dict[str, Standing | None]] = {}
 
     def flushed(self) -> None:
         """Learn that the database now holds all that was put."""
@@ -74,14 +74,14 @@ class Present:
     def forget_if_large(self) -> None:
         if len(self._records) > self._most_remembered:
             self._records.clear()
-        known = self._weighed + len(self._states) + len(self._linking)
+        known = self._claim_count + len(self._states) + len(self._linking)
         if known > _CLAIMS_TO_A_RECORD * self._most_remembered:
             self._forget_questions()
 
     def _forget_questions(self) -> None:
         for memory in (self._claims, self._linking, self._states):
             memory.clear()
-        self._weighed = 0
+        self._claim_count = 0
 
     def find(self, kind: str, public_id: str) -> Record | None:
         key = (kind, public_id)
@@ -97,9 +97,9 @@ class Present:
         revised = [(command, self._records.get((command.kind, command.id or ""))) for command in commands]
         claims = [(command, claim) for command, claim in revised if claim is not None and _is_kept_claim(claim)]
         self.read_records(reference for _, claim in claims for reference in _parents(claim.state))
-        weighed = {command.body["question"] for command in commands if _records_a_claim(command)}
-        weighed |= {claim.state["question"] for command, claim in claims if _weighs(command)}
-        self.read_questions(weighed)
+        questions = {command.body["question"] for command in commands if _records_a_claim(command)}
+        questions |= {claim.state["question"] for command, claim in claims if _weighs(command)}
+        self.read_questions(questions)
 
     def read_records(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Read records together; those that do not exist are remembered as such."""
@@ -124,16 +124,16 @@ class Present:
     def _read_claims(self, questions: list[Record]) -> None:
         """Read the claims on questions, and in one statement more who links to them."""
         firsts = [question.first_position for question in questions]
-        found: dict[str, dict[str, Weighed | None]] = {question.id: {} for question in questions}
+        found: dict[str, dict[str, Standing | None]] = {question.id: {} for question in questions}
         for first_position, payload in self._rows_of(_CLAIMS, firsts):
             state = msgspec.json.decode(payload)["state"]
-            found[state["question"]][state["id"]] = _weigh(first_position, state)
+            found[state["question"]][state["id"]] = _standing(first_position, state)
         for claim_id, linking in self._rows_of(_LINKING, firsts):
             self._linking.setdefault(claim_id, set()).add(linking)
         for question, claims in found.items():
             claims.update(self._fresh.get(question, {}))
             self._claims[question] = {name: claim for name, claim in claims.items() if claim is not None}
-            self._weighed += len(claims)
+            self._claim_count += len(claims)
 
     def _rows_of(self, sql: str, values: Sequence[Value], *first: Value) -> Iterator[Row]:
         """Run a statement that ends in an open list for as many values at once as a statement takes."""
@@ -166,18 +166,18 @@ class Present:
 
     def _put_claim(self, record: Record) -> None:
         question = record.state["question"]
-        claim = None if record.is_redacted else _weigh(record.first_position, record.state)
+        claim = None if record.is_redacted else _standing(record.first_position, record.state)
         self._fresh.setdefault(question, {})[record.id] = claim
         known = self._claims.get(question)
         if known is not None and claim is not None:
-            self._weighed += record.id not in known
+            self._claim_count += record.id not in known
             known[record.id] = claim
         elif known is not None:
             known.pop(record.id, None)
         for link in record.state["links"]:
             self._linking.setdefault(link["claim"], set()).add(record.id)
 
-    def claims_of(self, question: str) -> dict[str, Weighed]:
+    def claims_of(self, question: str) -> dict[str, Standing]:
         """Give the claims on a question, retracted ones included and redacted ones left out."""
         if question not in self._claims:
             asked = self.find("question", question)
@@ -239,7 +239,7 @@ class Present:
         found = self.find(kind, public_id)
         return found is not None and found.is_asserted
 
-    def _foreign_links(self, question: Record, claims: Mapping[str, Weighed]) -> list[tuple[str, agreement.Link]]:
+    def _foreign_links(self, question: Record, claims: Mapping[str, Standing]) -> list[tuple[str, agreement.Link]]:
         found = []
         for target in sorted(claims.keys() & self._linking.keys()):
             for record in self._claims_linking_to(target):
@@ -271,8 +271,8 @@ def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
     return isinstance(command, RecordIt) and command.kind == "claim"
 
 
-def _weigh(first_position: int, state: State) -> Weighed:
-    return Weighed(read_claim(first_position, state), state["status"] == ASSERTED)
+def _standing(first_position: int, state: State) -> Standing:
+    return Standing(read_claim(first_position, state), state["status"] == ASSERTED)
 
 
 def _is_kept_claim(record: Record) -> bool:
