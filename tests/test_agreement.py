@@ -70,9 +70,8 @@ def test_two_papers_that_meet_agree() -> None:
 
 
 def test_two_papers_that_conflict_dispute() -> None:
-    assert (
-        added_up(a_claim("a", SHORTLY_AFTER_NINE_IN_PARIS), a_claim("b", when("2021-01-10T00:00"))).state == "disputed"
-    )
+    claims = a_claim("a", SHORTLY_AFTER_NINE_IN_PARIS), a_claim("b", when("2021-01-10T00:00"))
+    assert added_up(*claims).state == "disputed"
 
 
 def test_one_paper_that_contradicts_itself_disputes() -> None:

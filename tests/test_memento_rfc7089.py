@@ -1,7 +1,6 @@
 """RFC 7089, rule by rule: every MUST and SHOULD that binds a server where the record is its own TimeGate (pattern 1.1).
 
-URI-R and URI-G are `/v1/{kind}/{id}`, a memento (URI-M) is `/revisions/{n}`, a TimeMap (URI-T) is `/timemap`; an `as_of`
-view is a memento too, at an address of its own.
+URI-R and URI-G are `/v1/{kind}/{id}`, mementos (URI-M) `/revisions/{n}` and `?as_of`, a TimeMap (URI-T) `/timemap`.
 """
 
 from collections.abc import Callable
