@@ -53,6 +53,8 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _WORD = re.compile(rf"[^\W_]{{1,{MAX_TOKEN}}}")
 _SPACED = bytes(byte if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
+_RUNS = bytes(ord("a") if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
+_TOO_LONG = b"a" * (MAX_TOKEN + 1)
 # The accents, and what is invisible inside a word: soft hyphen, joiners, byte order mark.
 _MARKS = re.compile("[\u0300-\u036f\u00ad\u200c\u200d\u2060\ufeff]+")
 # What else may be a mark: neither word, space, ASCII, Latin-1 sign nor general punctuation.
@@ -135,13 +137,18 @@ def tokens(text: str) -> list[str]:
     FTS5 term under `tokenize = 'ascii'`, which takes every character beyond ASCII as part of a word, and one
     PostgreSQL lexeme, as an item of `array_to_tsvector` or in quotes.
     """
+    return spaced(text).split()
+
+
+def spaced(text: str) -> str:
+    """Give the `tokens` of a text with one space or more between them, and nothing else."""
     folded = fold(text)
     if folded.isascii():
         # Several times as fast as the pattern, and the same but for words that it would cut.
-        words = folded.encode("ascii").translate(_SPACED).decode("ascii").split()
-        if max(map(len, words), default=0) <= MAX_TOKEN:
-            return words
-    return _WORD.findall(folded)
+        plain = folded.encode("ascii").translate(_SPACED)
+        if _TOO_LONG not in plain.translate(_RUNS):
+            return plain.decode("ascii")
+    return " ".join(_WORD.findall(folded))
 
 
 def paragraphs(document: str) -> list[str]:

@@ -264,26 +264,26 @@ def matching_words(access: Access, words: Sequence[str]) -> tuple[str, str]:
     return "SELECT since FROM search_index WHERE tokens @@ CAST(? AS tsquery)", quoted
 
 
-def insert_words(access: Access, rows: Sequence[tuple[int, Sequence[str]]]) -> None:
-    """Index words under the position since which a record is made of them."""
+def insert_words(access: Access, rows: Sequence[tuple[int, str]]) -> None:
+    """Index words, given with spaces between them, under the position since which a record is made of them."""
     if access.is_sqlite:
-        access.insert("search_index", "rowid, tokens", [(since, " ".join(words)) for since, words in rows])
-    else:
-        quoted = [" ".join(f"'{word}'" for word in sorted(set(words))) for _, words in rows]
-        access.run(_INDEX_WORDS, ([since for since, _ in rows], quoted))
+        access.insert("search_index", "rowid, tokens", rows)
+    elif rows:
+        access.run(_INDEX_WORDS, [list(column) for column in zip(*rows, strict=True)])
 
 
 _INDEX_WORDS = (
-    "INSERT INTO search_index (since, tokens) SELECT since, CAST(tokens AS tsvector)"
-    " FROM unnest(CAST(? AS bigint[]), CAST(? AS text[])) AS word (since, tokens)"
+    "INSERT INTO search_index (since, tokens)"
+    " SELECT since, array_to_tsvector(array_remove(string_to_array(words, ' '), ''))"
+    " FROM unnest(CAST(? AS bigint[]), CAST(? AS text[])) AS word (since, words)"
 )
 
 
 def stored_words(access: Access) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Give what `search_index` holds: the words, in order, under each position since which a record is made of them."""
     if access.is_sqlite:
-        for since, tokens in access.stream("SELECT rowid, tokens FROM search_index ORDER BY rowid"):
-            yield since, tuple(sorted(str(tokens).split(" ")))
+        for since, words in access.stream("SELECT rowid, tokens FROM search_index ORDER BY rowid"):
+            yield since, tuple(sorted(set(str(words).split(" ")) - {""}))
         return
     for since, words in access.stream("SELECT since, tsvector_to_array(tokens) FROM search_index ORDER BY since"):
         yield since, tuple(sorted(words))

@@ -13,6 +13,7 @@ from api.domain import agreement
 from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
 from api.domain.record import ASSERTED, Record, State, buried_state, valid_extent
+from api.domain.text import canonical
 from api.ledger.database import Access, Row, Value
 from api.ledger.tables import FOREVER
 
@@ -22,6 +23,7 @@ _CLAIMS_TO_A_RECORD = 4
 _AT_ONCE = 500
 # The fields of a claim that agreement depends on.
 WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", "stance", "status", "links"})
+_SAID = sorted(WEIGHED - {"question", "status", "links"})
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
     " p.payload FROM record r JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
@@ -41,10 +43,14 @@ _STATES = f"SELECT r.id, g.state FROM agreement g JOIN record r ON r.first_posit
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A claim as it stands, as much of it as agreement looks at: a fraction of its record."""
+    """A claim as it stands, as much of it as agreement looks at: a fraction of its record.
+
+    `says` is the same for claims that give one answer, in one stance and voice.
+    """
 
     claim: agreement.Claim
     is_asserted: bool
+    says: bytes
 
 
 class Present:
@@ -230,9 +236,12 @@ class Present:
         if question.is_redacted:
             return None
         claims = self.claims_of(question.id)
-        asserted = [each.claim for each in claims.values() if each.is_asserted and question.is_asserted]
-        live = [claim for claim in asserted if self._is_in_force("source", claim.source)]
         foreign = self._foreign_links(question, claims)
+        asserted = [each for each in claims.values() if each.is_asserted] if question.is_asserted else []
+        if not foreign and not any(each.claim.links for each in asserted):
+            # Without links the first of those that say the same stands for all: they count once, as one origin.
+            asserted = list({each.says: each for each in reversed(asserted)}.values())
+        live = [each.claim for each in asserted if self._is_in_force("source", each.claim.source)]
         return agreement.state_of(question.id, bool(question.state["varies"]), live, gather(live, self._state), foreign)
 
     def _is_in_force(self, kind: str, public_id: str) -> bool:
@@ -272,7 +281,8 @@ def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
 
 
 def _standing(first_position: int, state: State) -> Standing:
-    return Standing(read_claim(first_position, state), state["status"] == ASSERTED)
+    said = [state[field] for field in _SAID]
+    return Standing(read_claim(first_position, state), state["status"] == ASSERTED, canonical(said))
 
 
 def _is_kept_claim(record: Record) -> bool:

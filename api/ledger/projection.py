@@ -12,6 +12,7 @@ from api.domain.event import Entry
 from api.domain.record import Record, State, changed_fields, represent
 from api.domain.redaction import REDACTION, Mark
 from api.domain.redaction import represent as represent_redaction
+from api.domain.text import spaced
 from api.ledger import search
 from api.ledger.database import Access, Value, empty, insert_words
 from api.ledger.present import MOST_REMEMBERED, WEIGHED, Present
@@ -68,7 +69,7 @@ class Projector:
         self._open: dict[str, dict[Key, list[Value]]] = {table: {} for table in _COLUMNS}
         self._rows: dict[str, list[list[Value]]] = {table: [] for table in _COLUMNS}
         self._closing: dict[str, list[Key]] = {table: [] for table in _COLUMNS}
-        self._words: list[tuple[int, tuple[str, ...]]] = []
+        self._words: list[tuple[int, str]] = []
 
     def forget(self) -> None:
         """Drop what was held back and remembered: the transaction is gone."""
@@ -220,15 +221,15 @@ class Projector:
             self._add("span", key, [after.kind, after.first_position, after.position, FOREVER, *new])
 
     def _keep_words(self, before: Record | None, after: Record) -> None:
-        old, new = search.words(before) if before else (), search.words(after)
+        old, new = search.text(before) if before else None, search.text(after)
         if old == new:
             return
         key = (after.first_position,)
-        if old:
+        if old is not None:
             self._close("search", key, after.position)
-        if new:
+        if new is not None:
             self._add("search", key, [after.position, after.first_position, FOREVER])
-            self._words.append((after.position, new))
+            self._words.append((after.position, spaced(new)))
 
     def _keep_agreement(self, public_id: str, position: int) -> None:
         question = self.present.find("question", public_id)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from api.domain.edtf import Extent
 from api.domain.record import Record, State, valid_extent
 from api.domain.source import published_bounds
-from api.domain.text import tokens
 
 Term = tuple[str, str]
 # Where an open or unknown start stands in the timeline: before the year 1, and short enough for a cursor.
@@ -87,21 +86,20 @@ def _span(extent: Extent) -> Span:
     return starts, extent.shape == "moment", start.earliest, start.latest, end.earliest, end.latest
 
 
-def words(record: Record) -> tuple[str, ...]:
-    """Give the words that `q` looks among, each once, in order."""
+def text(record: Record) -> str | None:
+    """Give the text that `q` looks into; None where a record has none to be found by."""
     state = record.state
     if record.kind not in _WORDS or record.is_redacted:
-        return ()
+        return None
     texts = [record.id.replace("-", " ")]
     for field in _WORDS[record.kind]:
         value = state[field]
-        texts += (
-            [value[name] for name in sorted(value)]
-            if isinstance(value, dict)
-            else value
-            if isinstance(value, list)
-            else [value or ""]
-        )
+        if isinstance(value, dict):
+            texts += [value[name] for name in sorted(value)]
+        elif isinstance(value, list):
+            texts += value
+        elif value:
+            texts.append(value)
     if record.kind == "claim" and state["answer"]["type"] == "text":
         texts.append(state["answer"]["text"])
-    return tuple(dict.fromkeys(tokens(" ".join(texts))))
+    return " ".join(texts)
