@@ -146,21 +146,16 @@ class _Table:
 
 def _tabulate(claims: Sequence[Claim], context: Context, foreign_links: Foreign, *, varies: bool) -> _Table:
     replaced = meeting.replaced(claims, foreign_links)
-    current = counting = agreeing = 0
-    for i, claim in enumerate(claims):
-        if i not in replaced:
-            current |= 1 << i
-            counting |= (claim.stance in _COUNTING) << i
-            agreeing |= (claim.stance in _AGREEING) << i
+    current = [(1 << i, claim.stance) for i, claim in enumerate(claims) if i not in replaced]
     return _Table(
         claims=claims,
         context=context,
         varies=varies,
         found=meeting.meetings(claims, varies=varies, context=context),
         replaced=replaced,
-        counting=counting,
-        agreeing=agreeing,
-        beside=current & ~counting,
+        counting=union(one for one, stance in current if stance in _COUNTING),
+        agreeing=union(one for one, stance in current if stance in _AGREEING),
+        beside=union(one for one, stance in current if stance not in _COUNTING),
     )
 
 

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -19,11 +19,10 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql
 
 from api.domain.errors import Unavailable
+from api.ledger import spelling
 from api.ledger.readers import Readers
-from api.ledger.tables import Event
 from api.settings import Settings
 
 Value = int | str | bytes | bool | None
@@ -81,7 +80,7 @@ class Access:
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         if self.is_sqlite:
             return self.driver.execute(sql, parameters).fetchall()
-        return self._reader.execute(_percent(sql), parameters).fetchall()
+        return self._reader.execute(spelling.percent(sql), parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         rows = self.rows(sql, parameters)
@@ -94,20 +93,20 @@ class Access:
             return
         with self.driver.cursor(f"stream_{next(_STREAMS)}", binary=True) as cursor:  # type: ignore[attr-defined]
             cursor.itersize = _STREAMED_AT_ONCE
-            cursor.execute(_percent(sql), parameters)
+            cursor.execute(spelling.percent(sql), parameters)
             yield from cursor
 
     def run(self, sql: str, parameters: Sequence[Value | Column] = ()) -> None:
-        self.driver.execute(sql if self.is_sqlite else _percent(sql), parameters)
+        self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
 
-    def run_many(self, sql: str, rows: Sequence[Sequence[Value]]) -> None:
-        if not rows:
-            return
+    def update(self, table: str, changed: str, keys: str, rows: Sequence[Sequence[Value]], *, where: str) -> None:
+        """Change a row for each of `rows`, which hold new values and then those of the key columns; `where` holds too."""
         if self.is_sqlite:
-            self.driver.executemany(sql, rows)  # type: ignore[attr-defined]
-            return
-        with self.driver.cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.executemany(_percent(sql), rows)
+            self.driver.executemany(spelling.update_one(table, changed, keys, where), rows)  # type: ignore[attr-defined]
+        else:
+            self.run(
+                spelling.update_all(table, changed, keys, where), [list(column) for column in zip(*rows, strict=True)]
+            )
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[Value]]) -> None:
         """Insert rows by the fastest way the database has: a prepared statement, or COPY in binary form."""
@@ -118,11 +117,12 @@ class Access:
             self.driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # type: ignore[attr-defined]
             return
         if self._pipeline is not None:
-            self.driver.execute(_unnest(table, columns), [list(column) for column in zip(*rows, strict=True)])
+            sql = f"INSERT INTO {table} ({columns}) SELECT * FROM {spelling.given(table, columns)}"
+            self.run(sql, [list(column) for column in zip(*rows, strict=True)])
             return
         sql = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
         with self.driver.cursor() as cursor, cursor.copy(sql) as copy:  # type: ignore[attr-defined]
-            copy.set_types(_types(table, columns))
+            copy.set_types(spelling.types(table, columns))
             for row in rows:
                 copy.write_row(row)
 
@@ -374,24 +374,3 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
         else:
             return
     connection.execute("PRAGMA journal_mode = WAL")
-
-
-@lru_cache(maxsize=100)
-def _types(table: str, columns: str) -> list[str]:
-    """Name the types of columns as PostgreSQL does: COPY in binary form converts nothing."""
-    known = Event.metadata.tables[table].columns
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
-    return [known[name].type.compile(dialect).partition("(")[0].lower() for name in columns.split(", ")]
-
-
-@lru_cache(maxsize=100)
-def _unnest(table: str, columns: str) -> str:
-    """Spell an insert that takes each column as one array: a statement for any number of rows."""
-    arrays = ", ".join(f"%b::{name}[]" for name in _types(table, columns))
-    return f"INSERT INTO {table} ({columns}) SELECT * FROM unnest({arrays})"
-
-
-@lru_cache(maxsize=1000)
-def _percent(sql: str) -> str:
-    """Spell parameters for psycopg. No statement of ours holds a percent sign or a literal question mark."""
-    return sql.replace("?", "%s")

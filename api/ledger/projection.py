@@ -27,13 +27,15 @@ _COLUMNS = {
     "search": "since, first_position, until",
     "agreement": "question, since, until, state",
 }
+_IS_OPEN = f"until = {FOREVER}"
+# For each table the columns that an event changes in the row before, and how that is found.
 _CLOSE = {
-    "record": "UPDATE record SET position = ?, revision = ? WHERE first_position = ?",
-    "revision": "UPDATE revision SET until = ? WHERE position = ?",
-    "term": f"UPDATE term SET until = ? WHERE field = ? AND value = ? AND first_position = ? AND until = {FOREVER}",
-    "span": f"UPDATE span SET until = ? WHERE field = ? AND first_position = ? AND until = {FOREVER}",
-    "search": f"UPDATE search SET until = ? WHERE first_position = ? AND until = {FOREVER}",
-    "agreement": f"UPDATE agreement SET until = ? WHERE question = ? AND until = {FOREVER}",
+    "record": ("position, revision", "first_position", "TRUE"),
+    "revision": ("until", "position", _IS_OPEN),
+    "term": ("until", "field, value, first_position", _IS_OPEN),
+    "span": ("until", "field, first_position", _IS_OPEN),
+    "search": ("until", "first_position", _IS_OPEN),
+    "agreement": ("until", "question", _IS_OPEN),
 }
 _UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
 NAMES = (*(str(table.__tablename__) for table in PROJECTIONS), "search_index")
@@ -68,7 +70,7 @@ class Projector:
         self.present = Present(access, self.flush, most_remembered)
         self._open: dict[str, dict[Key, list[Value]]] = {table: {} for table in _COLUMNS}
         self._rows: dict[str, list[list[Value]]] = {table: [] for table in _COLUMNS}
-        self._closing: dict[str, list[Key]] = {table: [] for table in _COLUMNS}
+        self._closing: dict[str, dict[Key, Key]] = {table: {} for table in _COLUMNS}
         self._words: list[tuple[int, str]] = []
 
     def forget(self) -> None:
@@ -110,9 +112,10 @@ class Projector:
     def flush(self) -> None:
         """Write out what was held back, inside the transaction that is under way; the log's rows go first."""
         self._write_log()
-        for table, keys in self._closing.items():
-            if keys:
-                self._access.run_many(_CLOSE[table], keys)
+        for table, closing in self._closing.items():
+            if closing:
+                changed, keys, where = _CLOSE[table]
+                self._access.update(table, changed, keys, [new + key for key, new in closing.items()], where=where)
         for table, rows in self._rows.items():
             self._access.insert(table, _COLUMNS[table], rows)
         insert_words(self._access, self._words)
@@ -136,14 +139,14 @@ class Projector:
         if held is not None:
             held[_UNTIL[table]] = position
         else:
-            self._closing[table].append((position, *key))
+            self._closing[table][key] = (position,)
 
     def _keep_record(self, before: Record | None, after: Record) -> None:
         key = (after.first_position,)
         if before is not None and key in self._open["record"]:
             self._open["record"][key][4:6] = [after.position, after.revision]
         elif before is not None:
-            self._closing["record"].append((after.position, after.revision, after.first_position))
+            self._closing["record"][key] = (after.position, after.revision)
         else:
             source, question = self._parents(after)
             row: list[Value] = [
