@@ -179,6 +179,23 @@ def test_what_one_node_remembers_stays_right_while_another_writes(writing, other
     assert not caplog.records
 
 
+def test_what_was_decided_before_another_node_wrote_is_decided_again(writing, other):
+    writing.append(*ground())
+    for number in range(3):
+        writing.append(revise("entity", "parler", expect=1 + number, name=f"Parler {number}"))
+    # Nobody else was met at the head, so the next is decided before it is locked.
+    assert writing.ledger._writer._is_alone
+    other.append(revise("entity", "parler", expect=4, name="Parler again"), an_entity("late"))
+    with pytest.raises(errors.Stale):
+        writing.append(revise("entity", "parler", expect=4, name="Parler at last"))
+    assert writing.append(revise("entity", "parler", expect=5, name="Parler at last")).items[0].revision == 6
+    assert writing.ledger._writer._is_alone
+    position = other.append(an_entity("later")).position
+    with pytest.raises(errors.IdTaken):
+        writing.append(an_entity("later"))
+    assert writing.append(an_entity("last")).position == position + 1
+
+
 class Interrupted(Access):
     """A connection on which something happens before one of the statements of a read."""
 

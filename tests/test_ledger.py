@@ -213,13 +213,7 @@ def test_a_commit_whose_answer_was_lost_is_not_written_twice(database, settings)
 
 def test_a_refusal_by_the_database_rolls_the_group_back_and_each_is_tried_alone(writing):
     position = writing.append(*ground()).position
-    access = writing.database.access()
-    if access.is_sqlite:
-        access.run(
-            "CREATE TRIGGER no_poison BEFORE INSERT ON record WHEN NEW.id = 'poison' BEGIN SELECT RAISE(ABORT, 'no'); END"
-        )
-    else:
-        access.run("ALTER TABLE record ADD CONSTRAINT no_poison CHECK (id <> 'poison') NOT VALID")
+    _refuse_poison(writing.database.access())
     with held_head(writing.database):
         futures = [writing.ledger.append(writing.unit(an_entity(one))) for one in ("first", "second", "poison", "last")]
     assert [future.result(60).position for future in (futures[0], futures[1], futures[3])] == [
@@ -229,6 +223,31 @@ def test_a_refusal_by_the_database_rolls_the_group_back_and_each_is_tried_alone(
     ]
     assert isinstance(futures[2].exception(60), errors.Unavailable)
     assert ids(writing) == ["parler", "first", "second", "last"]
+
+
+def _refuse_poison(access: Access) -> None:
+    if access.is_sqlite:
+        access.run(
+            "CREATE TRIGGER no_poison BEFORE INSERT ON record WHEN NEW.id = 'poison' BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    else:
+        access.run("ALTER TABLE record ADD CONSTRAINT no_poison CHECK (id <> 'poison') NOT VALID")
+
+
+def test_what_was_decided_on_a_commit_that_failed_is_decided_again(database):
+    with running(database, group_size=1) as writing:
+        writing.append(*ground())
+        # From the second time on nobody else is met at the head, and groups are decided before it is locked.
+        position = [writing.append(an_entity()).position for _ in range(3)][-1]
+        assert writing.ledger._writer._is_alone
+        _refuse_poison(database.access())
+        with held_head(database):
+            requests = an_entity("first"), an_entity("poison"), revise("entity", "poison", expect=1), an_entity("last")
+            first, poison, revised, last = [writing.ledger.append(writing.unit(each)) for each in requests]
+        assert (first.result(60).position, last.result(60).position) == (position + 1, position + 2)
+        assert isinstance(poison.exception(60), errors.Unavailable)
+        assert isinstance(revised.exception(60), errors.UnknownRecord)
+        assert head(writing) == position + 2
 
 
 def test_a_database_that_cannot_write_for_a_while_loses_nothing_and_goes_on(database):

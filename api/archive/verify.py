@@ -15,8 +15,9 @@ from api.domain.agreement import RULES
 from api.domain.errors import LedgerError, Unavailable
 from api.domain.merkle import EMPTY_ROOT
 from api.ledger import inspection
-from api.ledger.database import DRIVER_ERRORS, Access, Database, is_damaged, storage_faults
+from api.ledger.database import DRIVER_ERRORS, Access, Database, is_damaged
 from api.ledger.inspection import Scratch, StoredHead
+from api.ledger.upkeep import storage_faults
 
 Step = Callable[[str, int, int], None]
 _TOLD_EVERY = 500

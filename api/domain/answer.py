@@ -76,6 +76,10 @@ class _Given(Struct):
     answer: Answer
 
 
+# Once is here, before there are threads that could meet at it.
+msgspec.json.Decoder(_Given)
+
+
 @dataclass(frozen=True, slots=True)
 class Range:
     """What a quantity may be, bounds included; None is a side without bound."""

@@ -4,7 +4,7 @@ The Structs are the contract: their JSON Schemas are published, and their decode
 """
 
 import re
-from functools import lru_cache
+from functools import cache
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -203,7 +203,7 @@ def decode_body(raw: bytes, wanted: Any) -> Any:
     Raises BadBody (JSON Schema 2020-12, Core section 4.2.3, on integers).
     """
     try:
-        return _decoder(wanted).decode(raw)
+        return decoder(wanted).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "`float`" not in str(error):
             raise bad_body(error) from None
@@ -213,9 +213,17 @@ def decode_body(raw: bytes, wanted: Any) -> Any:
         raise bad_body(error) from None
 
 
-@lru_cache(maxsize=200)
-def _decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
+@cache
+def decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
+    """Make the decoder of a Struct, once and while modules are imported.
+
+    At its first use msgspec works out what a Struct holds; two threads that meet there bring the process down.
+    """
     return msgspec.json.Decoder(wanted)
+
+
+for _wanted in (_Envelope, *OPERATIONS.values(), *NEW.values(), *ACTIONS.values()):
+    decoder(_wanted)
 
 
 def _whole(value: Any) -> Any:

@@ -42,6 +42,8 @@ _PRAGMAS = (
     "PRAGMA cache_size = -16000",
     "PRAGMA mmap_size = 0",
 )
+# What waited for the head must see what the one before it committed, whatever the server's default is.
+_BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _STREAMS = itertools.count()
@@ -59,7 +61,7 @@ class _Cursor(Protocol):
 class _Connection(Protocol):
     """What the two drivers have in common: statements run on the connection itself."""
 
-    def execute(self, sql: str, parameters: Sequence[Value | Column], /) -> _Cursor: ...
+    def execute(self, sql: str, parameters: Sequence[Value | Column] | None, /) -> _Cursor: ...
 
 
 class Access:
@@ -69,6 +71,7 @@ class Access:
         self._pooled = database.engine.raw_connection()
         self.is_sqlite = database.is_sqlite
         self._pipeline: AbstractContextManager[object] | None = None
+        self._is_asked = False
         self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
@@ -80,6 +83,7 @@ class Access:
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         if self.is_sqlite:
             return self.driver.execute(sql, parameters).fetchall()
+        self.settle()
         return self._reader.execute(spelling.percent(sql), parameters).fetchall()
 
     def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
@@ -97,6 +101,7 @@ class Access:
             yield from cursor
 
     def run(self, sql: str, parameters: Sequence[Value | Column] = ()) -> None:
+        self.settle()
         self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
 
     def update(self, table: str, changed: str, keys: str, rows: Sequence[Sequence[Value]], *, where: str) -> None:
@@ -128,25 +133,66 @@ class Access:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the database's write lock from the first statement on (SQLite), or open a transaction (PostgreSQL)."""
-        # What waited for the head must see what the one before it committed, whatever the server's default is.
-        self.run("BEGIN IMMEDIATE" if self.is_sqlite else "BEGIN ISOLATION LEVEL READ COMMITTED")
+        """Commit what is done in the block, or none of it."""
+        self.begin()
         try:
             yield
-            self.run("COMMIT")
-            self._catch_up()
+            self.ask_commit()
+            self.settle()
         except BaseException:
-            # The database may have ended the transaction by itself (a full disk, a lost connection): the first error tells.
-            with suppress(*DRIVER_ERRORS):
-                self._catch_up()
-            with suppress(*DRIVER_ERRORS):
-                self.run("ROLLBACK")
+            self.roll_back()
             raise
 
-    def hasten(self) -> None:
-        """From here to the end of the transaction wait for no answer to a statement, where there is a server to wait for.
+    def begin(self) -> None:
+        """Hold the database's write lock from here on (SQLite), or open a transaction (PostgreSQL)."""
+        self.run("BEGIN IMMEDIATE" if self.is_sqlite else _BEGIN)
 
-        What one of them raises is raised by the end. Few rows are inserted so, and not by COPY, which is a dialogue.
+    def begin_with(self, sql: str) -> list[Row]:
+        """Begin a transaction by a query without parameters, in one exchange with the server."""
+        if self.is_sqlite:
+            self.begin()
+            return self.rows(sql)
+        self.settle()
+        cursor = self.driver.execute(f"{_BEGIN}; {sql}", None)
+        cursor.nextset()  # type: ignore[attr-defined]
+        return cursor.fetchall()
+
+    def ask_commit(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Ask for the commit, which has taken place when `settle` returns. `meanwhile` is called while it is waited for."""
+        if self._pipeline is None:
+            meanwhile()
+            self.run("COMMIT")
+        else:
+            self.run("COMMIT")
+            self._is_asked = True
+            meanwhile()
+
+    def settle(self) -> None:
+        """Wait for the commit that was asked for, as any next statement does.
+
+        Raises what a statement of its transaction raised, and then nothing of it is left.
+        """
+        if not self._is_asked:
+            return
+        self._is_asked = False
+        try:
+            self._catch_up()
+        except BaseException:
+            self.roll_back()
+            raise
+
+    def roll_back(self) -> None:
+        """Leave nothing of the transaction. The database may have ended it by itself (a full disk, a lost connection)."""
+        self._is_asked = False
+        with suppress(*DRIVER_ERRORS):
+            self._catch_up()
+        with suppress(*DRIVER_ERRORS):
+            self.run("ROLLBACK")
+
+    def hasten(self) -> None:
+        """From here to the commit wait for no answer to a statement, where there is a server to wait for.
+
+        What one of them raises is raised by the commit. Few rows are inserted so, and not by COPY, which is a dialogue.
         """
         if not self.is_sqlite and self._pipeline is None:
             self._pipeline = self.driver.pipeline()  # type: ignore[attr-defined]
@@ -248,11 +294,23 @@ def shipped(name: str) -> Path:
 
 def lock_head(access: Access) -> Row:
     """Take the writer's lock, which is the head's row, and read it. On SQLite the transaction itself is the lock."""
+    return _found(access.rows(_head(access)))
+
+
+def begin_at_head(access: Access) -> Row:
+    """Begin a transaction with the writer's lock, and read the head."""
+    return _found(access.begin_with(_head(access)))
+
+
+def _head(access: Access) -> str:
     sql = "SELECT position, recorded_at, frontier, is_seeded, rules FROM head"
-    found = access.row(sql if access.is_sqlite else f"{sql} FOR UPDATE")
-    if found is None:
+    return sql if access.is_sqlite else f"{sql} FOR UPDATE"
+
+
+def _found(heads: list[Row]) -> Row:
+    if not heads:
         raise Unavailable("the database holds no ledger yet")
-    return found
+    return heads[0]
 
 
 def matching_words(access: Access, words: Sequence[str]) -> tuple[str, str]:
@@ -289,21 +347,6 @@ def stored_words(access: Access) -> Iterator[tuple[int, tuple[str, ...]]]:
         yield since, tuple(sorted(words))
 
 
-def index_entries(access: Access) -> Iterator[tuple[str, int]] | None:
-    """Give (word, position) as the full-text index finds them, in its own order; None where the server keeps the index."""
-    if not access.is_sqlite:
-        return None
-    access.run("CREATE VIRTUAL TABLE IF NOT EXISTS temp.word_places USING fts5vocab(main, search_index, instance)")
-    return ((word, since) for word, since in access.stream("SELECT term, doc FROM temp.word_places"))
-
-
-def storage_faults(access: Access) -> list[str]:
-    """Say what the database finds wrong with its own pages and indexes; PostgreSQL checks those as it reads them."""
-    if not access.is_sqlite:
-        return []
-    return [str(row[0]) for row in access.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
-
-
 def is_damaged(error: BaseException) -> bool:
     """Say whether an error tells that what is stored is broken, and not that it cannot be reached."""
     found: BaseException | None = error
@@ -312,14 +355,6 @@ def is_damaged(error: BaseException) -> bool:
     if isinstance(found, psycopg.Error):
         return found.sqlstate in _CORRUPT_PG
     return found is not None and getattr(found, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_SQLITE
-
-
-def make_scratch(access: Access) -> None:
-    """Let a temporary SQLite file be fast rather than safe, and take any order of rows."""
-    for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = OFF"):
-        access.run(f"PRAGMA {pragma}")
-    for (name,) in access.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
-        access.run(f"DROP TRIGGER {name}")
 
 
 def ready_to_insert_first(access: Access) -> None:

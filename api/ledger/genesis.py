@@ -17,10 +17,11 @@ from api.domain.decide import Decision
 from api.domain.errors import Misconfigured
 from api.domain.merkle import Frontier
 from api.domain.record import ASSERTED, State
+from api.ledger.change import change
 from api.ledger.database import Access, Database, ready_to_insert_first
 from api.ledger.ledger import now
 from api.ledger.rebuild import rebuild
-from api.ledger.writer import LEDGER, Writer, change
+from api.ledger.writer import LEDGER, Writer
 
 __all__ = [
     "clear_seeding",
@@ -92,7 +93,6 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
         "keys": [{"vkey": key.vkey, "from": 1}],
         "formats": {"entry": 1, "payload": 1},
     }
-    writer = Writer(access, clock)
     opened = change(
         None,
         Command(kind=LEDGER, id=LEDGER),
@@ -103,8 +103,7 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
         batch=None,
         record=record,
     )
-    writer.accept([opened])
-    writer.close_transaction()
+    Writer(access, clock).write_now(opened)
 
 
 def keys_beside(key_path: Path) -> list[SigningKey]:

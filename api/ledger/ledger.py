@@ -1,7 +1,8 @@
 """The ledger's door: `append`. All that is written to the log goes through here, whoever asks: routes, seed, import.
 
 One thread a process writes. Requests that wait together share a commit, and are decided in order, each against what
-the earlier ones leave. The lock is the head's row, so any number of processes may append to one database.
+the earlier ones leave. While one group's commit is under way the next is decided; the first is answered as soon as the
+second has been sent. The lock is the head's row, so any number of processes may append to one database.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from api.domain.errors import LedgerError, Unavailable
 from api.ledger.database import DRIVER_ERRORS, Database
-from api.ledger.writer import Note, Outcome, Unit, Writer, Written, is_durable
+from api.ledger.writer import Note, Outcome, Sealed, Unit, Writer, Written, is_durable
 
 __all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]
 
@@ -28,6 +29,15 @@ _Waiting = tuple[Unit, "Future[Outcome]", _Waiter | None]
 def now() -> int:
     """Read the ledger's clock: microseconds since the epoch."""
     return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Who waits together, what was decided, and what a commit was asked for; None where nothing was to be written."""
+
+    waiting: list[_Waiting]
+    outcomes: Sequence[Outcome | LedgerError] = ()
+    sealed: Sealed | None = None
 
 
 @dataclass(slots=True)
@@ -59,6 +69,7 @@ class Ledger:
         self._door = threading.Lock()
         self._thread: threading.Thread | None = None
         self._writer: Writer | None = None
+        self._sent: _Group | None = None
         self.tally = Tally()
 
     def start(self) -> None:
@@ -99,10 +110,19 @@ class Ledger:
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
-            self._commit(group)
+            # Whoever gave up before this turn is not written for; from here on nobody can give up.
+            group = [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
+            if group:
+                self._write_together(group)
+            else:
+                self._settle()
+        self._settle()
         self._drop_writer()
 
     def _next_group(self) -> list[_Waiting] | None:
+        """Give those who wait; nobody if nobody does and some are not answered yet; None to stop."""
+        if self._sent is not None and self._waiting.empty():
+            return []
         first = self._waiting.get()
         if first is None:
             return None
@@ -116,73 +136,103 @@ class Ledger:
             group.append(following)
         return group
 
-    def _commit(self, group: list[_Waiting]) -> None:
-        # Whoever gave up before this turn is not written for; from here on nobody can give up.
-        group = [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
-        if not group:
-            return
-        outcomes = self._write_together([unit for unit, *_ in group])
-        for (_, future, _), outcome in zip(group, outcomes, strict=True):
-            if isinstance(outcome, LedgerError):
-                self.tally.refused += 1
-                future.set_exception(outcome)
-            else:
-                future.set_result(outcome)
-        _wake([waiter for *_, waiter in group if waiter is not None])
-
-    def _write_together(self, units: Sequence[Unit]) -> Sequence[Outcome | LedgerError]:
+    def _write_together(self, group: list[_Waiting]) -> None:
         """Share one commit; where the database or a fault of ours undoes it, try each alone, once."""
         try:
             self._guard()
         except LedgerError as refusal:
-            return [refusal for _ in units]
+            self._settle()
+            self._answer(_Group(group, [refusal] * len(group)))
+            return
         try:
-            return self._write(units)
+            writer = self._open_writer()
+            # Those who were sent before are answered on the way.
+            outcomes = writer.write([unit for unit, *_ in group], self._answer_sent)
+            self._sent = _Group(group, outcomes, writer.sealed)
         except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
-            _log.warning("a group of %d was rolled back: %s", len(units), type(error).__name__, exc_info=_fault(error))
+            _log.warning("a group of %d was rolled back: %s", len(group), type(error).__name__, exc_info=_fault(error))
+            self._recover(_Group(group, sealed=self._drop_writer()))
+
+    def _settle(self) -> None:
+        """Wait for the commit that is under way, and answer."""
+        if self._sent is None:
+            return
         try:
-            found = self._find_out()
-        except (LedgerError, *DRIVER_ERRORS):
-            return [Unavailable("the database went away; whether this was written is not known") for _ in units]
-        return found if found is not None else [self._write_alone(unit) for unit in units]
+            self._open_writer().settle()
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.warning("a commit failed: %s", type(error).__name__, exc_info=_fault(error))
+            self._drop_writer()
+            self._recover()
+        else:
+            self._answer_sent()
 
-    def _write(self, units: Sequence[Unit]) -> Sequence[Outcome | LedgerError]:
-        if self._writer is None:
-            self._writer = Writer(self._database.connect(), self._clock)
-        outcomes = self._writer.write(units)
-        if self._writer.sealed is not None:
-            self._committed()
+    def _answer_sent(self) -> None:
+        sent, self._sent = self._sent, None
+        if sent is not None:
+            self._answer(sent)
+
+    def _answer(self, group: _Group) -> None:
+        written = sum(len(outcome.items) for outcome in group.outcomes if isinstance(outcome, Outcome))
         self.tally.groups += 1
-        self.tally.units += len(units)
-        self.tally.events += sum(len(outcome.items) for outcome in outcomes if isinstance(outcome, Outcome))
-        return outcomes
+        self.tally.units += len(group.waiting)
+        self.tally.refused += sum(isinstance(outcome, LedgerError) for outcome in group.outcomes)
+        self.tally.events += written
+        if written:
+            self._committed()
+        for (_, future, _), outcome in zip(group.waiting, group.outcomes, strict=True):
+            if isinstance(outcome, LedgerError):
+                future.set_exception(outcome)
+            else:
+                future.set_result(outcome)
+        _wake([waiter for *_, waiter in group.waiting if waiter is not None])
 
-    def _find_out(self) -> Sequence[Outcome | LedgerError] | None:
-        """Give the outcomes after all if the commit took place and only the word of it was lost. Drops the writer."""
-        sealed = self._writer.sealed if self._writer is not None else None
-        self._drop_writer()
+    def _recover(self, *failed: _Group) -> None:
+        """Find out what became of those who were sent, and of those in hand; try again what was not written."""
+        groups = [*filter(None, [self._sent]), *failed]
+        self._sent = None
+        for group in groups:
+            found = self._find_out(group.sealed)
+            self._answer(_Group(group.waiting, found or [self._write_alone(unit) for unit, *_ in group.waiting]))
+
+    def _find_out(self, sealed: Sealed | None) -> Sequence[Outcome | LedgerError] | None:
+        """Give the outcomes after all if the commit took place and only the word of it was lost."""
         if sealed is None:
             return None
-        access = self._database.connect()
         try:
-            return sealed.outcomes if is_durable(access, sealed) else None
-        finally:
-            access.close()
+            access = self._database.connect()
+            try:
+                return sealed.outcomes if is_durable(access, sealed) else None
+            finally:
+                access.close()
+        except (LedgerError, *DRIVER_ERRORS):
+            lost = Unavailable("the database went away; whether this was written is not known")
+            return [lost for _ in sealed.outcomes]
 
     def _write_alone(self, unit: Unit) -> Outcome | LedgerError:
         try:
-            return self._write([unit])[0]
+            writer = self._open_writer()
+            outcomes = writer.write([unit])
+            writer.settle()
         except LedgerError as refusal:
             return refusal
         except Exception as error:  # noqa: BLE001 - as above
             _log.warning("an append was rolled back: %s", type(error).__name__, exc_info=_fault(error))
-            self._drop_writer()
-            return Unavailable("the database refused the transaction; nothing was written")
+            found = self._find_out(self._drop_writer())
+            return found[0] if found else Unavailable("the database refused the transaction; nothing was written")
+        return outcomes[0]
 
-    def _drop_writer(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
+    def _open_writer(self) -> Writer:
+        if self._writer is None:
+            self._writer = Writer(self._database.connect(), self._clock)
+        return self._writer
+
+    def _drop_writer(self) -> Sealed | None:
+        """Give up the connection, and what was remembered. Returns what a commit had been asked for."""
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return None
+        writer.close()
+        return writer.sealed
 
 
 def _fault(error: Exception) -> Exception | None:

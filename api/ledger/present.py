@@ -77,6 +77,11 @@ class Present:
         self._forget_questions()
         self.flushed()
 
+    def forget_claims(self, names: Iterable[str]) -> None:
+        """Forget records of claims that nobody may ask for soon; what their questions need of them is kept."""
+        for public_id in names:
+            self._records.pop(("claim", public_id), None)
+
     def forget_if_large(self) -> None:
         if len(self._records) > self._most_remembered:
             self._records.clear()

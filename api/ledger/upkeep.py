@@ -1,8 +1,8 @@
-"""Care of the database's own files: what is deleted leaves no trace, and the planner knows what is there."""
+"""Care of the database's own files: what is deleted leaves no trace, the planner knows what is there, damage is found."""
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import psycopg
 from sqlmodel import SQLModel
@@ -68,3 +68,26 @@ def _vacuum_postgresql(access: Access, tables: Sequence[str]) -> str:
             return ""
         time.sleep(_PURGE_PAUSE)
     return "a transaction, a standby or a replication slot holds on to an older state of the database"
+
+
+def index_entries(access: Access) -> Iterator[tuple[str, int]] | None:
+    """Give (word, position) as the full-text index finds them, in its own order; None where the server keeps the index."""
+    if not access.is_sqlite:
+        return None
+    access.run("CREATE VIRTUAL TABLE IF NOT EXISTS temp.word_places USING fts5vocab(main, search_index, instance)")
+    return ((word, since) for word, since in access.stream("SELECT term, doc FROM temp.word_places"))
+
+
+def storage_faults(access: Access) -> list[str]:
+    """Say what the database finds wrong with its own pages and indexes; PostgreSQL checks those as it reads them."""
+    if not access.is_sqlite:
+        return []
+    return [str(row[0]) for row in access.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
+
+
+def make_scratch(access: Access) -> None:
+    """Let a temporary SQLite file be fast rather than safe, and take any order of rows."""
+    for pragma in ("journal_mode = OFF", "synchronous = OFF", "secure_delete = OFF"):
+        access.run(f"PRAGMA {pragma}")
+    for (name,) in access.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'"):
+        access.run(f"DROP TRIGGER {name}")

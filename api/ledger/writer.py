@@ -3,29 +3,26 @@
 Here an accepted command becomes an event, to the byte of DESIGN section 6. Who asks, and when, is not known here.
 """
 
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Never
-from uuid import uuid4
 
 from uuid_utils import uuid7
 
 from api.domain import errors
 from api.domain.command import Command, RecordIt, Redact
 from api.domain.decide import Circumstances, Decision, decide
-from api.domain.event import Entry, encode, leaf_hash, payload_digest, stamp
+from api.domain.event import leaf_hash
 from api.domain.merkle import Frontier
-from api.domain.record import Record, State, evolve
+from api.domain.record import Record, State
 from api.domain.redaction import state_of
-from api.domain.text import canonical
 from api.ledger import redaction
-from api.ledger.database import Access, Value, lock_head
+from api.ledger.change import Change, change, event_row
+from api.ledger.database import Access, Row, begin_at_head, lock_head
 from api.ledger.present import Present
-from api.ledger.projection import Fact, Projector
+from api.ledger.projection import Projector
 
 LEDGER = "ledger"
-SALT_BYTES = 32
 _SECOND = 1_000_000
 RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
 FOR_EVER = 2**62
@@ -110,16 +107,6 @@ class _Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """An event decided and not yet written."""
-
-    before: Record | None
-    after: Record
-    fact: Fact
-    salt: bytes
-
-
-@dataclass(frozen=True, slots=True)
 class Sealed:
     """What a transaction was about to commit: the last position it takes, the leaf there, and what to answer."""
 
@@ -128,74 +115,132 @@ class Sealed:
     outcomes: list[Outcome | errors.LedgerError]
 
 
+class _OvertakenError(Exception):
+    """Somebody else appended since this writer last did: what it remembers, and decided on that, does not hold."""
+
+
 class Writer:
-    """Takes the lock, decides, writes, one transaction after another. Not for two threads at once."""
+    """Decides, takes the lock, writes, one transaction after another. Not for two threads at once."""
 
     def __init__(self, access: Access, clock: Callable[[], int]) -> None:
         self._access, self._clock = access, clock
         self.projector = Projector(access, self._write_log)
-        self._known = -1
+        # The head as this writer left it, and whether nobody else had moved it when this writer last looked.
+        self._known, self._is_alone = -1, False
+        self._is_holding = False
         self._position = self._recorded_at = 0
         self._frontier = Frontier()
         self._leaf = b""
-        self._held: list[_Change] = []
+        self._held: list[Change] = []
         self.sealed: Sealed | None = None
 
-    def write(self, units: Sequence[Unit]) -> list[Outcome | errors.LedgerError]:
-        """Decide units in order and commit what was accepted. Raises a driver error if the database refuses.
+    def write(
+        self, units: Sequence[Unit], meanwhile: Callable[[], None] = lambda: None
+    ) -> list[Outcome | errors.LedgerError]:
+        """Decide units in order, and ask for the commit of what was accepted: `settle` waits for it.
 
-        After an error `sealed` tells whether a commit had been asked for: its answer may be lost, and not the commit.
+        While nobody else appends, units are decided before the lock is taken, as the last commit is under way.
+        `meanwhile` is called once that is durable, and nothing is left to do here but wait. Raises a driver error if
+        the database refuses this commit or the last one. After an error `sealed` tells whether a commit had been asked
+        for: its answer may be lost, and not the commit.
         """
         self.sealed = None
         try:
-            with self._access.transaction():
-                start = self._take_lock()
-                self.projector.present.look_ahead(command for unit in units for command in unit.commands)
-                outcomes = [self._judge(unit) for unit in units]
-                if self._position != start:
-                    self.close_transaction()
-                    self.sealed = Sealed(self._position, self._leaf, outcomes)
+            if not self._is_alone:
+                self._hold()
+            try:
+                outcomes = self._judge_all(units)
+            except _OvertakenError:
+                outcomes = self._judge_all(units)
+            if self._position != self._known:
+                self._close()
+                self.sealed = Sealed(self._position, self._leaf, outcomes)
+            if self._is_holding:
+                self._access.ask_commit(meanwhile)
+            else:
+                self._access.settle()
+                meanwhile()
         except BaseException:
-            self._known = -1
-            self._held.clear()
+            self._fail()
             raise
-        # From here on the events are durable.
-        self._known = self._position
+        self._is_holding, self._known = False, self._position
+        done = [item for outcome in outcomes if isinstance(outcome, Outcome) for item in outcome.items]
+        self.projector.present.forget_claims(item.id for item in done if item.kind == "claim" and item.revision == 1)
         self.projector.present.forget_if_large()
         return outcomes
+
+    def settle(self) -> None:
+        """Wait until what was written last is durable. Raises a driver error if the database refused it."""
+        try:
+            self._access.settle()
+        except BaseException:
+            self._fail()
+            raise
 
     def amend_ledger(self, amend: Callable[[State, int], State], reason: str) -> int:
         """Append a revision of the ledger's own record, made of its state and the position it takes. Returns that."""
         with self._access.transaction():
-            self._take_lock()
+            self._learn(lock_head(self._access))
             own = self.projector.present.find(LEDGER, LEDGER)
             if own is None:
                 raise errors.Unavailable("the database holds no ledger yet")
             position, moment = self._position + 1, max(self._clock(), self._recorded_at + 1)
             decision = Decision("revised", amend(own.state, position))
             command = Command(kind=LEDGER, id=LEDGER, reason=reason)
-            self.accept([change(own, command, decision, position=position, moment=moment, actor=None, batch=None)])
-            self.close_transaction()
+            self.write_now(change(own, command, decision, position=position, moment=moment, actor=None, batch=None))
         return position
+
+    def write_now(self, change: Change) -> None:
+        """Write an event of the ledger's own record, inside the transaction that is under way."""
+        self._is_holding = True
+        self.accept([change])
+        self._close()
+        self._is_holding = False
 
     def close(self) -> None:
         self._access.close()
 
-    def _take_lock(self) -> int:
-        """Hold the head until the commit: positions are given out and committed in one order, so no reader skips any."""
-        self._position, self._recorded_at, frontier, *_ = lock_head(self._access)
-        if self._position != self._known:
-            self.projector.forget()
-        self._frontier = Frontier.from_bytes(bytes(frontier))
-        return self._position
+    def _hold(self) -> None:
+        """Take the head's lock: positions are given out and committed in one order, so no reader skips any."""
+        if self._is_holding:
+            return
+        was_alone = self._is_alone
+        self._learn(begin_at_head(self._access))
+        self._is_holding = True
+        if was_alone and not self._is_alone:
+            raise _OvertakenError
 
-    def close_transaction(self) -> None:
+    def _learn(self, head: Row) -> None:
+        """Look at the head, now locked; where somebody else moved it, forget what was remembered, and decided on that."""
+        position, recorded_at, frontier, *_ = head
+        self._frontier = Frontier.from_bytes(bytes(frontier))
+        self._is_alone = position == self._known
+        if not self._is_alone:
+            self._held.clear()
+            self.projector.forget()
+            self._known = self._position = position
+            self._recorded_at = recorded_at
+
+    def _fail(self) -> None:
+        """Leave nothing of the transaction, and remember nothing."""
+        self._access.roll_back()
+        self._known, self._is_alone, self._is_holding = -1, False, False
+        self._held.clear()
+
+    def _close(self) -> None:
         """Write all that is held back, and the head."""
         if len(self._held) <= _FEW:
             self._access.hasten()
         self.projector.flush()
         sql = "UPDATE head SET position = ?, recorded_at = ?, frontier = ? WHERE one = 1"
         self._access.run(sql, (self._position, self._recorded_at, self._frontier.to_bytes()))
+
+    def _judge_all(self, units: Sequence[Unit]) -> list[Outcome | errors.LedgerError]:
+        self.projector.present.look_ahead(command for unit in units for command in unit.commands)
+        outcomes = [self._judge(unit) for unit in units]
+        if self._position != self._known:
+            self._hold()
+        return outcomes
 
     def _judge(self, unit: Unit) -> Outcome | errors.LedgerError:
         try:
@@ -229,9 +274,10 @@ class Writer:
         items = tuple(Written(*row) for row in self._access.rows(_WRITTEN, (found[1], found[2])))
         return Outcome(items, found[2], is_replay=True)
 
-    def _keep_note(self, unit: Unit, changes: Sequence[_Change]) -> None:
+    def _keep_note(self, unit: Unit, changes: Sequence[Change]) -> None:
         if unit.note is None:
             return
+        self._hold()
         moment = self._clock()
         self._access.run("DELETE FROM receipt WHERE key_digest = ? OR expires_at <= ?", (unit.note.key_digest, moment))
         first, last = changes[0].after.position, changes[-1].after.position
@@ -245,9 +291,9 @@ class Writer:
         sql = "INSERT INTO receipt (key_digest, request_digest, first, last, expires_at) VALUES (?, ?, ?, ?, ?)"
         self._access.run(sql, row)
 
-    def _decide(self, unit: Unit) -> list[_Change]:
+    def _decide(self, unit: Unit) -> list[Change]:
         """Judge each command against what the earlier ones leave. Raises the first refusal, naming the operation."""
-        draft, changes = _Draft(self.projector.present, self._access), list[_Change]()
+        draft, changes = _Draft(self.projector.present, self._access), list[Change]()
         batch = (self._position + 1, self._position + len(unit.commands)) if unit.is_batch else None
         moment = max(self._clock(), self._recorded_at + 1)
         for index, command in enumerate(unit.commands):
@@ -262,7 +308,7 @@ class Writer:
 
     def _change(
         self, command: Command, draft: _Draft, unit: Unit, batch: tuple[int, int] | None, index: int, moment: int
-    ) -> _Change:
+    ) -> Change:
         position = self._position + 1 + index
         if isinstance(command, Redact):
             return self._redaction(command, unit, position, moment)
@@ -277,7 +323,7 @@ class Writer:
         decision = decide(current, command, circumstances)
         return change(current, command, decision, position=position, moment=moment, actor=unit.actor, batch=batch)
 
-    def _redaction(self, command: Redact, unit: Unit, position: int, moment: int) -> _Change:
+    def _redaction(self, command: Redact, unit: Unit, position: int, moment: int) -> Change:
         """Make the event that a redaction is: a record of its own, of one revision."""
         target = self.projector.present.find(command.target_kind, command.target)
         # What is asked of the database next must be there.
@@ -286,7 +332,7 @@ class Writer:
         made = Decision("redacted", state_of(command, str(uuid7())), redacts, command.basis)
         return change(None, command, made, position=position, moment=moment, actor=unit.actor, batch=None)
 
-    def _remove(self, command: Command, made: _Change) -> None:
+    def _remove(self, command: Command, made: Change) -> None:
         """Let a redaction's effect follow its event, in the same transaction."""
         redacts = made.fact.entry.redacts
         if isinstance(command, Redact) and redacts is not None:
@@ -294,7 +340,7 @@ class Writer:
             redaction.remove(self._access, command, redacts)
             self.projector.forget()
 
-    def accept(self, changes: Sequence[_Change]) -> bytes:
+    def accept(self, changes: Sequence[Change]) -> bytes:
         """Give the events their places: the log's rows are held back, the tree grows, the projections follow.
 
         Returns the last one's representation.
@@ -311,10 +357,11 @@ class Writer:
     def _write_log(self) -> None:
         if not self._held:
             return
+        self._hold()
         leaves = [leaf_hash(change.fact.raw) for change in self._held]
         self._leaf = leaves[-1]
         self._frontier, nodes = self._frontier.append(leaves)
-        events = [_event_row(change, leaf) for change, leaf in zip(self._held, leaves, strict=True)]
+        events = [event_row(change, leaf) for change, leaf in zip(self._held, leaves, strict=True)]
         self._access.insert(
             "event", "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor", events
         )
@@ -339,56 +386,5 @@ _WRITTEN = (
 )
 
 
-def change(
-    current: Record | None,
-    command: Command,
-    decision: Decision,
-    *,
-    position: int,
-    moment: int,
-    actor: str | None,
-    batch: tuple[int, int] | None,
-    record: str | None = None,
-) -> _Change:
-    """Make the event that a decision calls for: entry, salt and payload, to the byte of DESIGN section 6."""
-    salt = secrets.token_bytes(SALT_BYTES)
-    # The Structs that commands are read by let nothing through that has no canonical form.
-    said = canonical({"reason": command.reason, "state": decision.state})
-    entry = Entry(
-        v=1,
-        position=position,
-        type=decision.type,  # type: ignore[arg-type]
-        kind=command.kind,  # type: ignore[arg-type]
-        record=current.record if current else record or str(uuid4()),
-        revision=current.revision + 1 if current else 1,
-        recorded_at=stamp(moment),
-        actor=actor,
-        batch=batch,
-        schema=1,
-        payload_digest=payload_digest(salt, said),
-        redacts=decision.redacts,
-        basis=decision.basis,
-    )
-    return _Change(
-        current, evolve(current, entry, decision.state), Fact(entry, command.reason, encode(entry), said), salt
-    )
-
-
-def _event_row(change: _Change, leaf: bytes) -> tuple[Value, ...]:
-    entry = change.fact.entry
-    moment = change.after.revised_at
-    return (
-        entry.position,
-        change.fact.raw,
-        leaf,
-        entry.type,
-        entry.kind,
-        entry.record,
-        entry.revision,
-        moment,
-        entry.actor,
-    )
-
-
-def _written(change: _Change) -> Written:
+def _written(change: Change) -> Written:
     return Written(change.after.kind, change.after.id, change.after.revision, change.after.position)

@@ -20,7 +20,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
 from api.domain.errors import Absent, LedgerError, Redacted, Stale
-from api.domain.operation import decode_body
+from api.domain.operation import decode_body, decoder
 from api.domain.text import depth
 from api.ledger import views
 from api.ledger.checkpoints import Checkpoints
@@ -84,6 +84,11 @@ class Contract:
     gone: bool = False
     conflicts: bool = False
     always_open: bool = False
+
+    def __post_init__(self) -> None:
+        """Get ready to read what the contract allows, before there are threads."""
+        for wanted in (Path, self.query, self.body):
+            decoder(wanted)
 
 
 class Answer:

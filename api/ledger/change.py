@@ -1,0 +1,76 @@
+"""An event about to be written: what a decision makes, to the byte of DESIGN section 6. Nothing here touches a database."""
+
+import secrets
+from dataclasses import dataclass
+from uuid import uuid4
+
+from api.domain.command import Command
+from api.domain.decide import Decision
+from api.domain.event import Entry, encode, payload_digest, stamp
+from api.domain.record import Record, evolve
+from api.domain.text import canonical
+from api.ledger.database import Value
+from api.ledger.projection import Fact
+
+SALT_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """An event decided and not yet written."""
+
+    before: Record | None
+    after: Record
+    fact: Fact
+    salt: bytes
+
+
+def change(
+    current: Record | None,
+    command: Command,
+    decision: Decision,
+    *,
+    position: int,
+    moment: int,
+    actor: str | None,
+    batch: tuple[int, int] | None,
+    record: str | None = None,
+) -> Change:
+    """Make the event that a decision calls for: entry, salt and payload, to the byte of DESIGN section 6."""
+    salt = secrets.token_bytes(SALT_BYTES)
+    # The Structs that commands are read by let nothing through that has no canonical form.
+    said = canonical({"reason": command.reason, "state": decision.state})
+    entry = Entry(
+        v=1,
+        position=position,
+        type=decision.type,  # type: ignore[arg-type]
+        kind=command.kind,  # type: ignore[arg-type]
+        record=current.record if current else record or str(uuid4()),
+        revision=current.revision + 1 if current else 1,
+        recorded_at=stamp(moment),
+        actor=actor,
+        batch=batch,
+        schema=1,
+        payload_digest=payload_digest(salt, said),
+        redacts=decision.redacts,
+        basis=decision.basis,
+    )
+    return Change(
+        current, evolve(current, entry, decision.state), Fact(entry, command.reason, encode(entry), said), salt
+    )
+
+
+def event_row(change: Change, leaf: bytes) -> tuple[Value, ...]:
+    entry = change.fact.entry
+    moment = change.after.revised_at
+    return (
+        entry.position,
+        change.fact.raw,
+        leaf,
+        entry.type,
+        entry.kind,
+        entry.record,
+        entry.revision,
+        moment,
+        entry.actor,
+    )
