@@ -72,6 +72,7 @@ class Access:
         self.is_sqlite = database.is_sqlite
         self._pipeline: AbstractContextManager[object] | None = None
         self._is_asked = False
+        self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
         self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
@@ -102,7 +103,10 @@ class Access:
 
     def run(self, sql: str, parameters: Sequence[Value | Column] = ()) -> None:
         self.settle()
-        self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
+        if self._held is not None:
+            self._held.append((sql, parameters))
+        else:
+            self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
 
     def update(self, table: str, changed: str, keys: str, rows: Sequence[Sequence[Value]], *, where: str) -> None:
         """Change a row for each of `rows`, which hold new values and then those of the key columns; `where` holds too."""
@@ -121,7 +125,7 @@ class Access:
             marks = ", ".join("?" * len(rows[0]))
             self.driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # type: ignore[attr-defined]
             return
-        if self._pipeline is not None:
+        if self._held is not None:
             sql = f"INSERT INTO {table} ({columns}) SELECT * FROM {spelling.given(table, columns)}"
             self.run(sql, [list(column) for column in zip(*rows, strict=True)])
             return
@@ -159,13 +163,19 @@ class Access:
 
     def ask_commit(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Ask for the commit, which has taken place when `settle` returns. `meanwhile` is called while it is waited for."""
-        if self._pipeline is None:
+        if self._held is None:
             meanwhile()
             self.run("COMMIT")
-        else:
-            self.run("COMMIT")
-            self._is_asked = True
-            meanwhile()
+            return
+        held, self._held = self._held, None
+        self._pipeline = self.driver.pipeline()  # type: ignore[attr-defined]
+        self._pipeline.__enter__()
+        if held:
+            sql = spelling.together(tuple(statement for statement, _ in held))
+            self.run(sql, [value for _, parameters in held for value in parameters])
+        self.run("COMMIT")
+        self._is_asked = True
+        meanwhile()
 
     def settle(self) -> None:
         """Wait for the commit that was asked for, as any next statement does.
@@ -183,20 +193,19 @@ class Access:
 
     def roll_back(self) -> None:
         """Leave nothing of the transaction. The database may have ended it by itself (a full disk, a lost connection)."""
-        self._is_asked = False
+        self._is_asked, self._held = False, None
         with suppress(*DRIVER_ERRORS):
             self._catch_up()
         with suppress(*DRIVER_ERRORS):
             self.run("ROLLBACK")
 
     def hasten(self) -> None:
-        """From here to the commit wait for no answer to a statement, where there is a server to wait for.
+        """Hold back what is run from here on, and send it with the commit, as one statement, where a server is to be asked.
 
         What one of them raises is raised by the commit. Few rows are inserted so, and not by COPY, which is a dialogue.
         """
-        if not self.is_sqlite and self._pipeline is None:
-            self._pipeline = self.driver.pipeline()  # type: ignore[attr-defined]
-            self._pipeline.__enter__()
+        if not self.is_sqlite:
+            self._held = []
 
     def _catch_up(self) -> None:
         pipeline, self._pipeline = self._pipeline, None

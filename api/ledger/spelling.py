@@ -41,6 +41,14 @@ def update_all(table: str, changed: str, keys: str, where: str) -> str:
     )
 
 
+@lru_cache(maxsize=100)
+def together(statements: tuple[str, ...]) -> str:
+    """Spell statements that change different rows as one: none of them sees what another does."""
+    *first, last = statements
+    named = ", ".join(f"step_{number} AS ({statement})" for number, statement in enumerate(first))
+    return f"WITH {named} {last}" if named else last
+
+
 @lru_cache(maxsize=1000)
 def percent(sql: str) -> str:
     """Spell parameters for psycopg. No statement of ours holds a percent sign or a literal question mark."""
