@@ -7,7 +7,6 @@ the queries. Storage has one colour, synchronous: on SQLite a read runs where it
 import itertools
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -18,10 +17,10 @@ import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import event
 
 from api.domain.errors import Unavailable
 from api.ledger import spelling
+from api.ledger.engine import engine_for
 from api.ledger.readers import Readers
 from api.settings import Settings
 
@@ -34,14 +33,6 @@ Result = TypeVar("Result")
 Given = ParamSpec("Given")
 
 _MIGRATION_LOCK = 0x1ED6E7
-_SWITCH_TRIES, _SWITCH_PAUSE = 100, 0.05
-_PRAGMAS = (
-    "PRAGMA busy_timeout = 30000",
-    "PRAGMA synchronous = FULL",
-    "PRAGMA secure_delete = ON",
-    "PRAGMA cache_size = -16000",
-    "PRAGMA mmap_size = 0",
-)
 # What waited for the head must see what the one before it committed, whatever the server's default is.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
@@ -233,7 +224,7 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self.is_sqlite = settings.is_sqlite
-        self.engine = _engine(settings)
+        self.engine = engine_for(settings)
         self._local = threading.local()
         self._readers = Readers(settings.reader_threads)
 
@@ -382,39 +373,5 @@ def bytes_within(access: Access) -> str:
     return "instr(p.payload, ?) > 0" if access.is_sqlite else "position(? IN p.payload) > 0"
 
 
-def _engine(settings: Settings) -> sa.Engine:
-    if not settings.is_sqlite:
-        return sa.create_engine(settings.sqlalchemy_url, poolclass=sa.NullPool)
-    try:
-        settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Unavailable("the folder of the database cannot be made") from error
-    engine = sa.create_engine(
-        settings.sqlalchemy_url, poolclass=sa.NullPool, connect_args={"check_same_thread": False, "timeout": 30}
-    )
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None
-    for pragma in _PRAGMAS:
-        connection.execute(pragma)
-    _use_write_ahead_log(connection)
-
-
 def _decode_leniently(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """Switch to WAL. Two nodes that make the switch at once do not wait for each other as statements do: try again."""
-    for _ in range(_SWITCH_TRIES - 1):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError:
-            time.sleep(_SWITCH_PAUSE)
-        else:
-            return
-    connection.execute("PRAGMA journal_mode = WAL")

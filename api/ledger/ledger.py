@@ -110,8 +110,6 @@ class Ledger:
 
     def _run(self) -> None:
         while (group := self._next_group()) is not None:
-            # Whoever gave up before this turn is not written for; from here on nobody can give up.
-            group = [waiting for waiting in group if waiting[1].set_running_or_notify_cancel()]
             if group:
                 self._write_together(group)
             else:
@@ -121,20 +119,33 @@ class Ledger:
 
     def _next_group(self) -> list[_Waiting] | None:
         """Give those who wait; nobody if nobody does and some are not answered yet; None to stop."""
+        group: list[_Waiting] = []
         if self._sent is not None and self._waiting.empty():
-            return []
+            return group
         first = self._waiting.get()
         if first is None:
             return None
-        group = [first]
-        while len(group) < self._group_size and not self._waiting.empty():
+        if first[1].set_running_or_notify_cancel():
+            group.append(first)
+        self._gather(group)
+        return group
+
+    def _gather(self, group: list[_Waiting]) -> list[Unit]:
+        """Let those who wait by now join a group that was not sent yet; returns what they ask for.
+
+        Whoever gave up before is not written for; from here on nobody can give up.
+        """
+        late: list[_Waiting] = []
+        while len(group) + len(late) < self._group_size and not self._waiting.empty():
             following = self._waiting.get()
             if following is None:
                 # Stopping: this group is the last; leave the word for the next turn.
                 self._waiting.put(None)
                 break
-            group.append(following)
-        return group
+            if following[1].set_running_or_notify_cancel():
+                late.append(following)
+        group += late
+        return [unit for unit, *_ in late]
 
     def _write_together(self, group: list[_Waiting]) -> None:
         """Share one commit; where the database or a fault of ours undoes it, try each alone, once."""
@@ -147,7 +158,7 @@ class Ledger:
         try:
             writer = self._open_writer()
             # Those who were sent before are answered on the way.
-            outcomes = writer.write([unit for unit, *_ in group], self._answer_sent)
+            outcomes = writer.write([unit for unit, *_ in group], self._answer_sent, lambda: self._gather(group))
             self._sent = _Group(group, outcomes, writer.sealed)
         except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
             _log.warning("a group of %d was rolled back: %s", len(group), type(error).__name__, exc_info=_fault(error))

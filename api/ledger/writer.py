@@ -135,14 +135,17 @@ class Writer:
         self.sealed: Sealed | None = None
 
     def write(
-        self, units: Sequence[Unit], meanwhile: Callable[[], None] = lambda: None
+        self,
+        units: Sequence[Unit],
+        meanwhile: Callable[[], None] = lambda: None,
+        late: Callable[[], Sequence[Unit]] = tuple,
     ) -> list[Outcome | errors.LedgerError]:
         """Decide units in order, and ask for the commit of what was accepted: `settle` waits for it.
 
-        While nobody else appends, units are decided before the lock is taken, as the last commit is under way.
-        `meanwhile` is called once that is durable, and nothing is left to do here but wait. Raises a driver error if
-        the database refuses this commit or the last one. After an error `sealed` tells whether a commit had been asked
-        for: its answer may be lost, and not the commit.
+        While nobody else appends, units are decided before the lock is taken, as the last commit is under way; `late`
+        gives those that came since, once the lock is there. `meanwhile` is called once that is durable, and nothing is
+        left to do here but wait. Raises a driver error if the database refuses this commit or the last one. After an
+        error `sealed` tells whether a commit had been asked for: its answer may be lost, and not the commit.
         """
         self.sealed = None
         try:
@@ -152,6 +155,8 @@ class Writer:
                 outcomes = self._judge_all(units)
             except _OvertakenError:
                 outcomes = self._judge_all(units)
+            if self._is_holding:
+                outcomes += self._judge_all(late())
             if self._position != self._known:
                 self._close()
                 self.sealed = Sealed(self._position, self._leaf, outcomes)

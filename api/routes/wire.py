@@ -251,6 +251,8 @@ async def _read_body(
 
 
 async def _check_depth(raw: bytes, most: int) -> None:
+    if raw.count(b"[") + raw.count(b"{") <= most:
+        return
     deep = depth(raw) if len(raw) < 2**16 else await asyncio.to_thread(depth, raw)
     if deep > most:
         raise Refused("too-large", f"JSON nests at most {most} levels deep here")
