@@ -2,7 +2,6 @@
 
 import json
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -361,12 +360,6 @@ def test_the_order_in_which_claims_are_given_changes_nothing(
     shuffled = list(claims)
     shuffler.shuffle(shuffled)
     assert added_up(*shuffled, varies=varies) == added_up(*claims, varies=varies)
-
-
-@given(some_claims(linked=False), st.booleans())
-def test_the_same_said_again_in_the_same_voice_changes_no_state(claims: list[Claim], varies: bool) -> None:
-    again = [replace(claim, id=f"{claim.id}-again") for claim in claims[::2]]
-    assert added_up(*claims, *again, varies=varies).state == added_up(*claims, varies=varies).state
 
 
 @given(some_claims(), st.booleans(), st.sampled_from(["predicts", "doubts", "reports-hearsay"]), st.data())

@@ -1,12 +1,13 @@
 """Whether two claims meet, conflict or say nothing to each other: each rule by a case from the documents."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.domain.agreement import Claim, Link
+from api.domain.agreement import Claim, Link, state_of
 from api.domain.answer import Answer
 from api.domain.meeting import bits, meetings, replaced, sweep, union
 from tests.agreement_builders import (
@@ -327,3 +328,10 @@ def test_a_thousand_ranges_are_swept_into_the_few_groups_they_make() -> None:
 @given(st.sets(st.integers(0, 200)))
 def test_the_members_of_a_set_come_in_ascending_order(members: set[int]) -> None:
     assert bits(sum(1 << i for i in members)) == sorted(members)
+
+
+@given(some_claims(linked=False), st.booleans())
+def test_the_same_said_again_in_the_same_voice_changes_no_state(claims: list[Claim], varies: bool) -> None:
+    again = [replace(claim, id=f"{claim.id}-again") for claim in claims[::2]]
+    before, after = (state_of("q", varies, some, CONTEXT) for some in (claims, [*claims, *again]))
+    assert after == before
