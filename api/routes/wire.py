@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -393,4 +394,9 @@ def in_full(asked: Asked, path: str) -> str:
 
 def http_date(us: int) -> str:
     """Write a time as HTTP does, whole seconds (RFC 9110 section 5.6.7)."""
-    return formatdate(us // 1_000_000, usegmt=True)
+    return _date_of(us // 1_000_000)
+
+
+@lru_cache(maxsize=4096)
+def _date_of(seconds: int) -> str:
+    return formatdate(seconds, usegmt=True)
