@@ -392,11 +392,7 @@ def in_full(asked: Asked, path: str) -> str:
     return f"{scheme_of(asked.request.scope, asked.rooms.settings.trusted_proxies)}://{host}{path}"
 
 
+@lru_cache(maxsize=16_384)
 def http_date(us: int) -> str:
     """Write a time as HTTP does, whole seconds (RFC 9110 section 5.6.7)."""
-    return _date_of(us // 1_000_000)
-
-
-@lru_cache(maxsize=4096)
-def _date_of(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
+    return formatdate(us // 1_000_000, usegmt=True)
