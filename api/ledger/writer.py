@@ -26,7 +26,7 @@ LEDGER = "ledger"
 _SECOND = 1_000_000
 RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
 FOR_EVER = 2**62
-# So many events at most are written without waiting for the database between their tables.
+# So many events at most go out with their commit, as one statement.
 _FEW = 64
 
 
