@@ -22,7 +22,19 @@ from api.ledger.lists import Selection
 from api.ledger.views import Page
 from tests import histories
 from tests.auditor import audit
-from tests.builders import Writing, a_claim, a_question, a_source, an_entity, ground, link, restore, retract, revise
+from tests.builders import (
+    Operation,
+    Writing,
+    a_claim,
+    a_question,
+    a_source,
+    an_entity,
+    ground,
+    link,
+    restore,
+    retract,
+    revise,
+)
 from tests.processes import go, line, rest, started
 
 WRITERS, THREADS, REQUESTS = 2, 8, 15
@@ -194,6 +206,23 @@ def test_what_was_decided_before_another_node_wrote_is_decided_again(writing, ot
     with pytest.raises(errors.IdTaken):
         writing.append(an_entity("later"))
     assert writing.append(an_entity("last")).position == position + 1
+
+
+def test_neither_a_refusal_nor_a_promise_rests_on_what_another_node_has_changed_since(writing, other):
+    def overtake(*operations: Operation) -> int:
+        """Let the other write while this one believes itself alone, and would decide by what it remembers."""
+        for _ in range(2):
+            writing.append(an_entity())
+        assert writing.ledger._writer._is_alone
+        return other.append(*operations).position
+
+    writing.append(*ground())
+    position = overtake(revise("entity", "parler", expect=1, name="Parler 1"))
+    assert writing.append(revise("entity", "parler", expect=2, name="Parler 2")).position == position + 1
+    position = overtake(an_entity("late"))
+    assert writing.append(revise("entity", "late", expect=1, name="Late 2")).position == position + 1
+    position = overtake(an_entity("later"))
+    assert writing.ledger.append(writing.unit(an_entity(), is_dry_run=True)).result(60).position == position + 1
 
 
 class Interrupted(Access):

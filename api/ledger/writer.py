@@ -155,16 +155,11 @@ class Writer:
                 outcomes = self._judge_all(units)
             except _OvertakenError:
                 outcomes = self._judge_all(units)
-            if self._is_holding:
-                outcomes += self._judge_all(late())
+            outcomes += self._judge_all(late())
             if self._position != self._known:
                 self._close()
                 self.sealed = Sealed(self._position, self._leaf, outcomes)
-            if self._is_holding:
-                self._access.ask_commit(meanwhile)
-            else:
-                self._access.settle()
-                meanwhile()
+            self._access.ask_commit(meanwhile)
         except BaseException:
             self._fail()
             raise
@@ -243,8 +238,8 @@ class Writer:
     def _judge_all(self, units: Sequence[Unit]) -> list[Outcome | errors.LedgerError]:
         self.projector.present.look_ahead(command for unit in units for command in unit.commands)
         outcomes = [self._judge(unit) for unit in units]
-        if self._position != self._known:
-            self._hold()
+        # A refusal too may rest on what was remembered, and is given only if that still holds.
+        self._hold()
         return outcomes
 
     def _judge(self, unit: Unit) -> Outcome | errors.LedgerError:
