@@ -33,6 +33,18 @@ COMMAND_LINE = "command line"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
+class _Name(click.ParamType[str]):
+    """What a person calls something: 1 to 200 printable characters."""
+
+    name = "text"
+    _MOST = 200
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.strip() or len(value) > self._MOST or not value.isprintable():
+            self.fail(f"a name has 1 to {self._MOST} printable characters", param, ctx)
+        return value
+
+
 class _Loud(click.Group):
     """Says what the ledger refused in one line, and exits with 1."""
 
@@ -316,7 +328,7 @@ def keys_group() -> None:
 
 
 @keys_group.command("create")
-@click.argument("name")
+@click.argument("name", type=_Name())
 @click.option(
     "--scope",
     "scopes",
@@ -325,7 +337,9 @@ def keys_group() -> None:
     type=click.Choice(keys.SCOPES),
     help="May be given several times.",
 )
-@click.option("--publish-name", help="Name to show at /v1/actors/{id}; without it the actor stays an opaque id.")
+@click.option(
+    "--publish-name", type=_Name(), help="Name to show at /v1/actors/{id}; without it the actor stays an opaque id."
+)
 def create_key(name: str, scopes: tuple[str, ...], publish_name: str | None) -> None:
     """Make a key and print it, once. NAME is for you; readers see the actor's opaque id."""
     with _opened() as (_, database):
