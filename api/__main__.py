@@ -29,20 +29,16 @@ from api.settings import Settings, load
 
 # So many independent origins and more are counted together.
 _MANY = 3
+_LONGEST_NAME = 200
 COMMAND_LINE = "command line"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-class _Name(click.ParamType[str]):
-    """What a person calls something: 1 to 200 printable characters."""
-
-    name = "text"
-    _MOST = 200
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not value.strip() or len(value) > self._MOST or not value.isprintable():
-            self.fail(f"a name has 1 to {self._MOST} printable characters", param, ctx)
-        return value
+def _name(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    """Take what a person calls something."""
+    if value is not None and (not value.strip() or len(value) > _LONGEST_NAME or not value.isprintable()):
+        raise click.BadParameter(f"a name has 1 to {_LONGEST_NAME} printable characters")
+    return value
 
 
 class _Loud(click.Group):
@@ -328,7 +324,7 @@ def keys_group() -> None:
 
 
 @keys_group.command("create")
-@click.argument("name", type=_Name())
+@click.argument("name", callback=_name)
 @click.option(
     "--scope",
     "scopes",
@@ -338,7 +334,7 @@ def keys_group() -> None:
     help="May be given several times.",
 )
 @click.option(
-    "--publish-name", type=_Name(), help="Name to show at /v1/actors/{id}; without it the actor stays an opaque id."
+    "--publish-name", callback=_name, help="Name to show at /v1/actors/{id}; without it the actor stays an opaque id."
 )
 def create_key(name: str, scopes: tuple[str, ...], publish_name: str | None) -> None:
     """Make a key and print it, once. NAME is for you; readers see the actor's opaque id."""
