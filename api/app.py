@@ -38,7 +38,7 @@ from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
 from api.routes.metrics import Metrics
 from api.routes.problems import EDGE, MEDIA_TYPE, TABLE, faults, render
-from api.routes.wire import Rooms, admit
+from api.routes.wire import Rooms, admit, not_found
 from api.settings import Settings, load
 
 # Young objects before a collection, and collections of one generation before the next one's: a request makes hundreds.
@@ -147,7 +147,9 @@ def _metrics_route(metrics: Metrics) -> HTTPRouteHandler:
     @get("/metrics", include_in_schema=False, sync_to_thread=False)
     def get_metrics() -> Response[bytes]:
         body, media_type = metrics.render()
-        return Response(body, media_type=media_type)
+        # Litestar appends the charset to text types.
+        plain = media_type.removesuffix("; charset=utf-8")
+        return Response(body, media_type=plain, headers={"Cache-Control": "no-store"})
 
     return get_metrics
 
@@ -160,15 +162,14 @@ def _document_route() -> HTTPRouteHandler:
     return get_document
 
 
-def _on_http(_request: Request[object, object, State], error: HTTPException) -> Response[bytes]:
+def _on_http(request: Request[object, object, State], error: HTTPException) -> Response[bytes]:
     """Give the framework's own refusals the one shape: an unknown path, and a Host that is none."""
     if error.status_code == EDGE["not-found"].status:
-        kind, body = EDGE["not-found"], render(EDGE["not-found"], "there is nothing at this address")
-    elif error.status_code == TABLE[BadParameter].status:
-        bad = BadParameter("header", "Host", "not a host")
-        kind, body = TABLE[BadParameter], render(TABLE[BadParameter], bad.sentence(), errors=faults(bad))
-    else:
+        return not_found(request)
+    if error.status_code != TABLE[BadParameter].status:
         raise error
+    bad = BadParameter("header", "Host", "not a host")
+    kind, body = TABLE[BadParameter], render(TABLE[BadParameter], bad.sentence(), errors=faults(bad))
     return Response(body, status_code=kind.status, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 

@@ -91,6 +91,17 @@ def test_a_dry_run_answers_what_would_happen_and_writes_nothing(served: Served) 
     assert tried.json() == written.json()
 
 
+def test_a_dry_run_says_what_it_was_judged_by(served: Served) -> None:
+    tried = served.post("/v1/batch?dry_run=true", [an_entity(), an_entity()])
+    assert int(tried.headers["ledger-position"]) == served.head() == tried.json()["position"] - 2
+
+
+def test_each_line_of_a_batch_nests_by_itself(served: Served) -> None:
+    torn = b"\n".join([json.dumps(an_entity()).encode()[:-1]] * 40)
+    problem = refused(served.client.post("/v1/batch", content=torn, headers=NDJSON), 422, "bad-body")
+    assert problem["operation"] == 0
+
+
 def test_a_dry_run_is_refused_as_the_batch_would_be(served: Served) -> None:
     story = [*_whole_story(), retract("entity", "nobody", expect=1)]
     with served.unchanged():
@@ -98,9 +109,9 @@ def test_a_dry_run_is_refused_as_the_batch_would_be(served: Served) -> None:
 
 
 REFUSALS: dict[str, tuple[Operation, int, str, str]] = {
-    "an unknown record": (retract("entity", "nobody", expect=1), 404, "unknown-record", ""),
+    "an unknown record": (retract("entity", "nobody", expect=1), 404, "unknown-record", "/id"),
     "no expectation": (retract("entity", "parler"), 409, "expect-required", "/expect"),
-    "a stale expectation": (retract("entity", "parler", expect=7), 412, "stale", ""),
+    "a stale expectation": (retract("entity", "parler", expect=7), 412, "stale", "/expect"),
     "an id that is taken": (an_entity("parler"), 409, "id-taken", "/id"),
     "an id like a UUID": (an_entity("01234567-89ab-7def-8123-456789abcdef"), 409, "id-form", "/id"),
     "an unknown reference": (an_entity("new-one", part_of="nobody"), 409, "unknown-entity", "/body/part_of"),

@@ -26,6 +26,7 @@ READS = {
     "event": "/v1/events/1",
     "diff": "/v1/diff?from=0",
     "stats": "/v1/stats",
+    "actors": "/v1/actors",
 }
 
 
@@ -168,6 +169,9 @@ def _raw(ground: Served, url: str, encodings: str, **headers: str) -> tuple[http
         ("gzip;q=0, br;q=0", None),
         ("", None),
         ("GZIP", "gzip"),
+        ("identity;q=1, br;q=0.1", None),
+        ("gzip;q=0.5, identity;q=1", None),
+        ("gzip;q=0.5, identity;q=0.2", "gzip"),
     ],
 )
 def test_answers_are_compressed_as_asked_under_tags_of_their_own(
@@ -181,6 +185,12 @@ def test_answers_are_compressed_as_asked_under_tags_of_their_own(
     assert response.headers["etag"] == f'{plain.headers["etag"][:-1]}{suffix}"'
     opened = {None: bytes, "gzip": gzip.decompress, "br": brotli.decompress}[encoding](body)
     assert opened == identity
+
+
+def test_what_is_short_is_compressed_too_for_who_takes_nothing_else(ground: Served) -> None:
+    assert "content-encoding" not in ground.get("/health/live", Accept_Encoding="gzip").headers
+    for accepted in ("gzip, identity;q=0", "gzip, *;q=0"):
+        assert ground.get("/health/live", Accept_Encoding=accepted).headers["content-encoding"] == "gzip"
 
 
 def test_a_compressed_tag_is_held_whatever_encoding_is_asked_for_next(ground: Served, long: str) -> None:

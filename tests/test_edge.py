@@ -16,8 +16,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from api.routes.edge import Edge, admit_all, logging_config, methods_of
-from api.routes.limits import RateLimits
+from api.routes.edge import Edge, logging_config, methods_of
 from api.routes.metrics import Metrics
 from api.settings import Settings
 
@@ -109,11 +108,11 @@ def a_log(lines: io.StringIO, level: int = logging.INFO):
 class Door:
     """The app behind its edge, with what it logged and counted."""
 
-    def __init__(self, *, level: int = logging.INFO, admit=admit_all) -> None:
+    def __init__(self, *, level: int = logging.INFO) -> None:
         app = an_app()
         self.lines = io.StringIO()
         self.metrics = Metrics()
-        self.edge = Edge(app, methods_of(app), self.metrics, a_log(self.lines, level), admit=admit)
+        self.edge = Edge(app, methods_of(app), self.metrics, a_log(self.lines, level))
 
     def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         return ask(self.edge, method, path, headers)
@@ -320,20 +319,6 @@ def test_lifespan_reaches_the_app() -> None:
 
     asyncio.run(Edge(app, lambda _: None, Metrics(), a_log(io.StringIO()))({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
-
-
-def test_a_caller_over_its_rate_is_refused_after_405_and_before_404() -> None:
-    limits = RateLimits(Settings(rate_limit="1"))
-    door = Door(admit=lambda scope: limits.check(scope, None))
-    first = door.ask("GET", "/things")
-    assert (first.status_code, first.headers["ratelimit"][:13]) == (200, '"anonymous";r')
-    for path in ("/things", "/nothing"):
-        answer = door.ask("GET", path)
-        assert answer.status_code == 429
-        assert answer.json()["type"] == "/problems/too-many-requests"
-        assert 1 <= int(answer.headers["retry-after"]) <= 60
-    assert door.ask("DELETE", "/things").status_code == 405
-    assert door.ask("OPTIONS", "/things").status_code == 204
 
 
 def test_metrics_are_labelled_by_route_template_never_by_path(door: Door) -> None:

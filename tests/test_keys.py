@@ -52,6 +52,14 @@ def _without_key(served: Served, path: str) -> httpx.Response:
         served.client.headers["Authorization"] = key
 
 
+def test_no_shared_cache_keeps_what_strangers_may_not_read(closed: Served) -> None:
+    for path in ("/v1/entities/parler/revisions/1", "/v1/entities?as_of=1", "/v1/events/1", "/tlog/checkpoint",
+                 "/tlog/tile/0/000.p/1"):  # fmt: skip
+        told = closed.get(path).headers["cache-control"]
+        assert "max-age" in told
+        assert "public" not in told
+
+
 def test_reads_are_open_to_strangers(ground: Served) -> None:
     for path in _addresses(ground):
         assert _without_key(ground, path).status_code in (200, 400, 404), path
@@ -96,9 +104,9 @@ def test_writing_needs_the_scope_to_write(ground: Served) -> None:
 
 
 def test_the_scheme_is_read_in_any_case_and_the_key_in_one(ground: Served) -> None:
-    for scheme in ("Bearer", "bearer", "BEARER"):
+    for scheme in ("Bearer", "bearer", "BEARER", "Bearer "):
         assert ground.get("/v1/claims", Authorization=f"{scheme} {ground.key}").status_code == 200
-    for wrong in (f"Bearer {ground.key.upper()}", f"Bearer  {ground.key}", f"Bearer {ground.key},", ground.key):
+    for wrong in (f"Bearer {ground.key.upper()}", f"Bearer {ground.key},", ground.key):
         assert ground.get("/v1/claims", Authorization=wrong).status_code == 401
     twice = [("Authorization", f"Bearer {ground.key}"), ("Authorization", f"Bearer {ground.key}")]
     key = ground.client.headers.pop("Authorization")

@@ -75,6 +75,7 @@ def test_before_the_first_it_is_the_first_and_in_the_future_the_last(served: Ser
 def test_the_redirect_is_one_of_a_timegate(served: Served, path: str) -> None:
     response = served.client.get(path, headers={"Accept-Datetime": _http(datetime.now(UTC))}, follow_redirects=False)
     assert "accept-datetime" in response.headers["vary"].lower()
+    assert int(response.headers["ledger-position"]) == served.head()
     assert "memento-datetime" not in response.headers, "only mementos carry it (section 2.1.1)"
     links = _links(response.headers["link"])
     assert links["original"][0][0] == links["timegate"][0][0] == _full(path)
@@ -105,8 +106,8 @@ def test_a_time_is_ignored_where_the_version_is_settled_already(served: Served, 
         plain, negotiated = served.get(url), served.get(url, Accept_Datetime=asked)
         assert negotiated.status_code == 200, url
         assert negotiated.content == plain.content
-    # Where the header says nothing, a bad one says nothing either, unless the operation takes it.
-    assert served.get(f"{path}/revisions/2", Accept_Datetime="nonsense").status_code == 200
+        # Where the header says nothing, a bad one says nothing either.
+        assert served.get(url, Accept_Datetime="nonsense").status_code == 200
 
 
 def test_a_revision_says_when_it_was_recorded_and_whose_it_is(served: Served, path: str) -> None:
@@ -172,6 +173,12 @@ def test_the_timemap_comes_as_json_on_request(served: Served, path: str) -> None
     for accept in ("*/*", "application/link-format", "application/json;q=0.5, application/link-format"):
         assert served.get(f"{path}/timemap", Accept=accept).headers["content-type"] == "application/link-format"
     refused(served.get(f"{path}/timemap", Accept="text/html"), 406, "not-acceptable")
+
+
+def test_the_two_forms_of_a_timemap_are_told_apart(served: Served, path: str) -> None:
+    held = served.get(f"{path}/timemap", Accept="application/json").headers["etag"]
+    assert served.get(f"{path}/timemap", Accept="application/json", If_None_Match=held).status_code == 304
+    assert served.get(f"{path}/timemap", Accept="application/link-format", If_None_Match=held).status_code == 200
 
 
 def test_a_timemap_is_never_paged(served: Served) -> None:

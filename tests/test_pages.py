@@ -71,6 +71,10 @@ def test_assets_say_what_they_are_and_how_long_they_keep(name: str, media_type: 
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
+def test_whatever_is_held_a_star_fits_it() -> None:
+    assert ask("/docs", If_None_Match="*").status_code == 304
+
+
 def test_an_asset_is_the_same_gzipped_and_has_its_own_tag() -> None:
     plain = ask("/docs/assets/swagger-ui.css", Accept_Encoding="gzip;q=0, identity")
     gzipped = ask("/docs/assets/swagger-ui.css", Accept_Encoding="gzip, br")

@@ -79,6 +79,25 @@ def test_faults_are_judged_in_the_published_order(limited: Served) -> None:
     assert limited.head() == before + 1
 
 
+def test_every_answer_that_counts_says_what_is_left(limited: Served) -> None:
+    del limited.client.headers["Authorization"]
+    counted = {
+        "/v1/stats": 200,
+        "/v1/entities/nobody": 404,
+        "/v1/entities?surprise=1": 400,
+        "/nothing/here": 404,
+        "/openapi.json": 200,
+        "/tlog/checkpoint": 200,
+    }
+    for number, (path, status) in enumerate(counted.items()):
+        address = {"X_Address": f"203.0.113.{number}"}
+        first, second = limited.get(path, **address), limited.get(path, **address)
+        assert first.status_code == status
+        assert first.headers["ratelimit"].startswith('"anonymous";r=0;')
+        refused(second, 429, "too-many-requests")
+        assert 1 <= int(second.headers["retry-after"]) <= 60
+
+
 CONTENT_TYPES = ["", "text/plain", "application/xml", "application/json; charset=latin-1", "application/json; charset=utf-16",
                  "application/x-ndjson", "application/x-www-form-urlencoded", "application/jsonx", "garbage"]  # fmt: skip
 

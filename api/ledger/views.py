@@ -193,12 +193,15 @@ def moments(access: Access, kind: str, public_id: str) -> tuple[list[tuple[int, 
     return [(row[0], row[1]) for row in access.rows(sql, (first, at.position))], at
 
 
-def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple[int, list[tuple[int, int]]]:
+def revision_at(
+    access: Access, kind: str, public_id: str, moment: int
+) -> tuple[int, list[tuple[int, int]], Standpoint]:
     """Give the number of the revision in force at a time, of the first one before it (RFC 7089 section 4.5.3).
 
     Raises Redacted where that one was redacted; of those that were, none is named. With it come number and time of the first, the one before, itself, the one after and the last, those there are, in order.
     """
-    first, _ = _know(access, kind, public_id, stand(access))
+    at = stand(access)
+    first, _ = _know(access, kind, public_id, at)
     columns = "SELECT revision, recorded_at, status, document FROM revision WHERE first_position = ?"
     then = f"{columns} AND position <= ? ORDER BY position DESC LIMIT 1"
     chosen = access.row(then, (first, _reached_by(access, moment)))
@@ -220,7 +223,7 @@ def revision_at(access: Access, kind: str, public_id: str, moment: int) -> tuple
         access.row(f"{among} AND revision > ? {upward}", (first, number)),
         access.row(f"{among} {downward}", (first,)),
     ]
-    return number, sorted({(row[0], row[1]) for row in beside if row is not None})
+    return number, sorted({(row[0], row[1]) for row in beside if row is not None}), at
 
 
 _STATE = (

@@ -8,8 +8,9 @@ from litestar import post
 from api.domain.asof import Standpoint
 from api.domain.operation import read_batch
 from api.routes import records
+from api.routes.bodies import JSON, NDJSON, is_lines
 from api.routes.params import DryRunQuery
-from api.routes.wire import JSON, NDJSON, Answer, Asked, Contract, operation, send
+from api.routes.wire import Answer, Asked, Contract, operation, send
 
 _BATCH = Contract(
     id="appendBatch",
@@ -30,15 +31,16 @@ _BATCH = Contract(
 
 @operation(post, "/v1/batch", _BATCH)
 async def append_batch(asked: Asked) -> Answer:
-    is_lines = not asked.headers.get("content-type", "").strip().lower().startswith(JSON)
+    are_lines = is_lines(asked.headers.get("content-type", ""))
     most = asked.rooms.settings.max_operations
-    commands = await asyncio.to_thread(read_batch, asked.raw, is_lines=is_lines, most=most)
+    commands = await asyncio.to_thread(read_batch, asked.raw, is_lines=are_lines, most=most)
     is_dry_run = asked.query.dry_run == "true"
     outcome = await records.append(asked, commands, is_batch=True, is_dry_run=is_dry_run)
-    at = Standpoint(outcome.position, outcome.position, is_pinned=False)
+    # Of a dry run nothing is there but what was before it.
+    position = outcome.items[0].position - 1 if is_dry_run else outcome.position
     body = {"items": outcome.items, "position": outcome.position}
-    status = 200 if is_dry_run else 201
-    return send(asked, msgspec.json.encode(body), at=None if is_dry_run else at, status=status)
+    at = Standpoint(position, position, is_pinned=False)
+    return send(asked, msgspec.json.encode(body), at=at, status=200 if is_dry_run else 201)
 
 
 HANDLERS = (append_batch,)

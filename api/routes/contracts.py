@@ -6,8 +6,9 @@ from msgspec import Struct
 
 from api.domain.operation import ACTIONS, NEW
 from api.routes import params
+from api.routes.bodies import JSON
 from api.routes.records import LINK_FORMAT, PATCH
-from api.routes.wire import JSON, Contract
+from api.routes.wire import Contract
 
 _PLURAL = {"entity": "entities", "source": "sources", "question": "questions", "claim": "claims"}
 

@@ -30,7 +30,6 @@ from api.routes.problems import EDGE, render
 from api.settings import Settings
 
 Allowed = Callable[[str], frozenset[str] | None]
-Admit = Callable[[Scope], Allowance | None]
 
 _ALLOWED_HEADERS = b"Authorization, Accept, Accept-Datetime, If-None-Match, Idempotency-Key, X-Request-Id"
 _EXPOSED_HEADERS = (
@@ -50,7 +49,10 @@ _PREFLIGHT: RawHeaders = (
 )
 _PROBLEM: RawHeaders = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
 _CLOSE = (b"connection", b"close")
+_UNREAD = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_ESCAPED_SLASH = re.compile(rb"%2[Ff]")
+_ALL_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CACHED_PATHS = 4096
 _MAX_PATH = 512
@@ -59,33 +61,18 @@ _REFUSED = 400
 _MAX_CAUSES = 5
 
 
-def admit_all(_scope: Scope) -> Allowance | None:
-    """No limits: the default where the caller sets none."""
-    return None
-
-
 class Edge:
     """Everything that is right about every response, whichever handler made it.
 
-    `allowed` gives the methods of a path, None where it is unknown; `admit` counts the request against the caller's
-    rate, after its method was found allowed and before anything else is looked at. The request id is left in
-    `scope["request_id"]`.
+    `allowed` gives the methods of a path, None where it is unknown. The request id is left in `scope["request_id"]`;
+    whoever counts the request against the caller's rate leaves an Allowance in `scope["allowance"]`.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        allowed: Allowed,
-        metrics: Metrics,
-        log: FilteringBoundLogger,
-        *,
-        admit: Admit = admit_all,
-    ) -> None:
+    def __init__(self, app: ASGIApp, allowed: Allowed, metrics: Metrics, log: FilteringBoundLogger) -> None:
         self._app = app
         self._allowed = allowed
         self._metrics = metrics
         self._log = log
-        self._admit = admit
         self._writes_access_log = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,21 +89,15 @@ class Edge:
 
     async def _judge(self, exchange: "_Exchange", receive: Receive) -> None:
         methods = self._allowed(exchange.path)
-        if exchange.method == "OPTIONS":
+        if _ESCAPED_SLASH.search(exchange.scope.get("raw_path") or b""):
+            # A slash within a name (RFC 3986 section 2.2); no name here has one, whatever the framework reads.
+            await _refuse(exchange, HTTPStatus.NOT_FOUND, "Nothing is at this path.")
+        elif exchange.method == "OPTIONS":
             await _answer_options(exchange, methods)
         elif methods is not None and exchange.method not in methods:
             await _refuse_method(exchange, methods)
         else:
-            await self._serve(exchange, receive)
-
-    async def _serve(self, exchange: "_Exchange", receive: Receive) -> None:
-        allowance = self._admit(exchange.scope)
-        if allowance is not None:
-            exchange.extra = allowance.raw_headers
-            if allowance.is_exceeded:
-                await _refuse_rate(exchange, allowance)
-                return
-        await self._app(exchange.scope, receive, exchange.send)
+            await self._app(exchange.scope, receive, exchange.send)
 
     async def _fail(self, exchange: "_Exchange", crash: Exception) -> None:
         self._log.error("unhandled", request_id=exchange.request_id, exc_info=crash)
@@ -145,7 +126,7 @@ class Edge:
 class _Exchange:
     """One request and what has gone out in answer to it."""
 
-    __slots__ = ("_send", "began", "extra", "is_started", "method", "path", "request_id", "scope", "sent", "status")
+    __slots__ = ("_send", "began", "is_started", "method", "path", "request_id", "scope", "sent", "status")
 
     def __init__(self, scope: HTTPScope, send: Send) -> None:
         self.began = perf_counter()
@@ -155,7 +136,6 @@ class _Exchange:
         # The server reads its own scope's method to frame the answer, so only a copy may say GET.
         self.scope: Scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
         self.scope["request_id"] = self.request_id  # type: ignore[typeddict-unknown-key]
-        self.extra: RawHeaders = ()
         self.status = _ABANDONED
         self.sent = 0
         self.is_started = False
@@ -174,8 +154,11 @@ class _Exchange:
         self.status = status
         self.is_started = True
         common = _SHARED if status >= _REFUSED or self.method in _READS else _PRIVATE
-        merged = [*headers, *common, *self.extra, (b"x-request-id", self.request_id.encode())]
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE and self.scope["http_version"] != "2":
+        merged = [*headers, *common, (b"x-request-id", self.request_id.encode())]
+        allowance: Allowance | None = self.scope.get("allowance")  # type: ignore[assignment]
+        if allowance is not None:
+            merged += allowance.raw_headers
+        if status in _UNREAD and self.scope["http_version"] != "2":
             # The rest of the body is not read, so the connection is of no use for another request.
             merged.append(_CLOSE)
         await self._send({"type": "http.response.start", "status": status, "headers": merged})
@@ -192,6 +175,9 @@ def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
 
 
 async def _answer_options(exchange: _Exchange, methods: frozenset[str] | None) -> None:
+    if exchange.path == "*":
+        # The server as a whole (RFC 9110 section 9.3.7).
+        methods = _ALL_METHODS
     if methods is None:
         await _refuse(exchange, HTTPStatus.NOT_FOUND, "Nothing is at this path.")
         return
@@ -203,11 +189,6 @@ async def _answer_options(exchange: _Exchange, methods: frozenset[str] | None) -
 async def _refuse_method(exchange: _Exchange, methods: frozenset[str]) -> None:
     detail = "This path does not have the method; Allow lists those it has."
     await _refuse(exchange, HTTPStatus.METHOD_NOT_ALLOWED, detail, (_allow(methods),))
-
-
-async def _refuse_rate(exchange: _Exchange, allowance: Allowance) -> None:
-    detail = f"More than {allowance.quota} requests in a minute; try again in {allowance.retry_after} seconds."
-    await _refuse(exchange, HTTPStatus.TOO_MANY_REQUESTS, detail)
 
 
 async def _refuse(exchange: _Exchange, status: HTTPStatus, detail: str, headers: RawHeaders = ()) -> None:

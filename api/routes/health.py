@@ -1,5 +1,7 @@
 """The service itself: what it is, whether it runs, who wrote, which problems it answers with."""
 
+import hashlib
+
 import msgspec
 from litestar import get
 
@@ -9,11 +11,12 @@ from api.domain.asof import Standpoint
 from api.domain.event import stamp
 from api.ledger import genesis, keys, views
 from api.routes import problems
+from api.routes.bodies import JSON
 from api.routes.negotiation import quality
 from api.routes.pages import PAGE_HEADERS, welcome_page
 from api.routes.params import ActorListQuery
 from api.routes.problems import Refused
-from api.routes.wire import JSON, Answer, Asked, Contract, operation, send
+from api.routes.wire import Answer, Asked, Contract, Headers, operation, send
 
 HTML = "text/html"
 _SERVICE = Contract(
@@ -116,7 +119,7 @@ _ACTORS = Contract(
     query=ActorListQuery,
     headers=("If-None-Match",),
     returns="ActorPage",
-    answer_headers=("Ledger-Position", "Link"),
+    answer_headers=("ETag", "Ledger-Position", "Link"),
 )
 _ACTOR = Contract(
     id="getActor",
@@ -124,6 +127,7 @@ _ACTOR = Contract(
     summary="Learn who an actor is, as far as an operator published it",
     headers=("If-None-Match",),
     returns="Actor",
+    answer_headers=("ETag", "Ledger-Position"),
     absent=True,
 )
 
@@ -139,13 +143,19 @@ async def list_actors(asked: Asked) -> Answer:
         following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
     body = {"items": items, "next": following, "position": at.position}
     headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
-    return send(asked, msgspec.json.encode(body), at=at, headers=headers, is_pinned=False)
+    return _send_names(asked, msgspec.json.encode(body), at, headers)
 
 
 @operation(get, "/v1/actors/{id:str}", _ACTOR)
 async def get_actor(asked: Asked) -> Answer:
     name, since = await asked.read(keys.actor, asked.id)
-    return send(asked, msgspec.json.encode(_actor(asked.id, name, since)))
+    return _send_names(asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(views.stand), [])
+
+
+def _send_names(asked: Asked, body: bytes, at: Standpoint, headers: Headers) -> Answer:
+    """Names are no part of the log: no position tells whether they changed, so what is said is its own tag."""
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
+    return send(asked, body, at=at, etag=etag, headers=headers, is_pinned=False)
 
 
 def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None]:

@@ -51,11 +51,6 @@ class Allowance(NamedTuple):
         )
         return (*pair, (b"retry-after", b"%d" % self.retry_after)) if self.is_exceeded else pair
 
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """The same as text."""
-        return tuple((name.decode(), value.decode()) for name, value in self.raw_headers)
-
 
 class RateLimits:
     """Counts requests per key, or per address where no key is given. For one event loop, not for threads."""

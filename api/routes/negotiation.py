@@ -6,6 +6,7 @@ import re
 import brotli
 
 _WORTH_COMPRESSING = 1024
+_LEAST = 0.0001
 _ENCODED_TAG = re.compile(r'-(?:gz|br)"')
 _POSITION_TAG = re.compile(r'"([1-9][0-9]{0,15})(?:-gz|-br)?"')
 
@@ -46,19 +47,24 @@ def _weight(parameters: list[str]) -> float:
 
 def choose_encoding(accepted: str | None, size: int) -> str | None:
     """Choose a content encoding for a body, or none where it is not wanted or not worth it (RFC 9110 section 12.5.3)."""
-    if accepted is None or size < _WORTH_COMPRESSING:
+    if accepted is None or (size < _WORTH_COMPRESSING and "identity" not in accepted and "*" not in accepted):
         return None
-    offered = {name: _coding_weight(accepted, name) for name in ("br", "gzip")}
-    best = max(offered, key=lambda name: offered[name])
-    return best if offered[best] > 0 else None
+    weights = _coding_weights(accepted)
+    others = weights.get("*", 0.0)
+    best = max(("br", "gzip"), key=lambda name: weights.get(name, others))
+    weight = weights.get(best, others)
+    # Unless it is named, to send the body as it is is what comes last, and always possible.
+    plain = weights.get("identity", 0.0 if weights.get("*") == 0 else _LEAST)
+    is_worth_it = size >= _WORTH_COMPRESSING or plain == 0
+    return best if weight > 0 and weight >= plain and is_worth_it else None
 
 
-def _coding_weight(accepted: str, coding: str) -> float:
+def _coding_weights(accepted: str) -> dict[str, float]:
     weights = {}
     for part in accepted.split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))
         weights[name] = _weight(parameters)
-    return weights.get(coding, weights.get("*", 0.0))
+    return weights
 
 
 def compress(body: bytes, encoding: str) -> bytes:

@@ -14,8 +14,9 @@ from api import __version__
 from api.domain.operation import OPERATIONS
 from api.domain.text import ecma
 from api.routes import log_shapes, params, reading, shapes
+from api.routes.bodies import JSON
 from api.routes.problems import EDGE, TABLE, Problem
-from api.routes.wire import JSON, Contract
+from api.routes.wire import Contract
 
 _REF = "#/components/schemas/{name}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -73,6 +74,7 @@ _STATUSES = {
     403: "The key may not do this.",
     404: "There is nothing here, or not yet.",
     406: "None of the types asked for is offered.",
+    408: "Nothing more of the body came for 20 seconds.",
     409: "Refused by a rule between fields, or by what the ledger holds.",
     410: "What was here is redacted: by which redaction, and on what basis.",
     412: "The record has changed since: with what it says now, the revisions in between and the fields that differ.",
@@ -278,7 +280,7 @@ def _refusals(contract: Contract) -> list[int]:
     if contract.conflicts:
         found.append(409)
     if contract.media_types:
-        found += [403, 409, 413, 415, 422]
+        found += [403, 408, 409, 413, 415, 422]
     if "If-Match" in contract.headers:
         found += [412, 428]
     if contract.id == "appendBatch":

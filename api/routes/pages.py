@@ -19,6 +19,8 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from api.routes.negotiation import is_known
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -118,7 +120,8 @@ def respond(request: PlainRequest, asset: Asset, headers: dict[str, str]) -> Res
     is_gzip = _takes_gzip(request.headers.get("accept-encoding", ""))
     etag = f'"{asset.tag}-gz"' if is_gzip else f'"{asset.tag}"'
     shared = {**headers, "ETag": etag, "Vary": "Accept-Encoding"}
-    if asset.tag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match")
+    if known is not None and is_known(f'"{asset.tag}"', known):
         return Response(b"", status_code=304, headers=shared, media_type=asset.media_type)
     if is_gzip:
         shared["Content-Encoding"] = "gzip"

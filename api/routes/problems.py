@@ -66,6 +66,7 @@ EDGE: Mapping[str, ProblemType] = {
     for each in (
         ProblemType("not-found", 404, "There is nothing at this address"),
         ProblemType("method-not-allowed", 405, "The address does not take this method"),
+        ProblemType("request-timeout", 408, "The rest of the request did not come"),
         ProblemType("too-many-requests", 429, "Too many requests"),
         ProblemType("too-large", 413, "The request is too large or too deep"),
         ProblemType("unsupported-media-type", 415, "The body is of a type that is not read here"),
@@ -115,6 +116,14 @@ _UNKNOWN = {
     kind: ProblemType(f"unknown-{kind}", 409, f"There is no such {kind}")
     for kind in ("entity", "source", "question", "claim")
 }
+# What the URL and its preconditions say of one record, an operation of a batch says in fields of its own.
+_TARGET: Mapping[type[errors.LedgerError], str] = {
+    errors.UnknownRecord: "/id",
+    errors.UnknownRevision: "/revision",
+    errors.Redacted: "/id",
+    errors.Stale: "/expect",
+    errors.MissingExpect: "/expect",
+}
 SLUGS = tuple(sorted({kind.slug for kind in (*EDGE.values(), *TABLE.values(), *_UNKNOWN.values())}))
 
 
@@ -143,9 +152,10 @@ def faults(error: errors.LedgerError) -> list[Fault]:
         return [Fault(rule=error.rule, parameter=error.name)]
     if error.parameter:
         return [Fault(rule=error.sentence(), parameter=error.parameter)]
-    if error.pointer:
+    pointer = error.pointer or (_TARGET.get(type(error), "") if error.operation is not None else "")
+    if pointer:
         rule = error.rule if isinstance(error, errors.BadBody) else error.sentence()
-        return [Fault(rule=rule, pointer=error.pointer)]
+        return [Fault(rule=rule, pointer=pointer)]
     return []
 
 

@@ -11,9 +11,10 @@ from api.domain.errors import IntervalReversed, NotApplicable, NotYet
 from api.domain.text import canonical
 from api.ledger import feed, proofs, views
 from api.ledger.checkpoints import Signed
+from api.routes.bodies import JSON
 from api.routes.negotiation import quality
 from api.routes.params import ConsistencyQuery, ProofQuery
-from api.routes.wire import JSON, Answer, Asked, Contract, operation, send
+from api.routes.wire import Answer, Asked, Contract, operation, send
 
 TEXT = "text/plain"
 

@@ -61,7 +61,7 @@ def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Any:
         if name in many:
             found.setdefault(name, []).append(value)  # type: ignore[union-attr]
         elif name in found:
-            raise BadParameter("query", _known(name, wanted), "given twice")
+            raise BadParameter("query", name if name in _taken(wanted) else "query", "given twice")
         else:
             found[name] = value
     return convert(found, wanted, "query")
@@ -92,16 +92,16 @@ def _bad_parameter(text: str, wanted: type[Struct], place: str) -> BadParameter:
     said, _, path = text.partition(" - at `$.")
     rule, field = read_rule(said)
     if rule == "unknown field":
-        return BadParameter(place, "query", "unknown parameter; this operation takes " + ", ".join(_taken(wanted)))
+        return BadParameter(
+            place, field or place, "unknown parameter; this operation takes " + ", ".join(_taken(wanted))
+        )
+    # What is in a path at all is never null.
+    rule = rule.replace(" | null", "")
     return BadParameter(place, field or path.rstrip("`").split("[")[0] or place, rule)
 
 
 def _taken(wanted: type[Struct]) -> list[str]:
     return [each.encode_name for each in msgspec.structs.fields(wanted)] or ["none"]
-
-
-def _known(name: str, wanted: type[Struct]) -> str:
-    return name if name in _taken(wanted) else "query"
 
 
 def read_header(name: str, value: str | None) -> str | None:

@@ -21,9 +21,10 @@ from api.ledger import answers, lists, views
 from api.ledger.ledger import Note, Outcome, Unit
 from api.ledger.lists import Selection, Window
 from api.ledger.views import Page, View
+from api.routes.bodies import JSON
 from api.routes.negotiation import expected_positions, quality
 from api.routes.params import ClaimFilters
-from api.routes.wire import JSON, Answer, Asked, Headers, http_date, in_full, send, with_query
+from api.routes.wire import Answer, Asked, Headers, http_date, in_full, send, with_query
 
 PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/questions", "claim": "/v1/claims"}
 Moment = TypeVar("Moment")
@@ -68,11 +69,11 @@ async def _negotiate(asked: Asked, kind: str, wanted: str) -> Answer:
     # email.utils would take the year 0068 for 2068.
     asked_for = datetime.strptime(wanted[5:], "%d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     moment = edtf.to_us(asked_for) + _SECOND - 1
-    revision, beside = await asked.read(views.revision_at, kind, asked.id, moment)
+    revision, beside, at = await asked.read(views.revision_at, kind, asked.id, moment)
     url = f"{PATHS[kind]}/{asked.id}"
     links = _links(in_full(asked, url), *_mementos(in_full(asked, url), revision, beside))
     headers = [(b"location", f"{url}/revisions/{revision}".encode()), links]
-    return send(asked, b"", headers=headers, status=302, media_type="text/plain")
+    return send(asked, b"", at=at, headers=headers, status=302, media_type="text/plain")
 
 
 def _mementos(url: str, chosen: int, beside: list[tuple[int, int]]) -> list[str]:
@@ -124,14 +125,16 @@ async def timemap(asked: Asked, kind: str) -> Answer:
     """Answer with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
     known, at = await asked.read(views.moments, kind, asked.id)
     url = f"{PATHS[kind]}/{asked.id}"
-    etag = weak_tag(at)
     accept = asked.headers.get("accept")
     if quality(accept, LINK_FORMAT) >= quality(accept, JSON):
-        return send(asked, _link_format(in_full(asked, url), known).encode(), at=at, etag=etag, media_type=LINK_FORMAT)
+        lines = _link_format(in_full(asked, url), known).encode()
+        return send(asked, lines, at=at, etag=weak_tag(at), media_type=LINK_FORMAT)
     mementos = [
         {"revision": number, "datetime": stamp(moment), "uri": f"{url}/revisions/{number}"} for number, moment in known
     ]
     body = {"original": url, "timegate": url, "timemap": f"{url}/timemap", "mementos": mementos}
+    # The two forms are not the same to who holds one (RFC 9110 section 8.8.3).
+    etag = f'{weak_tag(at)[:-1]}.json"'
     return send(asked, msgspec.json.encode(body), at=at, etag=etag)
 
 

@@ -12,8 +12,9 @@ from api.ledger import lists, redaction, views
 from api.ledger.lists import Selection
 from api.ledger.redaction import Preview
 from api.routes import records
+from api.routes.bodies import JSON
 from api.routes.params import DryRunQuery, RedactionListQuery
-from api.routes.wire import JSON, Answer, Asked, Contract, operation, send
+from api.routes.wire import Answer, Asked, Contract, operation, send
 
 _PATH = "/v1/redactions"
 _REDACT = Contract(

@@ -17,7 +17,7 @@ from api.ledger import proofs
 from api.ledger.database import Access
 from api.routes.negotiation import choose_encoding, compress
 from api.routes.problems import Refused
-from api.routes.wire import NO_CACHE, Answer, Headers, Rooms, explain, refuse
+from api.routes.wire import NO_CACHE, Answer, Headers, Rooms, explain, for_whom, refuse
 
 TEXT = b"text/plain; charset=utf-8"
 _BYTES = b"application/octet-stream"
@@ -85,6 +85,8 @@ def _tile(access: Access, level: str, number: int, width: int, size: int) -> byt
 
 
 def _answer(body: bytes, media_type: bytes, caching: bytes, request: PlainRequest) -> Answer:
+    rooms: Rooms = request.app.state.rooms
+    caching = for_whom(rooms.settings, caching)
     headers: Headers = [(b"content-type", media_type), (b"cache-control", caching), (b"vary", b"Accept-Encoding")]
     encoding = choose_encoding(request.headers.get("accept-encoding"), len(body))
     if encoding is not None:

@@ -3,12 +3,11 @@
 405, 429, 413, 415, 406, 401, 403, 400, 422; what comes after is the ledger's to say.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
@@ -20,15 +19,15 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
-from api.domain.errors import Absent, LedgerError, Redacted, Stale
+from api.domain.errors import Absent, BadParameter, LedgerError, Redacted, Stale
 from api.domain.operation import decode_body, decoder
-from api.domain.text import depth
 from api.ledger import views
 from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Database
 from api.ledger.keys import KEY_PATTERN, Caller
 from api.ledger.ledger import Ledger
 from api.routes import problems
+from api.routes.bodies import JSON, read_body
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits, scheme_of
 from api.routes.negotiation import accepts, choose_encoding, compress, is_known, mark
@@ -37,8 +36,6 @@ from api.routes.problems import Refused
 from api.routes.reading import convert, read_header, read_query, repeatable
 from api.settings import Settings
 
-JSON = "application/json"
-NDJSON = "application/x-ndjson"
 NO_CACHE = b"no-cache"
 PINNED = b"public, max-age=3600"
 NO_STORE = b"no-store"
@@ -121,7 +118,6 @@ class Asked:
     headers: Mapping[str, str]
     raw: bytes = b""
     body: Any = None
-    extra: Headers = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -173,18 +169,21 @@ async def _judge(request: Request[Any, Any, Any], contract: Contract) -> Asked:
     headers = _headers(scope)
     presented = headers.get("authorization")
     caller = await rooms.keyring.recognise(_key_in(presented)) if presented is not None else None
-    extra = _limit(rooms, scope, caller)
+    _limit(rooms, scope, caller)
     raw = b""
     if contract.media_types:
-        raw = await _read_body(request, rooms.settings, contract, headers)
+        raw = await read_body(request, rooms.settings, contract.media_types, headers)
     _check_accept(contract, headers.get("accept"))
     _authorise(rooms, contract, presented, caller)
+    _check_host(scope, headers)
     path = convert(request.path_params, Path, "path")
     wanted = contract.query
     query = read_query(scope["query_string"], wanted, repeatable(wanted))
     for name in contract.headers:
-        read_header(name, headers.get(name.lower()))
-    asked = Asked(request, rooms, contract, caller, path, query, headers, raw, extra=extra)
+        # Where the query says when, the header does not count.
+        if name != "Accept-Datetime" or query.as_of is None:
+            read_header(name, headers.get(name.lower()))
+    asked = Asked(request, rooms, contract, caller, path, query, headers, raw)
     if contract.body is not None:
         asked.body = decode_body(raw, contract.body)
     return asked
@@ -201,12 +200,25 @@ async def admit(request: Request[Any, Any, Any]) -> Response[bytes] | None:
         _limit(rooms, request.scope, caller)
         _authorise(rooms, _PLAIN, presented, caller)
     except Refused as refusal:
-        body, headers = (
-            problems.render(refusal.kind, refusal.detail),
-            {**dict(refusal.headers), "Cache-Control": "no-store"},
-        )
-        return Response(body, status_code=refusal.kind.status, media_type=problems.MEDIA_TYPE, headers=headers)
+        return _plainly(refusal)
     return None
+
+
+def not_found(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Refuse a request for what is not there; it counts like any other, though nobody asks whose key it bears."""
+    try:
+        _limit(request.app.state.rooms, request.scope, None)
+    except Refused as refusal:
+        return _plainly(refusal)
+    return _plainly(Refused("not-found", "there is nothing at this address"))
+
+
+def _plainly(refusal: Refused) -> Response[bytes]:
+    body, headers = (
+        problems.render(refusal.kind, refusal.detail),
+        {**dict(refusal.headers), "Cache-Control": "no-store"},
+    )
+    return Response(body, status_code=refusal.kind.status, media_type=problems.MEDIA_TYPE, headers=headers)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
@@ -218,54 +230,27 @@ def _headers(scope: Scope) -> dict[str, str]:
     return found
 
 
+def _check_host(scope: Scope, headers: Mapping[str, str]) -> None:
+    """Refuse a request that names no host, or several (RFC 9112 section 3.2)."""
+    host = headers.get("host")
+    if "," in (host or "") or (host is None and scope["http_version"] == "1.1"):
+        raise BadParameter("header", "Host", "exactly one is needed")
+
+
 def _key_in(presented: str) -> str | None:
-    scheme, _, key = presented.partition(" ")
+    scheme, _, rest = presented.partition(" ")
+    key = rest.lstrip(" ")
     return key if scheme.lower() == "bearer" and _KEY.match(key) else None
 
 
-def _limit(rooms: Rooms, scope: Scope, caller: Caller | None) -> Headers:
+def _limit(rooms: Rooms, scope: Scope, caller: Caller | None) -> None:
+    """Count a request against the caller's rate. What is left of it goes out with the answer, whatever that is."""
     allowance = rooms.limits.check(scope, caller.key if caller else None)
     if allowance is None:
-        return []
-    if allowance.is_exceeded:
-        raise Refused("too-many-requests", f"try again in {allowance.retry_after} s", allowance.headers)
-    return list(allowance.raw_headers)
-
-
-async def _read_body(
-    request: Request[Any, Any, Any], settings: Settings, contract: Contract, headers: Mapping[str, str]
-) -> bytes:
-    most = settings.max_batch if NDJSON in contract.media_types else settings.max_body
-    length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
-        raise Refused("too-large", f"a body here holds at most {most} bytes")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most:
-            raise Refused("too-large", f"a body here holds at most {most} bytes")
-        chunks.append(chunk)
-    raw = b"".join(chunks)
-    await _check_depth(raw, settings.max_depth)
-    _check_media_type(contract, headers)
-    return raw
-
-
-async def _check_depth(raw: bytes, most: int) -> None:
-    if raw.count(b"[") + raw.count(b"{") <= most:
         return
-    deep = depth(raw) if len(raw) < 2**16 else await asyncio.to_thread(depth, raw)
-    if deep > most:
-        raise Refused("too-large", f"JSON nests at most {most} levels deep here")
-
-
-def _check_media_type(contract: Contract, headers: Mapping[str, str]) -> None:
-    given, _, parameters = headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if given.strip().lower() not in contract.media_types or charset not in ("", "utf-8"):
-        raise Refused("unsupported-media-type", "send " + " or ".join(contract.media_types))
-    if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused("unsupported-media-type", "send the body without a content encoding")
+    scope["allowance"] = allowance  # type: ignore[typeddict-unknown-key]
+    if allowance.is_exceeded:
+        raise Refused("too-many-requests", f"try again in {allowance.retry_after} s")
 
 
 def _check_accept(contract: Contract, accept: str | None) -> None:
@@ -349,9 +334,10 @@ def send(
     status: int = 200,
 ) -> Answer:
     """Answer with a body; 304 where the client holds it already (RFC 9110 section 13.1.2). Compressed if it is worth it."""
-    sent: Headers = [*asked.extra, _VARY_TIMEGATE if _is_timegate(asked) else _VARY]
+    sent: Headers = [_VARY_TIMEGATE if _is_timegate(asked) else _VARY]
     pinned = at.is_pinned if at is not None and is_pinned is None else is_pinned
-    sent.append((b"cache-control", NO_STORE if status >= 201 else PINNED if pinned else NO_CACHE))
+    caching = NO_STORE if status >= 201 else PINNED if pinned else NO_CACHE
+    sent.append((b"cache-control", for_whom(asked.rooms.settings, caching)))
     if at is not None:
         sent.append((b"ledger-position", str(at.position).encode()))
     if headers:
@@ -367,6 +353,11 @@ def send(
         sent.append((b"content-encoding", encoding.encode()))
         body = compress(body, encoding)
     return Answer(status, sent, body)
+
+
+def for_whom(settings: Settings, caching: bytes) -> bytes:
+    """Keep from shared caches what not everybody may read (RFC 9111 section 3.5)."""
+    return caching if settings.public_read else caching.replace(b"public", b"private")
 
 
 def _is_timegate(asked: Asked) -> bool:
