@@ -146,7 +146,7 @@ class Past:
         foreign = [
             (maker, link)
             for maker, held in self.of("claim").items()
-            if held.state["question"] != question and self.is_live(held.state)
+            if held.state["question"] != question and self.is_live(held.state) and self._at_clocks(held.state, chosen)
             for link in _links(held.state)
             if self.records["claim", link.claim].told("question") == question
         ]

@@ -161,4 +161,25 @@ def test_facets_of_questions_by_agreement_count_what_is_listed(dispute: Dispute)
 def test_a_question_that_is_not_there_has_no_answers(served: Served) -> None:
     refused(served.get("/v1/questions/nobody/answers"), 404, "unknown-record")
     for query in ("q=x", "limit=1", "agreement=disputed", "stance=asserts"):
-        refused(served.get(f"/v1/questions/nobody/answers?{query}"), 400, "bad-parameter", parameter="query")
+        name = query.partition("=")[0]
+        refused(served.get(f"/v1/questions/nobody/answers?{query}"), 400, "bad-parameter", parameter=name)
+
+
+def test_a_correction_from_another_question_counts_from_when_its_source_was_published(served: Served) -> None:
+    served.append(
+        an_entity("gab"),
+        a_source("early", published="2021-01-09T00:00Z"),
+        a_source("late", published="2021-02-01T00:00Z"),
+        a_question("gab-one", about="gab", answer_type="boolean"),
+        a_question("gab-two", about="gab", answer_type="boolean"),
+        a_claim("first-said", source="early", question="gab-one", answer={"type": "boolean", "value": True}),
+        a_claim("then-said", source="late", question="gab-two", answer={"type": "boolean", "value": False}),
+        link("then-said", "corrects", "first-said"),
+    )
+    asked = "/v1/questions/gab-one/answers"
+    assert served.get(asked).json()["superseded"] == [{"claim": "first-said", "by": ["then-said"]}]
+    for mode in ("possible", "certain"):
+        before = served.get(f"{asked}?published_by=2021-01-15T00:00:00Z&mode={mode}").json()
+        assert (before["state"], before["superseded"]) == ("single-origin", [])
+        listed = served.get(f"/v1/questions?agreement=open&published_by=2021-01-15T00:00:00Z&mode={mode}&limit=500")
+        assert "gab-one" not in [question["id"] for question in listed.json()["items"]]

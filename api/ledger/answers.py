@@ -9,7 +9,7 @@ from api.domain import agreement, edtf
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.record import State
 from api.domain.source import published_bounds
-from api.ledger.database import Access, Row, Value
+from api.ledger.database import Access, Row
 from api.ledger.lists import REVISION, Selection, documents, select
 from api.ledger.present import gather, read_claim, read_links
 from api.ledger.views import Page, stand, view_at
@@ -32,7 +32,7 @@ _CLAIMS = (
     " WHERE r.question = ? AND r.first_position <= ? AND v.status = 'asserted' ORDER BY r.first_position"
 )
 _LINKING = (
-    "SELECT l.id, l.source, l.question, p.payload FROM record c"
+    "SELECT l.id, p.payload FROM record c"
     # CROSS JOIN keeps SQLite from walking all the links there are; PostgreSQL takes it for an inner join.
     " CROSS JOIN term t JOIN record l ON l.first_position = t.first_position AND l.question <> c.question"
     " JOIN revision v ON v.position = (SELECT max(x.position) FROM revision x"
@@ -44,20 +44,19 @@ _STATE = (
     f"SELECT p.payload FROM record r JOIN payload p ON p.position = {REVISION} WHERE r.kind = ? AND r.id = ?"
     " AND r.first_position <= ?"
 )
-_STATUS = f"SELECT v.status FROM record r JOIN revision v ON v.position = {REVISION} WHERE r.first_position = ?"
 
 
 class _Past:
-    """States of records as of one position, each read once."""
+    """States of records as of one position, each read once, and what is on view at the other clocks."""
 
-    def __init__(self, access: Access, at: Standpoint) -> None:
-        self._access, self._at = access, at
+    def __init__(self, access: Access, at: Standpoint, chosen: Selection) -> None:
+        self.access, self.at, self._chosen = access, at, chosen
         self._states: dict[tuple[str, str], State | None] = {}
 
     def state(self, kind: str, public_id: str) -> State | None:
         key = (kind, public_id)
         if key not in self._states:
-            row = self._access.row(_STATE, (self._at.position, kind, public_id, self._at.position))
+            row = self.access.row(_STATE, (self.at.position, kind, public_id, self.at.position))
             self._states[key] = msgspec.json.decode(row[0])["state"] if row else None
         return self._states[key]
 
@@ -65,14 +64,29 @@ class _Past:
         state = self.state(kind, public_id)
         return state is not None and state["status"] == "asserted"
 
+    def is_on_view(self, claim: State) -> bool:
+        """Say whether a claim that is asserted, on a question that is, counts at the clocks of source and world."""
+        source = self.state("source", claim["source"])
+        if source is None or source["status"] != "asserted":
+            return False
+        published_by, valid_at, is_certain = self._chosen.published_by, self._chosen.valid_at, self._chosen.is_certain
+        if published_by is not None:
+            was_published = edtf.published_by_certain if is_certain else edtf.published_by_possible
+            if not was_published(published_bounds(source), published_by):
+                return False
+        if valid_at is not None:
+            holds = edtf.certain if is_certain else edtf.possible
+            return holds(read_claim(0, claim).valid, valid_at)
+        return True
+
 
 def answers(access: Access, public_id: str, chosen: Selection) -> Answers:
     """Give the agreement on a question. Raises UnknownRecord where there is none at the position asked for."""
     at = stand(access, chosen.asked)
     question = view_at(access, "question", public_id, at)
-    past = _Past(access, at)
-    shown = _on_view(access, past, public_id, chosen, at)
-    added_up = agreement.agree(*_weighing(access, past, public_id, shown, at))
+    past = _Past(access, at, chosen)
+    shown = _on_view(past, public_id)
+    added_up = agreement.agree(*_weighing(past, public_id, shown))
     sources = sorted({state["source"] for _, state in shown})
     return Answers(question.document, added_up, [bytes(row[3]) for row, _ in shown], sources, at)
 
@@ -80,57 +94,33 @@ def answers(access: Access, public_id: str, chosen: Selection) -> Answers:
 _Weighing = tuple[str, bool, list[agreement.Claim], agreement.Context, agreement.Foreign]
 
 
-def _weighing(
-    access: Access, past: _Past, public_id: str, shown: Sequence[tuple[Row, State]], at: Standpoint
-) -> _Weighing:
+def _weighing(past: _Past, public_id: str, shown: Sequence[tuple[Row, State]]) -> _Weighing:
     """Gather all that agreement on a question depends on."""
     asked = past.state("question", public_id)
     claims = [read_claim(row[1], state) for row, state in shown]
     varies = bool(asked and asked["varies"])
-    return public_id, varies, claims, gather(claims, past.state), _foreign_links(access, public_id, at)
+    return public_id, varies, claims, gather(claims, past.state), _foreign_links(past, public_id)
 
 
-def _on_view(access: Access, past: _Past, public_id: str, chosen: Selection, at: Standpoint) -> list[tuple[Row, State]]:
+def _on_view(past: _Past, public_id: str) -> list[tuple[Row, State]]:
     if not past.is_asserted("question", public_id):
         return []
-    first = _first_position(access, "question", public_id)
-    rows = access.rows(_CLAIMS, (at.position, first, at.position))
+    first, position = _first_position(past.access, "question", public_id), past.at.position
+    rows = past.access.rows(_CLAIMS, (position, first, position))
     read = [(row, msgspec.json.decode(row[2])["state"]) for row in rows]
-    return [(row, state) for row, state in read if _is_on_view(past, state, chosen)]
+    return [(row, state) for row, state in read if past.is_on_view(state)]
 
 
-def _is_on_view(past: _Past, state: State, chosen: Selection) -> bool:
-    source = past.state("source", state["source"])
-    if source is None or source["status"] != "asserted":
-        return False
-    if chosen.published_by is not None:
-        was_published = edtf.published_by_certain if chosen.is_certain else edtf.published_by_possible
-        if not was_published(published_bounds(source), chosen.published_by):
-            return False
-    if chosen.valid_at is not None:
-        holds = edtf.certain if chosen.is_certain else edtf.possible
-        return holds(_valid(state), chosen.valid_at)
-    return True
-
-
-def _valid(state: State) -> edtf.Extent | None:
-    return read_claim(0, state).valid
-
-
-def _foreign_links(access: Access, public_id: str, at: Standpoint) -> list[tuple[str, agreement.Link]]:
-    first = _first_position(access, "question", public_id)
-    targets = {row[0] for row in access.rows("SELECT id FROM record WHERE question = ?", (first,))}
+def _foreign_links(past: _Past, public_id: str) -> list[tuple[str, agreement.Link]]:
+    """Give the links that claims on view make from other questions."""
+    first, position = _first_position(past.access, "question", public_id), past.at.position
+    targets = {row[0] for row in past.access.rows("SELECT id FROM record WHERE question = ?", (first,))}
     found = []
-    for linking, source, question, payload in access.rows(_LINKING, (at.position, first, at.position, at.position)):
-        if _status(access, source, at) == _status(access, question, at) == "asserted":
-            links = read_links(msgspec.json.decode(payload)["state"])
-            found += [(linking, link) for link in links if link.claim in targets]
+    for linking, payload in past.access.rows(_LINKING, (position, first, position, position)):
+        state = msgspec.json.decode(payload)["state"]
+        if past.is_asserted("question", state["question"]) and past.is_on_view(state):
+            found += [(linking, link) for link in read_links(state) if link.claim in targets]
     return sorted(set(found), key=lambda pair: pair[1].position)
-
-
-def _status(access: Access, first_position: Value, at: Standpoint) -> Value:
-    row = access.row(_STATUS, (at.position, first_position))
-    return row[0] if row else None
 
 
 def _first_position(access: Access, kind: str, public_id: str) -> int:
@@ -144,7 +134,7 @@ def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[st
     # The ledger may grow while questions are looked at one by one: all of them as of one position.
     chosen = replace(chosen, asked=AsOf(position=at.position))
     plain = replace(chosen, agreement=None, published_by=None, valid_at=None, limit=200)
-    past = _Past(access, at)
+    past = _Past(access, at, chosen)
     found: list[bytes] = []
     ids: list[str] = []
     keys: list[int] = []
@@ -152,8 +142,8 @@ def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[st
     while len(found) <= chosen.limit:
         page, shown = select(access, replace(plain, cursor=cursor))
         for document, public_id in zip(page.items, shown, strict=True):
-            on_view = _on_view(access, past, public_id, chosen, at)
-            if agreement.state_of(*_weighing(access, past, public_id, on_view, at)) == chosen.agreement:
+            on_view = _on_view(past, public_id)
+            if agreement.state_of(*_weighing(past, public_id, on_view)) == chosen.agreement:
                 found.append(document)
                 ids.append(public_id)
                 keys.append(_key(document, chosen.order))
@@ -168,12 +158,12 @@ def agreements(access: Access) -> Iterator[agreement.Agreement]:
     """Give the agreement on every question that stands now, in the order of recording."""
     at = stand(access, NOW)
     chosen = Selection(kind="question", asked=AsOf(position=at.position), limit=200)
-    past = _Past(access, at)
+    past = _Past(access, at, chosen)
     while True:
         page, ids = select(access, replace(chosen, terms=[("status", "asserted")]))
         for public_id in ids:
-            on_view = _on_view(access, past, public_id, chosen, at)
-            yield agreement.agree(*_weighing(access, past, public_id, on_view, at))
+            on_view = _on_view(past, public_id)
+            yield agreement.agree(*_weighing(past, public_id, on_view))
         if page.last is None:
             return
         chosen = replace(chosen, cursor=page.last)

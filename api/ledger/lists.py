@@ -289,6 +289,9 @@ def _valid_at(at: Extent, *, is_certain: bool) -> Clause:
     latest = OPEN_END if at.end.latest is None else at.end.latest
     if not is_certain:
         return _overlaps(Window(earliest, latest))
+    if at.start.earliest is None or at.end.latest is None:
+        # Nothing is certain of a time that is not known.
+        return "FALSE", []
     sql = (
         "((NOT p.is_moment AND p.start_latest <= ? AND p.end_earliest >= ?)"
         " OR (p.is_moment AND p.start_earliest >= ? AND p.end_latest <= ?))"
