@@ -1,10 +1,13 @@
 """Checkpoints: what is committed is signed, what was signed is kept, and a log that is not the one signed is refused."""
 
 import contextlib
+import fcntl
+import os
 import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from click.testing import CliRunner
@@ -197,6 +200,52 @@ def test_two_nodes_with_one_key_never_go_back(settings):
             check_kept(writing.database.access(), settings.signing_key_path,
                        genesis.ledger_state(writing.database.access()), sizes[-1])  # fmt: skip
         assert sizes == list(range(2, 22))
+
+
+def test_the_key_in_force_signs_though_it_came_while_another_process_was_signing(settings):
+    with opened(settings) as (writing, checkpoints):
+        # What signs in the background would come in between.
+        checkpoints.stop()
+        signing = Checkpoints(writing.database, settings.signing_key_path)
+        signing.latest()
+        writing.append(an_entity())
+        folder = os.open(settings.signing_key_path.parent, os.O_RDONLY)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with ThreadPoolExecutor(1) as other:
+            waiting = other.submit(signing.latest)
+            while signing._lock.acquire(blocking=False):
+                signing._lock.release()
+            genesis.rotate_key(writing.database.access(), settings.signing_key_path)
+            writing.append(an_entity())
+            os.close(folder)
+            signed = waiting.result(60)
+        state = genesis.ledger_state(writing.database.access())
+        assert signed.size == 4
+        assert checkpoint.open_note(signed.note, [vkey_at(state, signed.size)]).size == signed.size
+
+
+def test_what_cannot_be_kept_beside_the_key_is_not_served(settings):
+    with serve(settings) as served:
+        kept = kept_path(settings.signing_key_path)
+        in_the_way = kept.with_name(f"{kept.name}.{os.getpid()}")
+        in_the_way.mkdir()
+        served.append(an_entity())
+        for path in ("/tlog/checkpoint", "/v1/events/1/proof", "/tlog/tile/0/000.p/2"):
+            refused(served.get(path), 503, "unavailable")
+        in_the_way.rmdir()
+        assert served.get("/tlog/checkpoint").status_code == 200
+
+
+def test_a_connection_that_is_gone_is_made_anew(settings, request):
+    with serve(settings) as served:
+        for path in ("/tlog/keys", "/tlog/checkpoint", "/v1/events/1/proof"):
+            served.append(an_entity())
+            assert served.get(path).status_code == 200
+            if not settings.is_sqlite:
+                name = make_url(settings.database_url).database
+                others = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+                administer(request.getfixturevalue("postgres"), others)
+            assert served.get(path).status_code == 200, path
 
 
 def test_adopted_cosignatures_go_out_with_the_checkpoint_they_are_for(settings):

@@ -281,6 +281,25 @@ def _unwilling(database: Database, limit: list[str]) -> Iterator[None]:
     access.run(f"ALTER DATABASE {name} RESET statement_timeout")
 
 
+def test_a_group_that_somebody_locks_out_waits_for_the_lock_once_more_and_not_each_of_it(database, caplog):
+    access = database.access()
+    if database.is_sqlite:
+        sa.event.listen(database.engine, "connect", lambda made, _: made.execute("PRAGMA busy_timeout = 200"))
+    else:
+        [(name,)] = access.rows("SELECT current_database()")
+        access.run(f"ALTER DATABASE {name} SET lock_timeout = '200ms'")
+    with running(database) as writing:
+        position = writing.append(*ground()).position
+        writing.ledger._drop_writer()
+        with held_head(database):
+            futures = [writing.ledger.append(writing.unit(an_entity())) for _ in range(10)]
+            refusals = [future.exception(60) for future in futures]
+        assert all(isinstance(refusal, errors.Unavailable) for refusal in refusals)
+        alone = [record for record in caplog.records if record.message.startswith("an append was rolled back")]
+        assert len(alone) < len(futures)
+        assert writing.append(an_entity()).position == position + 1
+
+
 # Clocks
 
 

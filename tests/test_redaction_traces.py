@@ -2,7 +2,9 @@
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from api.ledger import redaction
-from api.ledger.database import Access
+from api.ledger.database import Access, lock_head
 from tests.builders import a_claim, a_question, a_source, an_entity, link, revise
 from tests.served import Served, refused
 
@@ -199,3 +201,29 @@ def test_a_reader_of_an_old_state_is_named_and_a_repeated_request_finishes(
         assert ground.post("/v1/redactions", body, Idempotency_Key=key).status_code == 201
     assert redaction.is_purged(ground.database.access())
     assert _in_files(ground, [word]) == set()
+
+
+def test_who_writes_for_long_while_traces_are_erased_is_waited_for(
+    ground: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, others = _word(), ground.database.connect()
+    ground.append(a_claim(claim, source="paper", question="q-time"))
+    erase, is_held = redaction.erase_traces, threading.Event()
+
+    def hold() -> None:
+        with others.transaction():
+            lock_head(others)
+            is_held.set()
+            time.sleep(2.5)
+
+    def erase_and_let_another_write(access: Access, tables: Sequence[str]) -> None:
+        erase(access, tables)
+        holding.start()
+        is_held.wait()
+
+    holding = threading.Thread(target=hold)
+    monkeypatch.setattr(redaction, "erase_traces", erase_and_let_another_write)
+    assert ground.post("/v1/redactions", {"kind": "claim", "id": claim, **WHY}).status_code == 201
+    holding.join()
+    others.close()
+    assert redaction.is_purged(ground.database.access())

@@ -12,14 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 from api.domain import checkpoint, merkle
-from api.domain.errors import LedgerError, LogRefused
+from api.domain.errors import LedgerError, LogRefused, Unavailable
 from api.domain.record import State
 from api.ledger import genesis, proofs
 from api.ledger.database import DRIVER_ERRORS, Access, Database
 from api.ledger.writer import LEDGER
 
+Result = TypeVar("Result")
 _log = logging.getLogger("ledger")
 _PAUSE = 0.1
 _HEAD = (
@@ -66,14 +68,16 @@ class Checkpoints:
             self._thread.join()
         if self._access is not None:
             self._access.close()
+            self._access = None
 
     def committed(self) -> None:
         """Learn that events were committed; costs the writer nothing."""
         self._committed.set()
 
     def guard(self) -> None:
-        """Raise LogRefused if this node may not append."""
+        """Raise LogRefused if this node may not append; whether that still holds is then looked at again."""
         if self.refusal is not None:
+            self._committed.set()
             raise LogRefused(self.refusal)
 
     def subscribe(self, callback: Callable[[Signed], None]) -> None:
@@ -85,11 +89,9 @@ class Checkpoints:
         with self._lock:
             before = self._signed
             try:
-                signed = self._sign_if_grown()
-            except DRIVER_ERRORS:
-                # The connection may be gone: what comes next opens a new one.
-                self._access = None
-                raise
+                signed = self._asked(self._sign_if_grown)
+            except OSError as error:
+                raise Unavailable(f"what is signed cannot be kept beside the key: {error.strerror}") from error
         if before is None or signed.size != before.size:
             for callback in self._callbacks:
                 callback(signed)
@@ -105,8 +107,7 @@ class Checkpoints:
     def keys(self) -> list[State]:
         """Give the chain of keys, oldest first: `{vkey, from}`."""
         with self._lock:
-            access = self._connection()
-            chain: list[State] = genesis.ledger_state(access)["keys"]
+            chain: list[State] = self._asked(genesis.ledger_state)["keys"]
             return chain
 
     def _run(self) -> None:
@@ -123,26 +124,28 @@ class Checkpoints:
             self.latest()
         except LedgerError as refusal:
             _log.error("no checkpoint: %s", refusal)
-        except DRIVER_ERRORS:
-            _log.warning("no checkpoint: the database does not answer")
-        except OSError as error:
-            _log.error("no checkpoint: what was signed cannot be kept beside the key: %s", error.strerror)
 
-    def _connection(self) -> Access:
-        if self._access is None:
-            self._access = self._database.connect()
-        return self._access
+    def _asked(self, question: Callable[[Access], Result]) -> Result:
+        """Ask the database; once more, by a new connection, where the old one may be gone. Raises Unavailable."""
+        for _ in range(2):
+            if self._access is None:
+                self._access = self._database.connect()
+            try:
+                return question(self._access)
+            except DRIVER_ERRORS:
+                self._access.close()
+                self._access = None
+        raise Unavailable("the database does not answer")
 
-    def _sign_if_grown(self) -> Signed:
-        access = self._connection()
-        size, frontier, chain_at = access.row(_HEAD) or (0, b"", 0)
+    def _sign_if_grown(self, access: Access) -> Signed:
+        size, *_ = access.row(_HEAD) or (0, b"", 0)
         if self._signed is not None and self._signed.size == size:
             return self._signed
-        if self._chain[0] != chain_at:
-            self._chain = chain_at, genesis.ledger_state(access)
         # Another process may have signed since: what is kept is read, checked and replaced under one lock.
         with _locked(self._key_path.parent):
-            size, frontier, _ = access.row(_HEAD) or (0, b"", 0)
+            size, frontier, chain_at = access.row(_HEAD) or (0, b"", 0)
+            if self._chain[0] != chain_at:
+                self._chain = chain_at, genesis.ledger_state(access)
             try:
                 check_kept(access, self._key_path, self._chain[1], size)
             except LogRefused as refusal:

@@ -357,6 +357,12 @@ def is_damaged(error: BaseException) -> bool:
     return found is not None and getattr(found, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_SQLITE
 
 
+def is_locked_out(error: BaseException) -> bool:
+    """Say whether the head was held by somebody else for longer than one waits."""
+    is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    return is_busy or isinstance(error, psycopg.errors.LockNotAvailable)
+
+
 def ready_to_insert_first(access: Access) -> None:
     """Keep other nodes out while the very first row is written, when there is no head yet to lock."""
     if not access.is_sqlite:

@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from api.domain.errors import LedgerError, Unavailable
-from api.ledger.database import DRIVER_ERRORS, Database
+from api.ledger.database import DRIVER_ERRORS, Database, is_locked_out
 from api.ledger.writer import Note, Outcome, Sealed, Unit, Writer, Written, is_durable
 
 __all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]
@@ -70,6 +70,7 @@ class Ledger:
         self._thread: threading.Thread | None = None
         self._writer: Writer | None = None
         self._sent: _Group | None = None
+        self._is_locked_out = False
         self.tally = Tally()
 
     def start(self) -> None:
@@ -198,12 +199,19 @@ class Ledger:
         _wake([waiter for *_, waiter in group.waiting if waiter is not None])
 
     def _recover(self, *failed: _Group) -> None:
-        """Find out what became of those who were sent, and of those in hand; try again what was not written."""
+        """Find out what became of those who were sent, and of those in hand; try again what was not written, one by one.
+
+        Where somebody else has the lock for long, one of them waits for it once more, and the others are told.
+        """
         groups = [*filter(None, [self._sent]), *failed]
-        self._sent = None
+        self._sent, self._is_locked_out = None, False
         for group in groups:
             found = self._find_out(group.sealed)
-            self._answer(_Group(group.waiting, found or [self._write_alone(unit) for unit, *_ in group.waiting]))
+            if found is not None:
+                self._answer(_Group(group.waiting, found))
+                continue
+            for waiting in group.waiting:
+                self._answer(_Group([waiting], [self._write_alone(waiting[0])]))
 
     def _find_out(self, sealed: Sealed | None) -> Sequence[Outcome | LedgerError] | None:
         """Give the outcomes after all if the commit took place and only the word of it was lost."""
@@ -220,6 +228,8 @@ class Ledger:
             return [lost for _ in sealed.outcomes]
 
     def _write_alone(self, unit: Unit) -> Outcome | LedgerError:
+        if self._is_locked_out:
+            return Unavailable("somebody else is writing, and takes long; nothing was written")
         try:
             writer = self._open_writer()
             outcomes = writer.write([unit])
@@ -228,6 +238,7 @@ class Ledger:
             return refusal
         except Exception as error:  # noqa: BLE001 - as above
             _log.warning("an append was rolled back: %s", type(error).__name__, exc_info=_fault(error))
+            self._is_locked_out = is_locked_out(error)
             found = self._find_out(self._drop_writer())
             return found[0] if found else Unavailable("the database refused the transaction; nothing was written")
         return outcomes[0]

@@ -5,6 +5,7 @@ same transaction. Purging comes after the commit.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from api.domain.errors import NotPurged, NotRedactable, StillNamed
 from api.domain.event import Redacts
 from api.domain.record import Record, State
 from api.domain.redaction import Mark, holds, judge, looking_for, names
-from api.ledger.database import Access, Database, bytes_within
+from api.ledger.database import DRIVER_ERRORS, Access, Database, bytes_within
 from api.ledger.present import Present
 from api.ledger.projection import NAMES
 from api.ledger.rebuild import derive
@@ -170,14 +171,15 @@ def is_purged(access: Access) -> bool:
 
 def purge(database: Database) -> None:
     """Make sure that nothing redacted is left in the database's own files. Raises NotPurged; it may be tried again."""
-    access = database.connect()
     try:
-        last = _last(access)
-        erase_traces(access, REDACTED_FROM)
-        with access.transaction():
+        with closing(database.connect()) as access:
+            last = _last(access)
+            erase_traces(access, REDACTED_FROM)
+        # By another connection: erasing may not wait for long, and this may.
+        with closing(database.connect()) as access, access.transaction():
             access.run("UPDATE head SET purged = ? WHERE purged < ?", (last, last))
-    finally:
-        access.close()
+    except DRIVER_ERRORS as error:
+        raise NotPurged("the database did not answer") from error
 
 
 def finish(database: Database) -> str:
