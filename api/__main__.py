@@ -314,8 +314,11 @@ def print_openapi(output: Path | None) -> None:
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)
-    else:
+        return
+    try:
         output.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise click.ClickException(f"{output} cannot be written: {error.strerror}") from error
 
 
 @main.group("keys")

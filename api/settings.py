@@ -13,8 +13,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from api.domain.cosignature import check_vkey
 from api.domain.errors import Misconfigured
 
-_ORIGIN = re.compile(r"^[^\s+]{1,200}$")
-_RATE = re.compile(r"^(off|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})?)$")
+_ORIGIN = re.compile(r"[^\s+]{1,200}")
+_RATE = re.compile(r"off|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})?")
+# SQLite gives each connection a memory of its own, so a ledger cannot be kept there.
+_DATABASE = re.compile(r"sqlite:///(?!:memory:).+|postgresql(\+psycopg)?://.+")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -59,15 +61,15 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, url: str) -> str:
-        if not re.match(r"^(sqlite:///.+|postgresql(\+psycopg)?://.+)$", url):
-            message = "must be sqlite:///path or postgresql+psycopg://…"
+        if not _DATABASE.fullmatch(url):
+            message = "must be sqlite:///path, of a file, or postgresql+psycopg://…"
             raise ValueError(message)
         return url
 
     @field_validator("rate_limit")
     @classmethod
     def _known_rate(cls, rate: str) -> str:
-        if not _RATE.match(rate):
+        if not _RATE.fullmatch(rate):
             message = "must be `off`, one number, or two separated by a comma"
             raise ValueError(message)
         return rate
@@ -75,10 +77,18 @@ class Settings(BaseSettings):
     @field_validator("log_origin")
     @classmethod
     def _known_origin(cls, origin: str | None) -> str | None:
-        if origin is not None and not _ORIGIN.match(origin):
+        if origin is not None and not _ORIGIN.fullmatch(origin):
             message = "must have neither spaces nor +"
             raise ValueError(message)
         return origin
+
+    @field_validator("seed")
+    @classmethod
+    def _full_folder(cls, folder: Path | None) -> Path | None:
+        if folder is not None and not any(folder.glob("*.ndjson")):
+            message = "must be a folder with files of operations, named *.ndjson"
+            raise ValueError(message)
+        return folder
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

@@ -109,7 +109,9 @@ def refusals_are_problems(document: Document) -> Iterator[str]:
 def answer_headers_are_described(document: Document) -> Iterator[str]:
     """Every header of an answer has a description and a schema."""
     for where, status, response in responses(document):
-        for name, header in response.get("headers", {}).items():
+        shared = document["components"]["headers"]
+        for name, told in response.get("headers", {}).items():
+            header = shared.get(told["$ref"].rpartition("/")[2], {}) if "$ref" in told else told
             if not header.get("description") or not header.get("schema"):
                 yield f"{where} {status} header {name} needs a description and a schema"
 
@@ -124,7 +126,7 @@ def examples_fit(document: Document) -> Iterator[str]:
 def references_hold(document: Document) -> Iterator[str]:
     """Every component is used, and every reference leads to one."""
     used = {text["$ref"] for text in _objects(document) if isinstance(text.get("$ref"), str)}
-    there = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    there = {f"#/components/{part}/{name}" for part in ("schemas", "headers") for name in document["components"][part]}
     mapped = {to for each in _objects(document) if "mapping" in each for to in _texts(each["mapping"])}
     yield from (f"{name} is not used" for name in sorted(there - used))
     yield from (f"{name} leads nowhere" for name in sorted((used | mapped) - there))

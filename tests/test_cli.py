@@ -222,9 +222,9 @@ def test_migrating_alone_makes_the_tables_and_nothing_else(tmp_path: Path) -> No
 
 
 BAD = {
-    "LEDGER_DATABASE_URL": ["mysql://localhost/x", "ledger.db", ""],
+    "LEDGER_DATABASE_URL": ["mysql://localhost/x", "ledger.db", "", "sqlite:///:memory:", "sqlite:///x.db\n"],
     "LEDGER_PUBLIC_READ": ["maybe"],
-    "LEDGER_RATE_LIMIT": ["0", "-5", "1,2,3", "many"],
+    "LEDGER_RATE_LIMIT": ["0", "-5", "1,2,3", "many", "off\n"],
     "LEDGER_TRUSTED_PROXIES": ["10.0.0.0/99", "localhost"],
     "LEDGER_MAX_BODY": ["0", "1MB", "-1"],
     "LEDGER_MAX_BATCH": ["1"],
@@ -232,9 +232,10 @@ BAD = {
     "LEDGER_MAX_DEPTH": ["7", "201"],
     "LEDGER_READER_THREADS": ["0"],
     "LEDGER_GROUP_SIZE": ["0", "x"],
+    "LEDGER_SEED": ["/nowhere", "/etc/passwd", ""],
     "LEDGER_LOG_FORMAT": ["xml"],
     "LEDGER_LOG_LEVEL": ["LOUD"],
-    "LEDGER_LOG_ORIGIN": ["with space", "with+plus", ""],
+    "LEDGER_LOG_ORIGIN": ["with space", "with+plus", "", "abc\n"],
 }
 
 
@@ -244,6 +245,12 @@ def test_a_setting_that_is_wrong_is_refused_loudly_by_name(shell: Shell, name: s
     assert result.exit_code == 1
     assert name in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_a_document_that_cannot_be_written_is_said_in_a_line(shell: Shell, tmp_path: Path) -> None:
+    result = shell.run("openapi", "--output", str(tmp_path / "nowhere" / "openapi.json"))
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
 
 
 def test_every_wrong_setting_is_named_at_once(shell: Shell) -> None:

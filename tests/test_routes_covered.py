@@ -164,7 +164,11 @@ def _hold_to(document: dict[str, Any], operation: str, response: httpx.Response)
     described = _described(document)[operation]["responses"]
     assert str(response.status_code) in described, f"{operation} answers {response.status_code} without saying so"
     published = described[str(response.status_code)]
-    for name, header in published.get("headers", {}).items():
+    shared = document["components"]["headers"]
+    assert "x-request-id" in response.headers
+    assert "cache-control" in response.headers
+    for name, told in published.get("headers", {}).items():
+        header = shared[told["$ref"].rpartition("/")[2]] if "$ref" in told else told
         assert name in response.headers or not header.get("required"), name
         if name in response.headers and "pattern" in header["schema"]:
             jsonschema.validate(response.headers[name], header["schema"])

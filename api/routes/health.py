@@ -83,6 +83,7 @@ def _service(asked: Asked, at: Standpoint, vkeys: list[str]) -> dict[str, object
             "json_depth": settings.max_depth,
             "page": 500,
             "ids": 200,
+            "facet_values": 100,
         },
         "links": _LINKS,
     }

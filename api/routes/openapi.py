@@ -11,6 +11,7 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from api import __version__
+from api.domain.errors import Stale
 from api.domain.operation import OPERATIONS
 from api.domain.text import ecma
 from api.routes import log_shapes, params, reading, shapes
@@ -61,11 +62,18 @@ _ANSWER_HEADERS = {
     "ETag": ("Strong for one revision; weak for what many records make.", {"type": "string"}),
     "Ledger-Position": ("The position this answer is given at.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Link": ("Related resources (RFC 8288).", {"type": "string"}),
-    "Location": ("Where the new revision is found.", {"type": "string"}),
+    "Location": ("Where the revision is found.", {"type": "string"}),
     "Memento-Datetime": ("When this revision was recorded (RFC 7089).", {"type": "string"}),
     "Content-Location": ("Where this revision is found for good.", {"type": "string"}),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string"}),
     "Retry-After": ("Seconds until a request is let through.", {"type": "string"}),
+}
+# What every answer carries, refusals too; the last two only where requests are counted.
+_EVERYWHERE = {
+    "X-Request-Id": ("Names this request in the server's log.", {"type": "string"}),
+    "Cache-Control": ("Who may keep this, and for how long (RFC 9111).", {"type": "string"}),
+    "RateLimit-Policy": ("The caller's quota (draft-ietf-httpapi-ratelimit-headers).", {"type": "string"}),
+    "RateLimit": ("What is left of it, and the seconds until it is whole again.", {"type": "string"}),
 }
 _SOMETIMES = {"Link", "Memento-Datetime", "Content-Location", "ETag", "Ledger-Position"}
 _STATUSES = {
@@ -102,6 +110,7 @@ def build(app: Litestar) -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components,
+            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _EVERYWHERE.items()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `dl_<id>_<secret>`."}
             },
@@ -259,15 +268,21 @@ def _responses(path: str, method: str, contract: Contract) -> dict[str, Any]:
     if "If-None-Match" in contract.headers:
         responses["304"] = {"description": "You hold it already.", "headers": _headers(["ETag"])}
     if "Accept-Datetime" in contract.headers:
-        responses["302"] = {"description": "The revision in force then.", "headers": _headers(["Location"])}
+        headers = _headers(["Location", "Link", "Ledger-Position"])
+        responses["302"] = {"description": "The revision in force then.", "headers": headers}
     if contract.id == "appendBatch":
-        responses["200"] = {**responses["201"], "description": "What would have been written.", "headers": {}}
+        text = "What would have been written. Ids that are minted here are not kept; the header tells what it was judged by."
+        responses["200"] = {**responses["201"], "description": text}
     if contract.id == "redact":
         preview = {"schema": {"$ref": _REF.format(name="RedactionPreview")}, **_example("redact")}
         text = "What would be removed, and what would still name or hold it."
         responses["200"] = {"description": text, "content": {JSON: preview}}
     for status in _refusals(contract):
         responses[str(status)] = _refusal(status)
+    for status, response in responses.items():
+        if status.startswith("2") or status == "429":
+            everywhere = {name: {"$ref": f"#/components/headers/{name}"} for name in _EVERYWHERE}
+            response["headers"] = {**response.get("headers", {}), **everywhere}
     return dict(sorted(responses.items()))
 
 
@@ -295,6 +310,8 @@ def _refusal(status: int) -> dict[str, Any]:
         response["headers"] = _headers(["WWW-Authenticate"])
     if status == EDGE["too-many-requests"].status:
         response["headers"] = _headers(["Retry-After"])
+    if status == TABLE[Stale].status:
+        response["headers"] = _headers(["ETag"])
     return response
 
 

@@ -14,6 +14,7 @@ from api.domain.question import AnswerType, Unit
 from api.domain.source import SourceType
 from api.domain.text import Id, Language
 
+_COUNTED = "Count the values of these fields, the most frequent first: at most 100 values of each"
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 TreeSize = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,15}}{END}", examples=["42"])]
 AsOfText = Annotated[
@@ -159,7 +160,7 @@ class EntityListQuery(ListQuery, frozen=True):
     type: EntityType | None = None
     part_of: Id | None = None
     fields: _names(FIELDS["entity"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["entity"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["entity"], _COUNTED) | None = None  # type: ignore[valid-type]
 
 
 class SourceListQuery(ListQuery, frozen=True):
@@ -191,7 +192,7 @@ class SourceListQuery(ListQuery, frozen=True):
     published_by: PublishedBy | None = None
     mode: Mode = "possible"
     fields: _names(FIELDS["source"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["source"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["source"], _COUNTED) | None = None  # type: ignore[valid-type]
 
 
 class QuestionListQuery(ListQuery, frozen=True):
@@ -206,7 +207,7 @@ class QuestionListQuery(ListQuery, frozen=True):
     valid_at: ValidAt | None = None
     mode: Mode = "possible"
     fields: _names(FIELDS["question"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["question"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["question"], _COUNTED) | None = None  # type: ignore[valid-type]
 
 
 class ClaimFilters(AsOfQuery, frozen=True):
@@ -271,7 +272,7 @@ class ClaimListQuery(ClaimFilters, frozen=True):
         | None
     ) = None
     fields: _names(FIELDS["claim"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["claim"], "Count the values of these fields") | None = None  # type: ignore[valid-type]
+    facets: _names(FACETS["claim"], _COUNTED) | None = None  # type: ignore[valid-type]
 
 
 class TimelineQuery(ClaimFilters, frozen=True):
