@@ -49,13 +49,14 @@ async def _pieces(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
     while True:
         try:
             async with asyncio.timeout(_PATIENCE):
-                yield await anext(pieces)
+                piece = await anext(pieces)
         except StopAsyncIteration:
             return
         except TimeoutError:
             raise Refused("request-timeout", f"nothing more of the body came for {_PATIENCE} s") from None
         except InternalServerException:
             raise BadBody("", "ends before it is whole") from None
+        yield piece
 
 
 async def _check_depth(raw: bytes, most: int, *, are_lines: bool) -> None:

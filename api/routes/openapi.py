@@ -279,8 +279,8 @@ def _responses(path: str, method: str, contract: Contract) -> dict[str, Any]:
         responses["200"] = {"description": text, "content": {JSON: preview}}
     for status in _refusals(contract):
         responses[str(status)] = _refusal(status)
-    for status, response in responses.items():
-        if status.startswith("2") or status == "429":
+    for answer, response in responses.items():
+        if answer.startswith("2") or answer == "429":
             everywhere = {name: {"$ref": f"#/components/headers/{name}"} for name in _EVERYWHERE}
             response["headers"] = {**response.get("headers", {}), **everywhere}
     return dict(sorted(responses.items()))
