@@ -1,7 +1,7 @@
 """How a request's body is read: its size, its pace, its depth and its media type, before what it says is looked at."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar import Request
@@ -26,13 +26,7 @@ async def read_body(
     length = headers.get("content-length", "")
     if length.isdigit() and int(length) > most:
         raise Refused("too-large", f"a body here holds at most {most} bytes")
-    pieces, size = [], 0
-    async for piece in _pieces(request):
-        size += len(piece)
-        if size > most:
-            raise Refused("too-large", f"a body here holds at most {most} bytes")
-        pieces.append(piece)
-    raw = b"".join(pieces)
+    raw = b"".join(await _pieces(request, most))
     media_type = headers.get("content-type", "")
     await _check_depth(raw, settings.max_depth, are_lines=is_lines(media_type))
     _check_media_type(media_types, media_type, headers.get("content-encoding", "identity"))
@@ -44,19 +38,24 @@ def is_lines(media_type: str) -> bool:
     return media_type.strip().lower().startswith(NDJSON)
 
 
-async def _pieces(request: Request[Any, Any, Any]) -> AsyncIterator[bytes]:
-    pieces = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                piece = await anext(pieces)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise Refused("request-timeout", f"nothing more of the body came for {_PATIENCE} s") from None
-        except InternalServerException:
-            raise BadBody("", "ends before it is whole") from None
-        yield piece
+async def _pieces(request: Request[Any, Any, Any], most: int) -> list[bytes]:
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_PATIENCE) as patience:
+            async for piece in request.stream():
+                size += len(piece)
+                if size > most:
+                    raise Refused("too-large", f"a body here holds at most {most} bytes")
+                if pieces:
+                    # Mostly the first is all: only what comes in more is worth another look at the clock.
+                    patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE)
+                pieces.append(piece)
+    except TimeoutError:
+        raise Refused("request-timeout", f"nothing more of the body came for {_PATIENCE} s") from None
+    except InternalServerException:
+        raise BadBody("", "ends before it is whole") from None
+    return pieces
 
 
 async def _check_depth(raw: bytes, most: int, *, are_lines: bool) -> None:

@@ -89,7 +89,7 @@ class Edge:
 
     async def _judge(self, exchange: "_Exchange", receive: Receive) -> None:
         methods = self._allowed(exchange.path)
-        if _ESCAPED_SLASH.search(exchange.scope.get("raw_path") or b""):
+        if b"%2" in (raw := exchange.scope.get("raw_path") or b"") and _ESCAPED_SLASH.search(raw):
             # A slash within a name (RFC 3986 section 2.2); no name here has one, whatever the framework reads.
             await _refuse(exchange, HTTPStatus.NOT_FOUND, "Nothing is at this path.")
         elif exchange.method == "OPTIONS":
