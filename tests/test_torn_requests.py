@@ -58,6 +58,7 @@ def test_a_body_that_breaks_off_is_the_clients_fault(served: Served) -> None:
     with served.unchanged():
         status, _, problem = ask(served.client.app, "/v1/entities", _piece(b'{"ty'), {"type": "http.disconnect"})
     assert (status, problem["type"]) == (422, "/problems/bad-body")
+    assert problem["detail"] == "body: ends before it is whole"
 
 
 def test_a_body_that_stalls_is_not_waited_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

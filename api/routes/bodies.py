@@ -54,7 +54,7 @@ async def _pieces(request: Request[Any, Any, Any], most: int) -> list[bytes]:
     except TimeoutError:
         raise Refused("request-timeout", f"nothing more of the body came for {_PATIENCE} s") from None
     except InternalServerException:
-        raise BadBody("", "ends before it is whole") from None
+        raise BadBody("ends before it is whole") from None
     return pieces
 
 
