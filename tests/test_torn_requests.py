@@ -69,7 +69,7 @@ def test_a_body_that_stalls_is_not_waited_for(served: Served, monkeypatch: pytes
     assert headers[b"connection"] == b"close", "what is left of the body would be read as a request"
 
 
-@pytest.mark.parametrize("hosts", [[], [HOST, (b"host", b"other.test")]])
+@pytest.mark.parametrize("hosts", [[], [(b"host", b"")], [HOST, (b"host", b"other.test")]])
 def test_a_request_names_one_host(served: Served, hosts: Headers) -> None:
     status, _, problem = ask(served.client.app, "/v1/stats", method="GET", headers=hosts)
     assert (status, problem["type"]) == (400, "/problems/bad-parameter")
