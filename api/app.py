@@ -37,8 +37,8 @@ from api.routes.edge import Edge, configure_logging, methods_of
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
 from api.routes.metrics import Metrics
-from api.routes.problems import EDGE, MEDIA_TYPE, TABLE, faults, render
-from api.routes.wire import Rooms, admit, not_found
+from api.routes.problems import EDGE, TABLE
+from api.routes.wire import Rooms, admit, bad_host, not_found
 from api.settings import Settings, load
 
 # Young objects before a collection, and collections of one generation before the next one's: a request makes hundreds.
@@ -168,9 +168,7 @@ def _on_http(request: Request[object, object, State], error: HTTPException) -> R
         return not_found(request)
     if error.status_code != TABLE[BadParameter].status:
         raise error
-    bad = BadParameter("header", "Host", "not a host")
-    kind, body = TABLE[BadParameter], render(TABLE[BadParameter], bad.sentence(), errors=faults(bad))
-    return Response(body, status_code=kind.status, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return bad_host()
 
 
 def _on_crash(_request: Request[object, object, State], error: Exception) -> Response[bytes]:

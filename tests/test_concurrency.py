@@ -22,19 +22,7 @@ from api.ledger.lists import Selection
 from api.ledger.views import Page
 from tests import histories
 from tests.auditor import audit
-from tests.builders import (
-    Operation,
-    Writing,
-    a_claim,
-    a_question,
-    a_source,
-    an_entity,
-    ground,
-    link,
-    restore,
-    retract,
-    revise,
-)
+from tests.builders import Writing, a_claim, a_question, a_source, an_entity, ground, link, restore, retract, revise
 from tests.processes import go, line, rest, started
 
 WRITERS, THREADS, REQUESTS = 2, 8, 15
@@ -209,7 +197,7 @@ def test_what_was_decided_before_another_node_wrote_is_decided_again(writing, ot
 
 
 def test_neither_a_refusal_nor_a_promise_rests_on_what_another_node_has_changed_since(writing, other):
-    def overtake(*operations: Operation) -> int:
+    def overtake(*operations) -> int:
         """Let the other write while this one believes itself alone, and would decide by what it remembers."""
         for _ in range(2):
             writing.append(an_entity())

@@ -62,7 +62,7 @@ def test_a_body_that_breaks_off_is_the_clients_fault(served: Served) -> None:
 
 
 def test_a_body_that_stalls_is_not_waited_for(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies, "_PATIENCE", 0.05)
+    monkeypatch.setattr(bodies, "PATIENCE", 0.05)
     with served.unchanged():
         status, headers, problem = ask(served.client.app, "/v1/batch", _piece(b"["))
     assert (status, problem["type"]) == (408, "/problems/request-timeout")

@@ -18,6 +18,7 @@ Clause = tuple[str, list[Value]]
 
 # What a claim stands on is never revised: a column of its record. Every other filter is a term.
 _PARENTS = ("question", "source")
+MOST_VALUES = 100
 # The fields of which few records share a value come first.
 _TELLING = ("speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
 REVISION = "(SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
@@ -137,7 +138,7 @@ def timeline(access: Access, chosen: Selection) -> Page:
 def facets(
     access: Access, chosen: Selection, at: Standpoint, fields: Sequence[str]
 ) -> dict[str, list[dict[str, object]]]:
-    """Count, for each field, the values that the selected records hold there; the hundred most frequent."""
+    """Count, for each field, the values that the selected records hold there; the most frequent, MOST_VALUES at most."""
     counted: dict[str, list[dict[str, object]]] = {}
     for name in fields:
         query = _narrowed(access, chosen, at.position)
@@ -150,7 +151,7 @@ def facets(
                 "JOIN term c ON c.first_position = r.first_position AND c.field = ? AND c.since <= ? AND c.until > ?",
                 f"{chosen.kind}.{name}", at.position, at.position,
             )  # fmt: skip
-        sql = query.sql(f"{value}, count(*)", f"GROUP BY {value} ORDER BY count(*) DESC, {value} LIMIT 100")
+        sql = query.sql(f"{value}, count(*)", f"GROUP BY {value} ORDER BY count(*) DESC, {value} LIMIT {MOST_VALUES}")
         rows = access.rows(sql, (*query.table_values, *query.values))
         counted[name] = [{"value": value, "count": count} for value, count in rows]
     return counted

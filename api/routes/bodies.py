@@ -15,7 +15,7 @@ from api.settings import Settings
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
 # Seconds until the next piece of a body must have come: a connection that says nothing more is let go.
-_PATIENCE = 20
+PATIENCE = 20
 
 
 async def read_body(
@@ -42,17 +42,17 @@ async def _pieces(request: Request[Any, Any, Any], most: int) -> list[bytes]:
     pieces: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(_PATIENCE) as patience:
+        async with asyncio.timeout(PATIENCE) as patience:
             async for piece in request.stream():
                 size += len(piece)
                 if size > most:
                     raise Refused("too-large", f"a body here holds at most {most} bytes")
                 if pieces:
                     # Mostly the first is all: only what comes in more is worth another look at the clock.
-                    patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE)
+                    patience.reschedule(asyncio.get_running_loop().time() + PATIENCE)
                 pieces.append(piece)
     except TimeoutError:
-        raise Refused("request-timeout", f"nothing more of the body came for {_PATIENCE} s") from None
+        raise Refused("request-timeout", f"nothing more of the body came for {PATIENCE} s") from None
     except InternalServerException:
         raise BadBody("ends before it is whole") from None
     return pieces

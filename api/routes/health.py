@@ -9,7 +9,7 @@ from api import __version__
 from api.domain.agreement import RULES
 from api.domain.asof import Standpoint
 from api.domain.event import stamp
-from api.ledger import genesis, keys, views
+from api.ledger import genesis, keys, lists, views
 from api.routes import problems
 from api.routes.bodies import JSON
 from api.routes.negotiation import quality
@@ -83,7 +83,7 @@ def _service(asked: Asked, at: Standpoint, vkeys: list[str]) -> dict[str, object
             "json_depth": settings.max_depth,
             "page": 500,
             "ids": 200,
-            "facet_values": 100,
+            "facet_values": lists.MOST_VALUES,
         },
         "links": _LINKS,
     }

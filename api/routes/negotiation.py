@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from operator import itemgetter
 
 import brotli
 
@@ -47,12 +48,11 @@ def _weight(parameters: list[str]) -> float:
 
 def choose_encoding(accepted: str | None, size: int) -> str | None:
     """Choose a content encoding for a body, or none where it is not wanted or not worth it (RFC 9110 section 12.5.3)."""
-    if accepted is None or (size < _WORTH_COMPRESSING and "identity" not in accepted and "*" not in accepted):
+    if accepted is None:
         return None
     weights = _coding_weights(accepted)
     others = weights.get("*", 0.0)
-    best = max(("br", "gzip"), key=lambda name: weights.get(name, others))
-    weight = weights.get(best, others)
+    best, weight = max(((name, weights.get(name, others)) for name in ("br", "gzip")), key=itemgetter(1))
     # Unless it is named, to send the body as it is is what comes last, and always possible.
     plain = weights.get("identity", 0.0 if weights.get("*") == 0 else _LEAST)
     is_worth_it = size >= _WORTH_COMPRESSING or plain == 0

@@ -15,7 +15,7 @@ from api.domain.errors import Stale
 from api.domain.operation import OPERATIONS
 from api.domain.text import ecma
 from api.routes import log_shapes, params, reading, shapes
-from api.routes.bodies import JSON
+from api.routes.bodies import JSON, PATIENCE
 from api.routes.problems import EDGE, TABLE, Problem
 from api.routes.wire import Contract
 
@@ -82,7 +82,7 @@ _STATUSES = {
     403: "The key may not do this.",
     404: "There is nothing here, or not yet.",
     406: "None of the types asked for is offered.",
-    408: "Nothing more of the body came for 20 seconds.",
+    408: f"Nothing more of the body came for {PATIENCE} seconds.",
     409: "Refused by a rule between fields, or by what the ledger holds.",
     410: "What was here is redacted: by which redaction, and on what basis.",
     412: "The record has changed since: with what it says now, the revisions in between and the fields that differ.",

@@ -13,8 +13,9 @@ from api.domain.entity import EntityType
 from api.domain.question import AnswerType, Unit
 from api.domain.source import SourceType
 from api.domain.text import Id, Language
+from api.ledger.lists import MOST_VALUES
 
-_COUNTED = "Count the values of these fields, the most frequent first: at most 100 values of each"
+_COUNTED = f"Count the values of these fields, the most frequent first: at most {MOST_VALUES} values of each"
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 TreeSize = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,15}}{END}", examples=["42"])]
 AsOfText = Annotated[

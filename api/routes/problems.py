@@ -119,10 +119,8 @@ _UNKNOWN = {
 # What the URL and its preconditions say of one record, an operation of a batch says in fields of its own.
 _TARGET: Mapping[type[errors.LedgerError], str] = {
     errors.UnknownRecord: "/id",
-    errors.UnknownRevision: "/revision",
     errors.Redacted: "/id",
     errors.Stale: "/expect",
-    errors.MissingExpect: "/expect",
 }
 SLUGS = tuple(sorted({kind.slug for kind in (*EDGE.values(), *TABLE.values(), *_UNKNOWN.values())}))
 

@@ -200,7 +200,7 @@ async def admit(request: Request[Any, Any, Any]) -> Response[bytes] | None:
         _limit(rooms, request.scope, caller)
         _authorise(rooms, _PLAIN, presented, caller)
     except Refused as refusal:
-        return _plainly(refusal)
+        return _plainly(refuse(refusal))
     return None
 
 
@@ -209,16 +209,23 @@ def not_found(request: Request[Any, Any, Any]) -> Response[bytes]:
     try:
         _limit(request.app.state.rooms, request.scope, None)
     except Refused as refusal:
-        return _plainly(refusal)
-    return _plainly(Refused("not-found", "there is nothing at this address"))
+        return _plainly(refuse(refusal))
+    return _plainly(refuse(Refused("not-found", "there is nothing at this address")))
 
 
-def _plainly(refusal: Refused) -> Response[bytes]:
-    body, headers = (
-        problems.render(refusal.kind, refusal.detail),
-        {**dict(refusal.headers), "Cache-Control": "no-store"},
-    )
-    return Response(body, status_code=refusal.kind.status, media_type=problems.MEDIA_TYPE, headers=headers)
+def bad_host() -> Response[bytes]:
+    """Refuse a Host that the framework cannot read."""
+    bad = BadParameter("header", "Host", "not a host")
+    kind = problems.kind_of(bad)
+    body = problems.render(kind, bad.sentence(), errors=problems.faults(bad))
+    return _plainly(_problem(kind.status, body, []))
+
+
+def _plainly(answer: Answer) -> Response[bytes]:
+    """Give a refusal as the framework wants it where no handler is reached."""
+    headers = {name.decode(): value.decode() for name, value in answer.headers}
+    media_type = headers.pop("content-type")
+    return Response(answer.body, status_code=answer.status, media_type=media_type, headers=headers)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
