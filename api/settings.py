@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     max_batch: int = Field(16 * 1024 * 1024, ge=1024, le=2**30, description="largest batch body")
     max_operations: int = Field(5000, ge=1, le=5000, description="most operations in a batch")
     max_depth: int = Field(32, ge=8, le=200, description="deepest JSON nesting")
-    reader_threads: int = Field(8, ge=1, le=256, description="reads at a time on PostgreSQL, and slow reads on SQLite")
+    reader_threads: int = Field(8, ge=1, le=256, description="reads at a time that may take long")
     group_size: int = Field(64, ge=1, le=1000, description="most appends that share a commit")
     witnesses: Annotated[tuple[WitnessAddress, ...], NoDecode] = Field(
         (), description="witnesses to ask to cosign: pairs `<vkey> <URL>`, each on a line or after a comma"

@@ -158,7 +158,7 @@ class Wired(Database):
 
 class _WiredAccess(Access):
     def __init__(self, database: Wired) -> None:
-        super().__init__(database)
+        super().__init__(database.engine)
         self._commit = database.commit
 
     def run(self, sql, parameters=()):

@@ -5,8 +5,9 @@ from itertools import groupby
 
 from api.archive.findings import Findings
 from api.ledger import inspection
-from api.ledger.database import Access, Row
+from api.ledger.database import Access
 from api.ledger.inspection import Table
+from api.ledger.reads import Row
 from api.ledger.upkeep import index_entries
 
 # Which of its columns tells best at which position a row came to be.

@@ -9,9 +9,9 @@ from api.domain import agreement, edtf
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.record import State
 from api.domain.source import published_bounds
-from api.ledger.database import Access, Row
 from api.ledger.lists import REVISION, Selection, documents, select
 from api.ledger.present import gather, read_claim, read_links
+from api.ledger.reads import Reads, Row
 from api.ledger.views import Page, stand, view_at
 
 
@@ -49,7 +49,7 @@ _STATE = (
 class _Past:
     """States of records as of one position, each read once, and what is on view at the other clocks."""
 
-    def __init__(self, access: Access, at: Standpoint, chosen: Selection) -> None:
+    def __init__(self, access: Reads, at: Standpoint, chosen: Selection) -> None:
         self.access, self.at, self._chosen = access, at, chosen
         self._states: dict[tuple[str, str], State | None] = {}
 
@@ -80,7 +80,7 @@ class _Past:
         return True
 
 
-def answers(access: Access, public_id: str, chosen: Selection) -> Answers:
+def answers(access: Reads, public_id: str, chosen: Selection) -> Answers:
     """Give the agreement on a question. Raises UnknownRecord where there is none at the position asked for."""
     at = stand(access, chosen.asked)
     question = view_at(access, "question", public_id, at)
@@ -123,12 +123,12 @@ def _foreign_links(past: _Past, public_id: str) -> list[tuple[str, agreement.Lin
     return sorted(set(found), key=lambda pair: pair[1].position)
 
 
-def _first_position(access: Access, kind: str, public_id: str) -> int:
+def _first_position(access: Reads, kind: str, public_id: str) -> int:
     row = access.row("SELECT first_position FROM record WHERE kind = ? AND id = ?", (kind, public_id))
     return row[0] if row else 0
 
 
-def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
+def questions_agreeing(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
     """List questions by their state of agreement as other clocks than the ledger's have it: computed, one by one."""
     at = stand(access, chosen.asked)
     # The ledger may grow while questions are looked at one by one: all of them as of one position.
@@ -154,7 +154,7 @@ def questions_agreeing(access: Access, chosen: Selection) -> tuple[Page, list[st
     return Page(found[: chosen.limit], last, at), ids[: chosen.limit]
 
 
-def agreements(access: Access) -> Iterator[agreement.Agreement]:
+def agreements(access: Reads) -> Iterator[agreement.Agreement]:
     """Give the agreement on every question that stands now, in the order of recording."""
     at = stand(access, NOW)
     chosen = Selection(kind="question", asked=AsOf(position=at.position), limit=200)
@@ -174,11 +174,11 @@ def _key(document: bytes, order: str) -> int:
     return int(shown["position" if "revised" in order else "first_position"])
 
 
-def sources_of(access: Access, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
+def sources_of(access: Reads, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
     """Give the representations of the sources that some claims were made in, as of the same position."""
     return documents(access, "source", [msgspec.json.decode(item)["source"] for item in items], at)
 
 
-def questions_of(access: Access, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
+def questions_of(access: Reads, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
     """Give the representations of the questions that some claims answer, as of the same position."""
     return documents(access, "question", [msgspec.json.decode(item)["question"] for item in items], at)

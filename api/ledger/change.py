@@ -9,8 +9,8 @@ from api.domain.decide import Decision
 from api.domain.event import Entry, encode, payload_digest, stamp
 from api.domain.record import Record, evolve
 from api.domain.text import canonical
-from api.ledger.database import Value
 from api.ledger.projection import Fact
+from api.ledger.reads import Value
 
 SALT_BYTES = 32
 

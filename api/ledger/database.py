@@ -1,17 +1,19 @@
 """Connections, and every difference between SQLite and PostgreSQL, as a few named functions.
 
 Statements are written once, with `?` for parameters, and go straight to the driver: the layers between cost more than
-the queries. Storage has one colour, synchronous: on SQLite a read runs where it is called, on PostgreSQL in a thread.
+the queries. Storage has one colour, synchronous: a view is a plain function, wherever it runs.
 """
 
+import asyncio
 import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import psycopg
 import sqlalchemy as sa
@@ -21,16 +23,13 @@ from alembic.config import Config
 from api.domain.errors import Unavailable
 from api.ledger import spelling
 from api.ledger.engine import engine_for
-from api.ledger.readers import Readers
+from api.ledger.pipeline import Pipelines
+from api.ledger.reads import Reads, Row, Value
 from api.settings import Settings
 
-Value = int | str | bytes | bool | None
 # A whole column of values as one parameter: PostgreSQL alone takes that.
 Column = list[int] | list[str]
-# What a driver gives; each statement knows its own columns.
-Row = tuple[Any, ...]
 Result = TypeVar("Result")
-Given = ParamSpec("Given")
 
 _MIGRATION_LOCK = 0x1ED6E7
 # What waited for the head must see what the one before it committed, whatever the server's default is.
@@ -55,16 +54,16 @@ class _Connection(Protocol):
     def execute(self, sql: str, parameters: Sequence[Value | Column] | None, /) -> _Cursor: ...
 
 
-class Access:
+class Access(Reads):
     """One connection and a short path to its driver. Give it to one thread at a time."""
 
-    def __init__(self, database: "Database") -> None:
-        self._pooled = database.engine.raw_connection()
-        self.is_sqlite = database.is_sqlite
+    def __init__(self, engine: sa.Engine) -> None:
+        self._pooled = engine.raw_connection()
+        self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
+        self.is_sqlite = engine.dialect.name == "sqlite"
         self._pipeline: AbstractContextManager[object] | None = None
         self._is_asked = False
         self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
-        self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
             # A page is walked to in its order; a plan made for no values in particular would rather read all, and sort.
@@ -77,10 +76,6 @@ class Access:
             return self.driver.execute(sql, parameters).fetchall()
         self.settle()
         return self._reader.execute(spelling.percent(sql), parameters).fetchall()
-
-    def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
-        rows = self.rows(sql, parameters)
-        return rows[0] if rows else None
 
     def stream(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[Row]:
         """Give rows one after another, however many there are; on PostgreSQL only within a transaction."""
@@ -215,18 +210,24 @@ class Access:
             with suppress(*DRIVER_ERRORS):
                 self.run("ROLLBACK")
 
+    def detach(self) -> "psycopg.Connection[Any]":
+        """Give the driver's connection away: whoever takes it closes it."""
+        self._pooled.detach()
+        return self.driver  # type: ignore[return-value]
+
     def close(self) -> None:
         self._pooled.invalidate() if not self.is_sqlite else self._pooled.close()
 
 
 class Database:
-    """The database of one process: an engine, a connection for each thread that reads, and the threads."""
+    """The database of one process: an engine, a connection for each thread and each event loop that reads."""
 
     def __init__(self, settings: Settings) -> None:
         self.is_sqlite = settings.is_sqlite
-        self.engine = engine_for(settings)
+        self.engine = engine = engine_for(settings)
         self._local = threading.local()
-        self._readers = Readers(settings.reader_threads)
+        self._threads = ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="reader")
+        self._pipelines = Pipelines(lambda: _connect(engine).detach(), self._threads)
 
     def access(self) -> Access:
         """Give this thread's connection for reading; statements on it see what is committed."""
@@ -237,17 +238,21 @@ class Database:
 
     def connect(self) -> Access:
         """Open a connection of one's own. Raises Unavailable."""
-        try:
-            return Access(self)
-        except (sa.exc.SQLAlchemyError, *DRIVER_ERRORS) as error:
-            raise Unavailable("the database cannot be reached") from error
+        return _connect(self.engine)
 
     async def read(self, view: Callable[..., Result], *given: object, slow: bool = False, **named: object) -> Result:
-        """Run a view with this thread's connection: at once where reads take microseconds, else in a thread."""
-        if self.is_sqlite and not slow:
+        """Run a view: at once on SQLite, on PostgreSQL among those of other requests, and in a thread if it is slow."""
+        if slow:
+            work = partial(self.call, view, *given, **named)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        if self.is_sqlite:
             return self.call(view, *given, **named)
-        work = partial(self.call, view, *given, **named)
-        return await (self._readers.alone(work) if slow else self._readers.among_others(work))
+        with suppress(*_LOST):
+            return await self._pipelines.read(lambda access: view(access, *given, **named))
+        try:
+            return await self._pipelines.read(lambda access: view(access, *given, **named))
+        except _LOST as error:
+            raise Unavailable("the database does not answer") from error
 
     def call(self, view: Callable[..., Result], *given: object, **named: object) -> Result:
         """Run a view here. A connection that the server closed is opened anew, once."""
@@ -274,8 +279,20 @@ class Database:
             raise Unavailable("the database cannot be reached") from error
 
     def close(self) -> None:
-        self._readers.close()
+        """Close what this thread, the event loops and the threads for slow reads have opened."""
+        self._pipelines.close()
+        self._threads.shutdown()
+        access: Access | None = self._local.__dict__.pop("access", None)
+        if access is not None:
+            access.close()
         self.engine.dispose()
+
+
+def _connect(engine: sa.Engine) -> Access:
+    try:
+        return Access(engine)
+    except (sa.exc.SQLAlchemyError, *DRIVER_ERRORS) as error:
+        raise Unavailable("the database cannot be reached") from error
 
 
 def _upgrade(connection: sa.Connection) -> None:
@@ -313,7 +330,7 @@ def _found(heads: list[Row]) -> Row:
     return heads[0]
 
 
-def matching_words(access: Access, words: Sequence[str]) -> tuple[str, str]:
+def matching_words(access: Reads, words: Sequence[str]) -> tuple[str, str]:
     """Give a query for the keys of `search_index` whose rows hold all the words, and its one parameter."""
     if access.is_sqlite:
         quoted = " AND ".join(f'"{word}"' for word in words)
@@ -374,7 +391,7 @@ def empty(access: Access, table: str) -> None:
     access.run(f"DELETE FROM {table}")
 
 
-def bytes_within(access: Access) -> str:
+def bytes_within(access: Reads) -> str:
     """Give a condition on a payload `p`: that it holds the one parameter's bytes."""
     return "instr(p.payload, ?) > 0" if access.is_sqlite else "position(? IN p.payload) > 0"
 

@@ -7,7 +7,7 @@ import msgspec
 
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.errors import NotYet
-from api.ledger.database import Access, Row, Value
+from api.ledger.reads import Reads, Row, Value
 from api.ledger.tables import FOREVER
 from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
 
@@ -41,7 +41,7 @@ _WITH_RECORD = (
 )
 
 
-def follow(access: Access, wanted: Following) -> Page:
+def follow(access: Reads, wanted: Following) -> Page:
     """Give the events after a position. `last` is where to go on: the last one looked at, never skipping any."""
     # Positions have no gaps, so an unfiltered page ends where its count says.
     end = FOREVER if wanted.is_narrowed else wanted.after + wanted.limit
@@ -57,7 +57,7 @@ def follow(access: Access, wanted: Following) -> Page:
     return Page(items, str(last), at)
 
 
-def _events(access: Access, wanted: Following, end: int) -> list[Row]:
+def _events(access: Reads, wanted: Following, end: int) -> list[Row]:
     """Read a page up to `end`: (item, position), and the head and last redaction with each."""
     conditions, values = _conditions(wanted)
     item = _ITEM.format(_WITH_RECORD if wanted.is_narrowed else "")
@@ -106,7 +106,7 @@ _EXACT = (
 )
 
 
-def event(access: Access, position: int) -> ExactEvent:
+def event(access: Reads, position: int) -> ExactEvent:
     """Give one event as it is in the log. Raises NotYet past the head."""
     at = stand(access)
     row = access.row(_EXACT, (position - 1, position)) if position <= at.head else None
@@ -115,7 +115,7 @@ def event(access: Access, position: int) -> ExactEvent:
     return _exact(row, at)
 
 
-def exact(access: Access, after: int, limit: int) -> Page:
+def exact(access: Reads, after: int, limit: int) -> Page:
     """Give the events after a position as they are in the log, rendered. Raises NotYet for a position past the head."""
     at = stand(access)
     if after > at.head:
@@ -173,7 +173,7 @@ class Changes:
     last: str | None
 
 
-def changes(access: Access, *, old: AsOf, new: AsOf = NOW, cursor: int | None, limit: int) -> Changes:
+def changes(access: Reads, *, old: AsOf, new: AsOf = NOW, cursor: int | None, limit: int) -> Changes:
     """Compare two moments: `old` exclusive, `new` inclusive. Each record stands once, at its last event between them."""
     before, after = stand(access, old), stand(access, new)
     start = max(before.position, cursor or 0)
@@ -218,7 +218,7 @@ _COUNTED = (
 )
 
 
-def stats(access: Access, asked: AsOf = NOW) -> tuple[dict[str, object], Standpoint]:
+def stats(access: Reads, asked: AsOf = NOW) -> tuple[dict[str, object], Standpoint]:
     """Count what the ledger holds at a position."""
     at = stand(access, asked)
     counts: dict[str, dict[str, int]] = {}

@@ -20,6 +20,7 @@ from api.domain.record import ASSERTED, State
 from api.ledger.change import change
 from api.ledger.database import Access, Database, ready_to_insert_first
 from api.ledger.ledger import now
+from api.ledger.reads import Reads
 from api.ledger.rebuild import rebuild
 from api.ledger.writer import LEDGER, Writer
 
@@ -58,7 +59,7 @@ def open_ledger(
         access.close()
 
 
-def ledger_state(access: Access) -> State:
+def ledger_state(access: Reads) -> State:
     """Give the latest state of the ledger's own record: its name and its keys."""
     row = access.row(
         "SELECT p.payload FROM record r JOIN payload p ON p.position = r.position WHERE r.kind = ? AND r.id = ?",

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from api.domain.errors import Unavailable
 from api.ledger import rebuild
-from api.ledger.database import Access, Database, Row, Value, stored_words
+from api.ledger.database import Access, Database, stored_words
+from api.ledger.reads import Row, Value
 from api.ledger.tables import PROJECTIONS
 from api.ledger.upkeep import make_scratch
 from api.settings import Settings

@@ -9,6 +9,7 @@ from uuid import uuid4
 from api.domain.errors import Misconfigured, UnknownActor
 from api.ledger.database import Access, lock_head
 from api.ledger.ledger import now
+from api.ledger.reads import Reads
 
 SCOPES = ("write", "redact", "admin")
 KEY_PATTERN = r"^dl_[a-z0-9]{12}_[A-Za-z0-9_-]{43}\Z"
@@ -48,7 +49,7 @@ def create(access: Access, label: str, scopes: tuple[str, ...], public_name: str
     return f"dl_{key}_{secret}"
 
 
-def lines(access: Access) -> list[KeyLine]:
+def lines(access: Reads) -> list[KeyLine]:
     """List the keys, oldest first."""
     rows = access.rows("SELECT id, label, actor, scopes, since, revoked_at FROM key ORDER BY since, id")
     return [KeyLine(*row) for row in rows]
@@ -61,7 +62,7 @@ def revoke(access: Access, key: str) -> None:
     access.run("UPDATE key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (now(), key))
 
 
-def recognise(access: Access, key: str) -> Caller | None:
+def recognise(access: Reads, key: str) -> Caller | None:
     """Give the caller a key stands for; None for a wrong or revoked one. `key` fits KEY_PATTERN."""
     _, key_id, secret = key.split("_", 2)
     row = access.row("SELECT actor, secret_sha256, scopes FROM key WHERE id = ? AND revoked_at IS NULL", (key_id,))
@@ -83,7 +84,7 @@ def actor_named(access: Access, name: str) -> str:
         return actor
 
 
-def actor(access: Access, public_id: str) -> tuple[str | None, int]:
+def actor(access: Reads, public_id: str) -> tuple[str | None, int]:
     """Give the name published for an actor, if any, and since when it is known. Raises UnknownActor."""
     row = access.row("SELECT name, since FROM actor WHERE id = ?", (public_id,))
     if row is None:
@@ -91,6 +92,6 @@ def actor(access: Access, public_id: str) -> tuple[str | None, int]:
     return row[0], row[1]
 
 
-def actors(access: Access, *, cursor: int, limit: int) -> list[tuple[str, str | None, int]]:
+def actors(access: Reads, *, cursor: int, limit: int) -> list[tuple[str, str | None, int]]:
     """List actors in the order of when they became known, from after `cursor` (microseconds) on."""
     return access.rows("SELECT id, name, since FROM actor WHERE since > ? ORDER BY since LIMIT ?", (cursor, limit))

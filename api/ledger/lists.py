@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.edtf import OPEN_END, OPEN_START, Bounds, Extent
-from api.ledger.database import Access, Row, Value, matching_words
+from api.ledger.database import matching_words
+from api.ledger.reads import Reads, Row, Value
 from api.ledger.tables import FOREVER
 from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
 
@@ -82,7 +83,7 @@ class _Query:
         return f"SELECT {columns} FROM {' '.join(self.tables)} WHERE {' AND '.join(self.conditions)} {rest}"
 
 
-def select(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
+def select(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
     """Give a page of representations, and the ids shown. Raises NotYet past the head."""
     asked = chosen.asked
     at = stand(access, asked) if asked.moment is not None else None
@@ -102,7 +103,7 @@ def select(access: Access, chosen: Selection) -> tuple[Page, list[str]]:
     return Page([bytes(row[0]) for row in shown], last, at), [row[2] for row in shown]
 
 
-def _page(access: Access, chosen: Selection, position: int) -> list[Row]:
+def _page(access: Reads, chosen: Selection, position: int) -> list[Row]:
     """Read one more than a page shows: (document, what orders it, id), and the head and last redaction with each."""
     query = _narrowed(access, chosen, position)
     column, direction = ("v.position" if "revised" in chosen.order else query.walked), "ASC"
@@ -116,7 +117,7 @@ def _page(access: Access, chosen: Selection, position: int) -> list[Row]:
     return access.rows(sql, (*query.table_values, *query.values, chosen.limit + 1))
 
 
-def timeline(access: Access, chosen: Selection) -> Page:
+def timeline(access: Reads, chosen: Selection) -> Page:
     """Give live claims in the order of (earliest start, first position)."""
     at = stand(access, chosen.asked)
     query = _narrowed(access, chosen, at.position, leading="span o CROSS JOIN record r")
@@ -136,7 +137,7 @@ def timeline(access: Access, chosen: Selection) -> Page:
 
 
 def facets(
-    access: Access, chosen: Selection, at: Standpoint, fields: Sequence[str]
+    access: Reads, chosen: Selection, at: Standpoint, fields: Sequence[str]
 ) -> dict[str, list[dict[str, object]]]:
     """Count, for each field, the values that the selected records hold there; the most frequent, MOST_VALUES at most."""
     counted: dict[str, list[dict[str, object]]] = {}
@@ -157,7 +158,7 @@ def facets(
     return counted
 
 
-def documents(access: Access, kind: str, ids: Sequence[str], at: Standpoint) -> dict[str, bytes]:
+def documents(access: Reads, kind: str, ids: Sequence[str], at: Standpoint) -> dict[str, bytes]:
     """Give the representations of some records as of a position, by id."""
     if not ids:
         return {}
@@ -167,7 +168,7 @@ def documents(access: Access, kind: str, ids: Sequence[str], at: Standpoint) -> 
     return {row[0]: bytes(row[1]) for row in access.rows(sql, (at.position, kind, *wanted))}
 
 
-def _narrowed(access: Access, chosen: Selection, position: int, leading: str | None = None) -> _Query:
+def _narrowed(access: Reads, chosen: Selection, position: int, leading: str | None = None) -> _Query:
     query = _Query()
     parents = [term for term in chosen.terms if chosen.kind == "claim" and term[0] in _PARENTS]
     terms = sorted((term for term in chosen.terms if term not in parents), key=_how_telling)
@@ -224,7 +225,7 @@ def _narrow_by_terms(query: _Query, chosen: Selection, terms: Sequence[tuple[str
         query.where(_HAS_TERM.format(f"r.{parent}"), f"{parent}.{name}", value, position, position)
 
 
-def _narrow_by_choice(access: Access, query: _Query, chosen: Selection, position: int) -> None:
+def _narrow_by_choice(access: Reads, query: _Query, chosen: Selection, position: int) -> None:
     if chosen.ids:
         query.where(f"r.id IN ({', '.join('?' * len(chosen.ids))})", *chosen.ids)
     if chosen.words:

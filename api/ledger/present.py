@@ -14,7 +14,7 @@ from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
 from api.domain.record import ASSERTED, Record, State, buried_state, valid_extent
 from api.domain.text import canonical
-from api.ledger.database import Access, Row, Value
+from api.ledger.reads import Reads, Row, Value
 from api.ledger.tables import FOREVER
 
 MOST_REMEMBERED = 5_000
@@ -56,7 +56,7 @@ class Standing:
 class Present:
     """Records as they stand, and what agreement needs to know around them. `flush` writes out what is still held back."""
 
-    def __init__(self, access: Access, flush: Callable[[], None], most_remembered: int) -> None:
+    def __init__(self, access: Reads, flush: Callable[[], None], most_remembered: int) -> None:
         self._access, self._flush, self._most_remembered = access, flush, most_remembered
         self._records: dict[tuple[str, str], Record | None] = {}
         # Of the questions that were read: their claims, those that are redacted left out, and who links to those.

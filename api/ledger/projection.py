@@ -14,8 +14,9 @@ from api.domain.redaction import REDACTION, Mark
 from api.domain.redaction import represent as represent_redaction
 from api.domain.text import spaced
 from api.ledger import search
-from api.ledger.database import Access, Value, empty, insert_words
+from api.ledger.database import Access, empty, insert_words
 from api.ledger.present import MOST_REMEMBERED, WEIGHED, Present
+from api.ledger.reads import Value
 from api.ledger.tables import FOREVER, PROJECTIONS
 
 _COLUMNS = {

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from api.domain import merkle
 from api.domain.errors import Unavailable
-from api.ledger.database import Access, Row
+from api.ledger.reads import Reads, Row
 
 TILE_WIDTH = 256
 _TILE_LEVELS = 8
@@ -40,12 +40,12 @@ class Consistency:
     path: list[bytes]
 
 
-def root(access: Access, size: int) -> bytes:
+def root(access: Reads, size: int) -> bytes:
     """Give the root hash of the first `size` leaves."""
     return _worked_out(access, lambda read: merkle.root_at(size, read))
 
 
-def inclusion(access: Access, position: int, size: int) -> Inclusion:
+def inclusion(access: Reads, position: int, size: int) -> Inclusion:
     """Prove that the tree of `size` holds the event; 1 <= position <= size <= head. Raises Unavailable."""
     index = position - 1
 
@@ -58,7 +58,7 @@ def inclusion(access: Access, position: int, size: int) -> Inclusion:
     return proof
 
 
-def consistency(access: Access, first: int, second: int) -> Consistency:
+def consistency(access: Reads, first: int, second: int) -> Consistency:
     """Prove that one tree begins with the other; 0 <= first <= second <= head. Raises Unavailable."""
 
     def work_out(read: merkle.ReadNode) -> Consistency:
@@ -70,7 +70,7 @@ def consistency(access: Access, first: int, second: int) -> Consistency:
     return proof
 
 
-def _worked_out(access: Access, work_out: Callable[[merkle.ReadNode], Result]) -> Result:
+def _worked_out(access: Reads, work_out: Callable[[merkle.ReadNode], Result]) -> Result:
     """Find out first which nodes the work reads, then read them together, and work."""
     wanted: dict[tuple[int, int], bytes] = {}
 
@@ -84,7 +84,7 @@ def _worked_out(access: Access, work_out: Callable[[merkle.ReadNode], Result]) -
     return work_out(lambda level, number: nodes[level, number])
 
 
-def _nodes(access: Access, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+def _nodes(access: Reads, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
     """Read nodes by level and number: level 0 are the leaves."""
     leaves = _padded([number + 1 for level, number in wanted if not level])
     above = _padded([(level, number) for level, number in wanted if level])
@@ -106,7 +106,7 @@ def _padded(names: list[Name]) -> list[Name]:
     return names + names[-1:] * (-len(names) % _ROUND)
 
 
-def tile(access: Access, level: int, number: int, width: int) -> bytes:
+def tile(access: Reads, level: int, number: int, width: int) -> bytes:
     """Give the first `width` hashes of a tile, 32 bytes each. All of them must be complete."""
     start = number * TILE_WIDTH
     if level == 0:
@@ -117,7 +117,7 @@ def tile(access: Access, level: int, number: int, width: int) -> bytes:
     return _joined(rows, width, lambda row: bytes(row[0]))
 
 
-def bundle(access: Access, number: int, width: int) -> bytes:
+def bundle(access: Reads, number: int, width: int) -> bytes:
     """Give the first `width` entries of a bundle, each after its length in two bytes, big endian."""
     start = number * TILE_WIDTH
     sql = "SELECT entry FROM event WHERE position > ? AND position <= ? ORDER BY position"

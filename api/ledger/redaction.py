@@ -19,6 +19,7 @@ from api.domain.redaction import Mark, holds, judge, looking_for, names
 from api.ledger.database import DRIVER_ERRORS, Access, Database, bytes_within
 from api.ledger.present import Present
 from api.ledger.projection import NAMES
+from api.ledger.reads import Reads
 from api.ledger.rebuild import derive
 from api.ledger.upkeep import erase_traces
 
@@ -90,13 +91,13 @@ def remove(access: Access, command: Redact, redacts: Redacts) -> None:
     derive(access)
 
 
-def mark_at(access: Access, position: int) -> Mark:
+def mark_at(access: Reads, position: int) -> Mark:
     """Name the redaction that removed what the event at a position said."""
     [(item,)] = access.rows("SELECT item FROM feed WHERE position = ?", (position,))
     return Mark(**msgspec.json.decode(item)["redacted"])
 
 
-def first_gone(access: Access, first: int, last: int) -> Mark | None:
+def first_gone(access: Reads, first: int, last: int) -> Mark | None:
     """Name the redaction that removed the first payload to be missing between two positions, if one is."""
     sql = (
         "SELECT e.position FROM event e LEFT JOIN payload p ON p.position = e.position"
@@ -106,7 +107,7 @@ def first_gone(access: Access, first: int, last: int) -> Mark | None:
     return mark_at(access, row[0]) if row else None
 
 
-def preview(access: Access, command: Redact, contains: str | None) -> Preview:
+def preview(access: Reads, command: Redact, contains: str | None) -> Preview:
     """Say what a redaction would do, without doing any of it. Raises the Conflict that refuses it, but for StillNamed."""
     [(position,)] = access.rows("SELECT position FROM head")
     target = Present(access, lambda: None, 0).find(command.target_kind, command.target)
@@ -122,7 +123,7 @@ def preview(access: Access, command: Redact, contains: str | None) -> Preview:
     return Preview(Lines(removes[:_MOST_LISTED], len(removes)), named, holding, redacts, position)
 
 
-def _naming(access: Access, command: Redact, redacts: Redacts) -> Iterator[Line]:
+def _naming(access: Reads, command: Redact, redacts: Redacts) -> Iterator[Line]:
     """Give the payloads that would survive and name the target in a field for it."""
     wanted = (command.target_kind, command.target)
     within = f" AND {bytes_within(access)}"
@@ -131,7 +132,7 @@ def _naming(access: Access, command: Redact, redacts: Redacts) -> Iterator[Line]
             yield line
 
 
-def _holding(access: Access, redacts: Redacts, asked: Sequence[Callable[[str], bool]]) -> Iterator[Line]:
+def _holding(access: Reads, redacts: Redacts, asked: Sequence[Callable[[str], bool]]) -> Iterator[Line]:
     """Give the payloads that would survive and hold a text that is looked for anywhere."""
     for line, said in _surviving(access, redacts):
         if holds(said, asked):
@@ -139,7 +140,7 @@ def _holding(access: Access, redacts: Redacts, asked: Sequence[Callable[[str], b
 
 
 def _surviving(
-    access: Access, redacts: Redacts, within: str = "", values: Sequence[bytes] = ()
+    access: Reads, redacts: Redacts, within: str = "", values: Sequence[bytes] = ()
 ) -> Iterator[tuple[Line, State]]:
     """Give every payload but those in the range, chunk by chunk."""
     position = 0
@@ -163,7 +164,7 @@ def _listed(found: Iterator[Line]) -> Lines:
     return Lines(first, count)
 
 
-def is_purged(access: Access) -> bool:
+def is_purged(access: Reads) -> bool:
     """Say whether nothing that was ever redacted may still be in the database's files."""
     row = access.row("SELECT purged FROM head")
     return row is None or bool(row[0] >= _last(access))
@@ -193,7 +194,7 @@ def finish(database: Database) -> str:
     return ""
 
 
-def _last(access: Access) -> int:
+def _last(access: Reads) -> int:
     """Give the position of the last redaction, 0 where there is none."""
     row = access.row("SELECT max(first_position) FROM record WHERE kind = 'redaction'")
     return int(row[0] or 0) if row else 0

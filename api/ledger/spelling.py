@@ -53,3 +53,10 @@ def together(statements: tuple[str, ...]) -> str:
 def percent(sql: str) -> str:
     """Spell parameters for psycopg. No statement of ours holds a percent sign or a literal question mark."""
     return sql.replace("?", "%s")
+
+
+@lru_cache(maxsize=1000)
+def dollars(sql: str) -> str:
+    """Spell parameters as PostgreSQL does."""
+    first, *others = sql.split("?")
+    return first + "".join(f"${number}{text}" for number, text in enumerate(others, 1))

@@ -12,8 +12,8 @@ import msgspec
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.errors import NotYet, Redacted, UnknownRecord, UnknownRevision
 from api.domain.record import REDACTED, State, changed_fields
-from api.ledger.database import Access
 from api.ledger.ledger import now as clock
+from api.ledger.reads import Reads
 from api.ledger.tables import FOREVER
 
 
@@ -48,7 +48,7 @@ LAST_REDACTION = "COALESCE((SELECT max(first_position) FROM record WHERE kind = 
 _HEAD = f"SELECT position, recorded_at, {LAST_REDACTION} FROM head"
 
 
-def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -> Standpoint:
+def stand(access: Reads, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -> Standpoint:
     """Turn what a reader asked for into a position, once. Raises NotYet for what the ledger has not reached."""
     head, latest, redaction = access.row(_HEAD) or (0, 0, 0)
     if as_of.moment is None:
@@ -60,7 +60,7 @@ def stand(access: Access, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) 
     return Standpoint(_reached_by(access, as_of.moment), head, is_pinned=True, redaction=redaction)
 
 
-def _reached_by(access: Access, moment: int) -> int:
+def _reached_by(access: Reads, moment: int) -> int:
     """Give the last position taken by a time, 0 before the first: times of recording rise with the positions."""
     sql = "SELECT position FROM event WHERE recorded_at <= ? ORDER BY recorded_at DESC LIMIT 1"
     found = access.row(sql, (moment,))
@@ -74,7 +74,7 @@ def stand_at(position: int | None, head: int, redaction: int) -> Standpoint:
     return Standpoint(head if position is None else position, head, is_pinned=position is not None, redaction=redaction)
 
 
-def current(access: Access, kind: str, public_id: str) -> View:
+def current(access: Reads, kind: str, public_id: str) -> View:
     """Give the record as it stands. Raises UnknownRecord, or Redacted."""
     row = access.row(_CURRENT, (kind, public_id))
     if row is None:
@@ -84,7 +84,7 @@ def current(access: Access, kind: str, public_id: str) -> View:
     return View(document, position, revision, revised_at, Standpoint(head, head, is_pinned=False))
 
 
-def as_of(access: Access, kind: str, public_id: str, asked: AsOf) -> View:
+def as_of(access: Reads, kind: str, public_id: str, asked: AsOf) -> View:
     """Give the record as the ledger had it. Raises UnknownRecord where it had none, Redacted, NotYet past the head."""
     at = stand(access, asked) if asked.position is None else None
     row = access.row(_AS_OF, (kind, public_id, at.position if at else asked.position))
@@ -99,7 +99,7 @@ def as_of(access: Access, kind: str, public_id: str, asked: AsOf) -> View:
     return View(row[0], row[1], row[2], row[3], at)
 
 
-def view_at(access: Access, kind: str, public_id: str, at: Standpoint) -> View:
+def view_at(access: Reads, kind: str, public_id: str, at: Standpoint) -> View:
     """Give the record at a standpoint fixed before. Raises UnknownRecord, or Redacted."""
     row = access.row(_AS_OF, (kind, public_id, at.position))
     if row is None or row[0] is None:
@@ -108,7 +108,7 @@ def view_at(access: Access, kind: str, public_id: str, at: Standpoint) -> View:
     return View(row[0], row[1], row[2], row[3], at)
 
 
-def numbered(access: Access, kind: str, public_id: str, revision: int) -> View:
+def numbered(access: Reads, kind: str, public_id: str, revision: int) -> View:
     """Give one past version. Raises UnknownRecord, UnknownRevision or Redacted."""
     row = access.row(_NUMBERED, (kind, public_id, revision))
     if row is None:
@@ -119,7 +119,7 @@ def numbered(access: Access, kind: str, public_id: str, revision: int) -> View:
     return View(document, position, number, revised_at, Standpoint(head, head, is_pinned=True))
 
 
-def written(access: Access, position: int) -> View:
+def written(access: Reads, position: int) -> View:
     """Give the revision that the event at a position made."""
     sql = "SELECT document, position, revision, recorded_at, status FROM revision WHERE position = ?"
     row = access.row(sql, (position,))
@@ -136,7 +136,7 @@ def _refuse_redacted(status: str, document: bytes) -> None:
         raise Redacted(**msgspec.json.decode(document))
 
 
-def _know(access: Access, kind: str, public_id: str, at: Standpoint) -> tuple[int, int]:
+def _know(access: Reads, kind: str, public_id: str, at: Standpoint) -> tuple[int, int]:
     """Give where a record begins and how many revisions it has. Raises UnknownRecord, or Redacted if all of it is."""
     row = access.row(_KNOWN, (kind, public_id, at.position))
     if row is None:
@@ -166,7 +166,7 @@ _HISTORY = (
 )
 
 
-def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: int | None, limit: int) -> Page:
+def history(access: Reads, kind: str, public_id: str, *, asked: AsOf, cursor: int | None, limit: int) -> Page:
     """Give the lines of a record's history, newest first; of a redacted revision what the log still tells."""
     at = None if asked == NOW else stand(access, asked)
     key, before = (kind, public_id), FOREVER if cursor is None else cursor
@@ -185,7 +185,7 @@ def history(access: Access, kind: str, public_id: str, *, asked: AsOf, cursor: i
 _IS_THERE = f"status <> '{REDACTED}'"
 
 
-def moments(access: Access, kind: str, public_id: str) -> tuple[list[tuple[int, int]], Standpoint]:
+def moments(access: Reads, kind: str, public_id: str) -> tuple[list[tuple[int, int]], Standpoint]:
     """Give number and time of every revision that is still there, oldest first: what a TimeMap lists."""
     at = stand(access)
     first, _ = _know(access, kind, public_id, at)
@@ -193,9 +193,7 @@ def moments(access: Access, kind: str, public_id: str) -> tuple[list[tuple[int, 
     return [(row[0], row[1]) for row in access.rows(sql, (first, at.position))], at
 
 
-def revision_at(
-    access: Access, kind: str, public_id: str, moment: int
-) -> tuple[int, list[tuple[int, int]], Standpoint]:
+def revision_at(access: Reads, kind: str, public_id: str, moment: int) -> tuple[int, list[tuple[int, int]], Standpoint]:
     """Give the number of the revision in force at a time, of the first one before it (RFC 7089 section 4.5.3).
 
     Raises Redacted where that one was redacted; of those that were, none is named. With it come number and time of the first, the one before, itself, the one after and the last, those there are, in order.
@@ -232,7 +230,7 @@ _STATE = (
 )
 
 
-def difference(access: Access, kind: str, public_id: str, *, old: int, new: int) -> tuple[bytes, Standpoint]:
+def difference(access: Reads, kind: str, public_id: str, *, old: int, new: int) -> tuple[bytes, Standpoint]:
     """Give the RFC 6902 patch from one revision's state to another's."""
     at = stand(access)
     first, revisions = _know(access, kind, public_id, at)
@@ -240,7 +238,7 @@ def difference(access: Access, kind: str, public_id: str, *, old: int, new: int)
     return msgspec.json.encode(jsonpatch.make_patch(states[0], states[1]).patch), at
 
 
-def _state(access: Access, first: int, revision: int, revisions: int, at: Standpoint) -> State:
+def _state(access: Reads, first: int, revision: int, revisions: int, at: Standpoint) -> State:
     row = access.row(_STATE, (first, revision, at.position))
     if row is None:
         sql = "SELECT status, document FROM revision WHERE first_position = ? AND revision = ? AND position <= ?"
@@ -251,7 +249,7 @@ def _state(access: Access, first: int, revision: int, revisions: int, at: Standp
     return state
 
 
-def since(access: Access, kind: str, public_id: str, position: int | None) -> tuple[bytes, list[bytes], list[str]]:
+def since(access: Reads, kind: str, public_id: str, position: int | None) -> tuple[bytes, list[bytes], list[str]]:
     """Give what a writer with a stale revision missed: the record now, the lines in between, the fields that differ.
 
     At most 100 lines, newest first; without a position that the record really had, all that it has.
@@ -275,7 +273,7 @@ _INCOMING = (
 )
 
 
-def links(access: Access, public_id: str, asked: AsOf) -> tuple[list[State], list[State], Standpoint]:
+def links(access: Reads, public_id: str, asked: AsOf) -> tuple[list[State], list[State], Standpoint]:
     """Give the links that a claim makes, and those that other claims make to it."""
     at = stand(access, asked)
     outgoing = msgspec.json.decode(as_of(access, "claim", public_id, AsOf(position=at.position)).document)["links"]

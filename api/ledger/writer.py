@@ -18,9 +18,10 @@ from api.domain.record import Record, State
 from api.domain.redaction import state_of
 from api.ledger import redaction
 from api.ledger.change import Change, change, event_row
-from api.ledger.database import Access, Row, begin_at_head, lock_head
+from api.ledger.database import Access, begin_at_head, lock_head
 from api.ledger.present import Present
 from api.ledger.projection import Projector
+from api.ledger.reads import Row
 
 LEDGER = "ledger"
 _SECOND = 1_000_000

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 
 from api.domain.errors import LedgerError, NotYet
 from api.ledger import proofs
-from api.ledger.database import Access
+from api.ledger.reads import Reads
 from api.routes.negotiation import choose_encoding, compress
 from api.routes.problems import Refused
 from api.routes.wire import NO_CACHE, Answer, Headers, Rooms, explain, for_whom, refuse
@@ -74,7 +74,7 @@ async def get_tile(request: PlainRequest, path: FromPath[str]) -> ASGIApp:
     return _answer(body, _BYTES, _FULL if found[3] is None else _PARTIAL, request)
 
 
-def _tile(access: Access, level: str, number: int, width: int, size: int) -> bytes:
+def _tile(access: Reads, level: str, number: int, width: int, size: int) -> bytes:
     """Read what lies within the tree of `size`. Raises NotYet for what does not."""
     there = proofs.complete(0 if level == _ENTRIES else int(level), size)
     if number * proofs.TILE_WIDTH + width > there:

@@ -1,0 +1,245 @@
+"""Reads for requests on PostgreSQL: what they ask in one turn of the event loop goes out together, on one connection.
+
+The loop itself talks with the server, in libpq's pipeline mode: to wake a thread for a read costs more than most reads.
+A view stays a plain function: it runs in a greenlet, which rests from each question to its answer.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import psycopg
+from greenlet import getcurrent, greenlet
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
+from psycopg.pq.abc import PGresult
+
+from api.ledger import spelling
+from api.ledger.reads import Reads, Row, Value
+
+Result = TypeVar("Result")
+Connection = psycopg.Connection[Any]
+# A statement is prepared when it comes for the fifth time; so many that came lately are remembered.
+_OFTEN, _REMEMBERED = 5, 100
+# SQLSTATE invalid_sql_statement_name: to prepare it was spoilt by an error before it.
+_NOT_PREPARED = b"26000"
+
+
+@dataclass(slots=True, eq=False)
+class _Statement:
+    """A statement with the types of its parameters: how often it came, and its name once it is prepared."""
+
+    sql: bytes
+    types: tuple[int, ...] = ()
+    times: int = 0
+    name: bytes = b""
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
+    """A statement on its way, what came back so far, and who rests until that is all. Nobody does for upkeep."""
+
+    statement: _Statement
+    given: Sequence[Any] = ()
+    formats: Sequence[Format] = ()
+    asker: greenlet | None = None
+    result: PGresult | None = None
+
+
+class Pipeline(Reads):
+    """One connection of one event loop. Each statement sees what was committed when it began."""
+
+    is_sqlite = False
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection, self._loop = connection, loop
+        self._server = connection.pgconn
+        self._server.nonblocking = 1
+        self._server.enter_pipeline_mode()
+        self._socket = self._server.socket
+        self._values = Transformer(connection)
+        self._statements: OrderedDict[tuple[str, tuple[int, ...]], _Statement] = OrderedDict()
+        self._named = 0
+        # In the order of the answers. None stands for the end of what went out together.
+        self._waiting: deque[_Question | None] = deque()
+        self._spoilt: deque[_Question] = deque()
+        self._is_turn_open = self._is_writing = self._is_closed = False
+        loop.add_reader(self._socket, self._talk, self._receive)
+
+    def run(self, view: Callable[[Reads], Result]) -> "asyncio.Future[Result]":
+        """Begin a view. The future has, in the end, what it gives or raises."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+
+        def work() -> None:
+            try:
+                result = view(self)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who asked
+                if not future.done():
+                    future.set_exception(error)
+            else:
+                if not future.done():
+                    future.set_result(result)
+
+        greenlet(work).switch()
+        return future
+
+    def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """Ask, and rest until the answer is there. For a view that this pipeline runs."""
+        asker = getcurrent()
+        given = self._values.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters))
+        statement = self._statement(sql, self._values.types or ())
+        self._send(_Question(statement, given, self._values.formats or (), asker))
+        result: PGresult = cast("greenlet", asker.parent).switch()
+        self._values.set_pgresult(result)
+        return self._values.load_rows(0, result.ntuples, tuple)
+
+    @property
+    def is_lost(self) -> bool:
+        return self._server.status != ConnStatus.OK
+
+    def close(self, why: str = "the connection was closed") -> None:
+        """Close the connection. Whoever still waits is told that it is lost."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
+        self._connection.close()
+        left = [question.asker for question in (*self._spoilt, *self._waiting) if question is not None]
+        self._spoilt.clear()
+        self._waiting.clear()
+        for asker in left:
+            if asker is not None:
+                asker.throw(psycopg.OperationalError(why))
+
+    def _statement(self, sql: str, types: tuple[int, ...]) -> _Statement:
+        """Find a statement among those that came lately, and prepare it where it comes often."""
+        statement = self._statements.pop((sql, types), None) or _Statement(spelling.dollars(sql).encode(), types)
+        self._statements[sql, types] = statement
+        if len(self._statements) > _REMEMBERED:
+            _, oldest = self._statements.popitem(last=False)
+            if oldest.name:
+                self._send(_Question(_Statement(b"DEALLOCATE " + oldest.name)))
+        statement.times += 1
+        if statement.times == _OFTEN:
+            self._named += 1
+            statement.name = b"often_%d" % self._named
+            self._server.send_prepare(statement.name, statement.sql, statement.types)
+            self._waiting.append(_Question(statement))
+        return statement
+
+    def _send(self, question: _Question) -> None:
+        statement = question.statement
+        if statement.name:
+            self._server.send_query_prepared(statement.name, question.given, question.formats, Format.BINARY)
+        else:
+            self._server.send_query_params(
+                statement.sql, question.given, statement.types, question.formats, Format.BINARY
+            )
+        self._waiting.append(question)
+        if not self._is_turn_open:
+            self._is_turn_open = True
+            self._loop.call_soon(self._talk, self._end_turn)
+
+    def _talk(self, part: Callable[[], None]) -> None:
+        """Do a part of the talk with the server. What fails here, and not in a question, ends it."""
+        try:
+            part()
+        except psycopg.Error as error:
+            self.close(str(error))
+        if self.is_lost:
+            self.close(self._server.get_error_message())
+
+    def _end_turn(self) -> None:
+        """Let go what was asked in this turn of the loop. An error spoils what comes after it there, and no more."""
+        self._is_turn_open = False
+        self._server.pipeline_sync()
+        self._waiting.append(None)
+        self._write()
+
+    def _write(self) -> None:
+        """Write what the socket takes, and the rest once it takes more."""
+        is_left = bool(self._server.flush())
+        if is_left and not self._is_writing:
+            self._loop.add_writer(self._socket, self._talk, self._write)
+        elif self._is_writing and not is_left:
+            self._loop.remove_writer(self._socket)
+        self._is_writing = is_left
+
+    def _receive(self) -> None:
+        """Take what came: results, the end of a statement's results, or the end of a turn."""
+        self._server.consume_input()
+        while self._waiting and not self.is_lost and not self._server.is_busy():
+            result, question = self._server.get_result(), self._waiting[0]
+            if question is not None and result is not None:
+                question.result = result
+                continue
+            self._waiting.popleft()
+            if question is None:
+                self._ask_again()
+            elif question.result is not None:
+                self._answer(question, question.result)
+
+    def _answer(self, question: _Question, result: PGresult) -> None:
+        if question.asker is None:
+            if result.status != ExecStatus.COMMAND_OK:
+                question.statement.name, question.statement.times = b"", 0
+        elif result.status == ExecStatus.TUPLES_OK:
+            question.asker.switch(result)
+        elif result.status == ExecStatus.PIPELINE_ABORTED:
+            self._spoilt.append(question)
+        elif result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED:
+            question.statement.name = b""
+            self._spoilt.append(question)
+        else:
+            question.asker.throw(error_from_result(result))
+            if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) != b"ERROR":
+                # It was the last word of the server.
+                raise psycopg.OperationalError(result.get_error_message())
+
+    def _ask_again(self) -> None:
+        """Send anew what an error of another in the same turn spoilt, now that the turn is over."""
+        while self._spoilt:
+            self._send(self._spoilt[0])
+            self._spoilt.popleft()
+
+
+class Pipelines:
+    """The pipeline of each event loop, opened when it is first needed, and anew when it was lost."""
+
+    def __init__(self, connect: Callable[[], Connection], threads: Executor) -> None:
+        self._connect, self._threads = connect, threads
+        self._opening: dict[asyncio.AbstractEventLoop, asyncio.Task[Pipeline]] = {}
+
+    async def read(self, view: Callable[[Reads], Result]) -> Result:
+        """Run a view. Raises what it raises, what the driver does, and Unavailable where there is no connection."""
+        loop = asyncio.get_running_loop()
+        opening = self._opening.get(loop)
+        if opening is None or _is_gone(opening):
+            opening = self._opening[loop] = loop.create_task(self._open(loop))
+        # Others wait for it too, so it goes on where this request is given up.
+        pipeline = opening.result() if opening.done() else await asyncio.shield(opening)
+        return await pipeline.run(view)
+
+    async def _open(self, loop: asyncio.AbstractEventLoop) -> Pipeline:
+        for other in [other for other in self._opening if other.is_closed()]:
+            _close(self._opening.pop(other))
+        return Pipeline(await loop.run_in_executor(self._threads, self._connect), loop)
+
+    def close(self) -> None:
+        for opening in self._opening.values():
+            _close(opening)
+
+
+def _is_gone(opening: "asyncio.Task[Pipeline]") -> bool:
+    return opening.done() and (opening.cancelled() or opening.exception() is not None or opening.result().is_lost)
+
+
+def _close(opening: "asyncio.Task[Pipeline]") -> None:
+    if opening.done() and not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

@@ -1,0 +1,24 @@
+"""What a view may ask of a database, whoever carries the question there, and what it is given."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+Value = int | str | bytes | bool | None
+# What a driver gives; each statement knows its own columns.
+Row = tuple[Any, ...]
+
+
+class Reads(ABC):
+    """Questions to one database, in SQL, with `?` for parameters."""
+
+    is_sqlite: bool
+
+    @abstractmethod
+    def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        """Give all rows of a query."""
+
+    def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
+        """Give the first row, if there is one."""
+        rows = self.rows(sql, parameters)
+        return rows[0] if rows else None
