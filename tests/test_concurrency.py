@@ -217,7 +217,7 @@ class Interrupted(Access):
     """A connection on which something happens before one of the statements of a read."""
 
     def __init__(self, database: Database, before: int, happens: Callable[[], object]) -> None:
-        super().__init__(database)
+        super().__init__(database.engine)
         self.left, self.happens = before, happens
 
     def rows(self, sql: str, parameters=()) -> list:
@@ -306,7 +306,7 @@ class Hesitating(Access):
 
 def test_two_nodes_that_need_an_actor_at_once_make_it_once(writing):
     found: list[Future[str]] = []
-    access = Hesitating(writing.database)
+    access = Hesitating(writing.database.engine)
     with ThreadPoolExecutor(1) as pool:
 
         def happens() -> None:

@@ -11,7 +11,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 import rfc8785
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from api.domain import errors, text
@@ -329,6 +329,8 @@ def test_folding_twice_folds_no_further(given_text: str) -> None:
 
 
 @given(STRINGS)
+@example("\u0345")
+@example("ᾳ ᾼ ΑΙ ᾳ")
 def test_words_are_the_same_however_the_text_is_composed_or_cased(given_text: str) -> None:
     words = text.tokens(given_text)
     for form in ("NFC", "NFD", "NFKC", "NFKD"):

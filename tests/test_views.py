@@ -239,7 +239,7 @@ class Watched(Access):
     """A connection that keeps what was asked of it."""
 
     def __init__(self, database: Any) -> None:
-        super().__init__(database)
+        super().__init__(database.engine)
         self.asked: list[tuple[str, Any]] = []
 
     def rows(self, sql: str, parameters: Any = ()) -> list[Any]:

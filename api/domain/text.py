@@ -126,7 +126,8 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return text.lower()
-    plain = _MARKS.sub("", unicodedata.normalize("NFKD", text))
+    # The iota below a Greek letter is a mark that case folding makes a letter, as capitals have it.
+    plain = _MARKS.sub("", unicodedata.normalize("NFKD", text).replace("\u0345", "ι"))
     return _LETTERS.sub(_spell_out, _SIGNS.sub(_drop_marks, plain).casefold())
 
 
