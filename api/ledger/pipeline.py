@@ -7,7 +7,6 @@ A view stays a plain function: it runs in a greenlet, which rests from each ques
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -18,6 +17,7 @@ from psycopg.errors import error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
+from api.domain.errors import Unavailable
 from api.ledger import spelling
 from api.ledger.reads import Reads, Row, Value
 
@@ -25,6 +25,8 @@ Result = TypeVar("Result")
 Connection = psycopg.Connection[Any]
 # A statement is prepared when it comes for the fifth time; so many that came lately are remembered.
 _OFTEN, _REMEMBERED = 5, 100
+# Who waits for a lock keeps all behind it waiting. And whatever the server's default is, no statement looks back.
+_SETTINGS = "SET lock_timeout = 20; SET default_transaction_isolation = 'read committed'"
 # SQLSTATE invalid_sql_statement_name: to prepare it was spoilt by an error before it.
 _NOT_PREPARED = b"26000"
 
@@ -41,12 +43,16 @@ class _Statement:
 
 @dataclass(slots=True, eq=False)
 class _Question:
-    """A statement on its way, what came back so far, and who rests until that is all. Nobody does for upkeep."""
+    """A statement on its way, what came back so far, and who rests until that is all. Nobody does for upkeep.
+
+    `name` is that under which it was sent, if it was prepared.
+    """
 
     statement: _Statement
     given: Sequence[Any] = ()
     formats: Sequence[Format] = ()
     asker: greenlet | None = None
+    name: bytes = b""
     result: PGresult | None = None
 
 
@@ -70,22 +76,24 @@ class Pipeline(Reads):
         self._is_turn_open = self._is_writing = self._is_closed = False
         loop.add_reader(self._socket, self._talk, self._receive)
 
-    def run(self, view: Callable[[Reads], Result]) -> "asyncio.Future[Result]":
-        """Begin a view. The future has, in the end, what it gives or raises."""
-        future: asyncio.Future[Result] = self._loop.create_future()
+    async def run(self, view: Callable[[Reads], Result]) -> Result:
+        """Run a view. Raises what it raises, and psycopg's OperationalError where the connection is lost meanwhile."""
+        future: asyncio.Future[tuple[Result | None, Exception | None]] = self._loop.create_future()
 
         def work() -> None:
+            outcome: tuple[Result | None, Exception | None]
             try:
-                result = view(self)
+                outcome = view(self), None
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who asked
-                if not future.done():
-                    future.set_exception(error)
-            else:
-                if not future.done():
-                    future.set_result(result)
+                outcome = None, error
+            if not future.done():
+                future.set_result(outcome)
 
-        greenlet(work).switch()
-        return future
+        self._talk(greenlet(work).switch)
+        result, error = await future
+        if error is not None:
+            raise error
+        return cast("Result", result)
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         """Ask, and rest until the answer is there. For a view that this pipeline runs."""
@@ -105,8 +113,8 @@ class Pipeline(Reads):
         """Close the connection. Whoever still waits is told that it is lost."""
         if self._is_closed:
             return
-        self._is_closed = True
-        if not self._loop.is_closed():
+        self._is_closed, is_heard = True, not self._loop.is_closed()
+        if is_heard:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
         self._connection.close()
@@ -114,7 +122,7 @@ class Pipeline(Reads):
         self._spoilt.clear()
         self._waiting.clear()
         for asker in left:
-            if asker is not None:
+            if asker is not None and is_heard:
                 asker.throw(psycopg.OperationalError(why))
 
     def _statement(self, sql: str, types: tuple[int, ...]) -> _Statement:
@@ -130,13 +138,14 @@ class Pipeline(Reads):
             self._named += 1
             statement.name = b"often_%d" % self._named
             self._server.send_prepare(statement.name, statement.sql, statement.types)
-            self._waiting.append(_Question(statement))
+            self._waiting.append(_Question(statement, name=statement.name))
         return statement
 
     def _send(self, question: _Question) -> None:
-        statement = question.statement
-        if statement.name:
-            self._server.send_query_prepared(statement.name, question.given, question.formats, Format.BINARY)
+        statement, name = question.statement, question.statement.name
+        question.name = name
+        if name:
+            self._server.send_query_prepared(name, question.given, question.formats, Format.BINARY)
         else:
             self._server.send_query_params(
                 statement.sql, question.given, statement.types, question.formats, Format.BINARY
@@ -146,13 +155,15 @@ class Pipeline(Reads):
             self._is_turn_open = True
             self._loop.call_soon(self._talk, self._end_turn)
 
-    def _talk(self, part: Callable[[], None]) -> None:
+    def _talk(self, part: Callable[[], object]) -> None:
         """Do a part of the talk with the server. What fails here, and not in a question, ends it."""
         try:
             part()
-        except psycopg.Error as error:
+        except Exception as error:
             self.close(str(error))
-        if self.is_lost:
+            if not isinstance(error, psycopg.Error):
+                raise
+        if self.is_lost and not self._is_closed:
             self.close(self._server.get_error_message())
 
     def _end_turn(self) -> None:
@@ -174,6 +185,9 @@ class Pipeline(Reads):
     def _receive(self) -> None:
         """Take what came: results, the end of a statement's results, or the end of a turn."""
         self._server.consume_input()
+        if self._server.ssl_in_use:
+            # What TLS holds of a record that was read in part makes no socket readable.
+            self._server.consume_input()
         while self._waiting and not self.is_lost and not self._server.is_busy():
             result, question = self._server.get_result(), self._waiting[0]
             if question is not None and result is not None:
@@ -187,20 +201,31 @@ class Pipeline(Reads):
 
     def _answer(self, question: _Question, result: PGresult) -> None:
         if question.asker is None:
-            if result.status != ExecStatus.COMMAND_OK:
-                question.statement.name, question.statement.times = b"", 0
+            self._note_upkeep(question, result)
         elif result.status == ExecStatus.TUPLES_OK:
             question.asker.switch(result)
         elif result.status == ExecStatus.PIPELINE_ABORTED:
             self._spoilt.append(question)
         elif result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED:
-            question.statement.name = b""
+            self._forget_name(question)
             self._spoilt.append(question)
         else:
             question.asker.throw(error_from_result(result))
             if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) != b"ERROR":
                 # It was the last word of the server.
                 raise psycopg.OperationalError(result.get_error_message())
+
+    def _note_upkeep(self, question: _Question, result: PGresult) -> None:
+        """See whether a statement was prepared. What is to be deallocated must be, in the end."""
+        if result.status == ExecStatus.PIPELINE_ABORTED and not question.name:
+            self._spoilt.append(question)
+        elif result.status != ExecStatus.COMMAND_OK:
+            self._forget_name(question)
+
+    def _forget_name(self, question: _Question) -> None:
+        """Take a statement for not prepared, unless it has got another name meanwhile."""
+        if question.statement.name == question.name:
+            question.statement.name, question.statement.times = b"", 0
 
     def _ask_again(self) -> None:
         """Send anew what an error of another in the same turn spoilt, now that the turn is over."""
@@ -212,34 +237,45 @@ class Pipeline(Reads):
 class Pipelines:
     """The pipeline of each event loop, opened when it is first needed, and anew when it was lost."""
 
-    def __init__(self, connect: Callable[[], Connection], threads: Executor) -> None:
-        self._connect, self._threads = connect, threads
+    def __init__(self, connect: Callable[[], Connection]) -> None:
+        self._connect = connect
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Task[Pipeline]] = {}
+        self._is_closed = False
 
     async def read(self, view: Callable[[Reads], Result]) -> Result:
         """Run a view. Raises what it raises, what the driver does, and Unavailable where there is no connection."""
         loop = asyncio.get_running_loop()
         opening = self._opening.get(loop)
-        if opening is None or _is_gone(opening):
-            opening = self._opening[loop] = loop.create_task(self._open(loop))
-        # Others wait for it too, so it goes on where this request is given up.
-        pipeline = opening.result() if opening.done() else await asyncio.shield(opening)
+        pipeline = _opened(opening) if opening is not None else None
+        if pipeline is None or pipeline.is_lost:
+            if opening is None or opening.done():
+                opening = self._opening[loop] = loop.create_task(self._open(loop))
+            # Others wait for it too, so it goes on where this request is given up.
+            pipeline = await asyncio.shield(opening)
         return await pipeline.run(view)
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> Pipeline:
         for other in [other for other in self._opening if other.is_closed()]:
-            _close(self._opening.pop(other))
-        return Pipeline(await loop.run_in_executor(self._threads, self._connect), loop)
+            if (left := _opened(self._opening.pop(other))) is not None:
+                left.close()
+        connection = await loop.run_in_executor(None, self._prepared)
+        if self._is_closed:
+            connection.close()
+            raise Unavailable("the ledger is stopping")
+        return Pipeline(connection, loop)
+
+    def _prepared(self) -> Connection:
+        connection = self._connect()
+        connection.execute(_SETTINGS)
+        return connection
 
     def close(self) -> None:
-        for opening in self._opening.values():
-            _close(opening)
+        """Close every connection, those that are being opened as soon as they are there."""
+        self._is_closed = True
+        for pipeline in filter(None, map(_opened, self._opening.values())):
+            pipeline.close()
 
 
-def _is_gone(opening: "asyncio.Task[Pipeline]") -> bool:
-    return opening.done() and (opening.cancelled() or opening.exception() is not None or opening.result().is_lost)
-
-
-def _close(opening: "asyncio.Task[Pipeline]") -> None:
-    if opening.done() and not opening.cancelled() and opening.exception() is None:
-        opening.result().close()
+def _opened(opening: "asyncio.Task[Pipeline]") -> Pipeline | None:
+    """Give the pipeline, if it was opened by now."""
+    return opening.result() if opening.done() and not opening.cancelled() and not opening.exception() else None
