@@ -193,7 +193,7 @@ def test_the_last_word_of_the_server_ends_the_connection_for_all_who_wait(databa
         return access.row("SELECT pg_terminate_backend(pg_backend_pid())" if ends and ends.pop() else MINE)
 
     found = ask(database, *[view] * 3, *[one(MINE)] * 3)
-    # Three asked for it in one turn; the first got it, and nobody else noticed.
+    # Three brought it about in one turn; the first was told, and nobody else noticed.
     assert {type(each) for each in found} == {tuple, int}
 
 

@@ -89,7 +89,7 @@ class Checkpoints:
         with self._lock:
             before = self._signed
             try:
-                signed = self._ask(self._sign_if_grown)
+                signed = self._read(self._sign_if_grown)
             except OSError as error:
                 raise Unavailable(f"what is signed cannot be kept beside the key: {error.strerror}") from error
         if before is None or signed.size != before.size:
@@ -107,7 +107,7 @@ class Checkpoints:
     def keys(self) -> list[State]:
         """Give the chain of keys, oldest first: `{vkey, from}`."""
         with self._lock:
-            chain: list[State] = self._ask(genesis.ledger_state)["keys"]
+            chain: list[State] = self._read(genesis.ledger_state)["keys"]
             return chain
 
     def _run(self) -> None:
@@ -125,13 +125,13 @@ class Checkpoints:
         except LedgerError as refusal:
             _log.error("no checkpoint: %s", refusal)
 
-    def _ask(self, question: Callable[[Access], Result]) -> Result:
-        """Ask the database; once more, by a new connection, where the old one may be gone. Raises Unavailable."""
+    def _read(self, view: Callable[[Access], Result]) -> Result:
+        """Run a view; once more, by a new connection, where the old one may be gone. Raises Unavailable."""
         for _ in range(2):
             if self._access is None:
                 self._access = self._database.connect()
             try:
-                return question(self._access)
+                return view(self._access)
             except DRIVER_ERRORS:
                 self._access.close()
                 self._access = None

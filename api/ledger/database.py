@@ -38,12 +38,13 @@ DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _STREAMS = itertools.count()
 _STREAMED_AT_ONCE = 200
-_WARY = 5.0
 _CORRUPT_PG = ("XX001", "XX002")
 _CORRUPT_SQLITE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
 class _Cursor(Protocol):
+    """What a statement leaves."""
+
     def fetchall(self) -> list[Row]: ...
 
 
@@ -226,7 +227,7 @@ class Database:
         self.engine = engine = engine_for(settings)
         self._local = threading.local()
         self._threads = ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="reader")
-        self._pipelines, self._wary_until = Pipelines(lambda: _connect(engine).detach()), 0.0
+        self._pipelines = Pipelines(lambda: _connect(engine).detach())
 
     def access(self) -> Access:
         """Give this thread's connection for reading; statements on it see what is committed."""
@@ -243,16 +244,12 @@ class Database:
         """Run a view: at once on SQLite, on PostgreSQL among those of other requests, and in a thread if it is slow."""
         if self.is_sqlite and not slow:
             return self.call(view, *given, **named)
-        loop = asyncio.get_running_loop()
-        if not slow and loop.time() >= self._wary_until:
-            try:
+        if not slow:
+            # Where it is not to be had, a thread waits for it, and nobody else.
+            with suppress(*_LOST):
                 return await self._pipelines.read(lambda access: view(access, *given, **named))
-            except psycopg.errors.LockNotAvailable:
-                # A table is being rewritten: for some seconds, each waits in a thread of its own.
-                self._wary_until = loop.time() + _WARY
-            except _LOST:
-                pass
-        return await loop.run_in_executor(self._threads, partial(self.call, view, *given, **named))
+        work = partial(self.call, view, *given, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def call(self, view: Callable[..., Result], *given: object, **named: object) -> Result:
         """Run a view here. A connection that the server closed is opened anew, once."""

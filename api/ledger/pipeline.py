@@ -1,7 +1,7 @@
 """Reads for requests on PostgreSQL: what they ask in one turn of the event loop goes out together, on one connection.
 
 The loop itself talks with the server, in libpq's pipeline mode: to wake a thread for a read costs more than most reads.
-A view stays a plain function: it runs in a greenlet, which rests from each question to its answer.
+A view stays a plain function: it runs in a greenlet, which rests from each query to its rows.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 import psycopg
 from greenlet import getcurrent, greenlet
 from psycopg.adapt import PyFormat, Transformer
-from psycopg.errors import error_from_result
+from psycopg.errors import LockNotAvailable, error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGresult
 
@@ -25,10 +25,13 @@ Result = TypeVar("Result")
 Connection = psycopg.Connection[Any]
 # A statement is prepared when it comes for the fifth time; so many that came lately are remembered.
 _OFTEN, _REMEMBERED = 5, 100
-# Who waits for a lock keeps all behind it waiting. And whatever the server's default is, no statement looks back.
+# In milliseconds: whoever waits for a lock keeps all behind it waiting. And no statement of a turn is to see less than
+# what was committed when it began, whatever the server's default is.
 _SETTINGS = "SET lock_timeout = 20; SET default_transaction_isolation = 'read committed'"
 # SQLSTATE invalid_sql_statement_name: to prepare it was spoilt by an error before it.
 _NOT_PREPARED = b"26000"
+# In seconds: so long nobody reads here after a table was found locked.
+_WARY = 5.0
 
 
 @dataclass(slots=True, eq=False)
@@ -42,8 +45,8 @@ class _Statement:
 
 
 @dataclass(slots=True, eq=False)
-class _Question:
-    """A statement on its way, what came back so far, and who rests until that is all. Nobody does for upkeep.
+class _Sent:
+    """A statement on its way, what came back so far, and the view that rests until that is all: none for upkeep.
 
     `name` is that under which it was sent, if it was prepared.
     """
@@ -51,7 +54,7 @@ class _Question:
     statement: _Statement
     given: Sequence[Any] = ()
     formats: Sequence[Format] = ()
-    asker: greenlet | None = None
+    view: greenlet | None = None
     name: bytes = b""
     result: PGresult | None = None
 
@@ -70,9 +73,9 @@ class Pipeline(Reads):
         self._values = Transformer(connection)
         self._statements: OrderedDict[tuple[str, tuple[int, ...]], _Statement] = OrderedDict()
         self._named = 0
-        # In the order of the answers. None stands for the end of what went out together.
-        self._waiting: deque[_Question | None] = deque()
-        self._spoilt: deque[_Question] = deque()
+        # In the order of the results. None stands for the end of what went out together.
+        self._waiting: deque[_Sent | None] = deque()
+        self._spoilt: deque[_Sent] = deque()
         self._is_turn_open = self._is_writing = self._is_closed = False
         loop.add_reader(self._socket, self._talk, self._receive)
 
@@ -84,7 +87,7 @@ class Pipeline(Reads):
             outcome: tuple[Result | None, Exception | None]
             try:
                 outcome = view(self), None
-            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to who asked
+            except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whom it is read for
                 outcome = None, error
             if not future.done():
                 future.set_result(outcome)
@@ -96,12 +99,12 @@ class Pipeline(Reads):
         return cast("Result", result)
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """Ask, and rest until the answer is there. For a view that this pipeline runs."""
-        asker = getcurrent()
+        """Send a query, and rest until its rows are there. For a view that this pipeline runs."""
+        view = getcurrent()
         given = self._values.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters))
         statement = self._statement(sql, self._values.types or ())
-        self._send(_Question(statement, given, self._values.formats or (), asker))
-        result: PGresult = cast("greenlet", asker.parent).switch()
+        self._send(_Sent(statement, given, self._values.formats or (), view))
+        result: PGresult = cast("greenlet", view.parent).switch()
         self._values.set_pgresult(result)
         return self._values.load_rows(0, result.ntuples, tuple)
 
@@ -118,12 +121,12 @@ class Pipeline(Reads):
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
         self._connection.close()
-        left = [question.asker for question in (*self._spoilt, *self._waiting) if question is not None]
+        views = [sent.view for sent in (*self._spoilt, *self._waiting) if sent is not None]
         self._spoilt.clear()
         self._waiting.clear()
-        for asker in left:
-            if asker is not None and is_heard:
-                asker.throw(psycopg.OperationalError(why))
+        for view in views:
+            if view is not None and is_heard:
+                view.throw(psycopg.OperationalError(why))
 
     def _statement(self, sql: str, types: tuple[int, ...]) -> _Statement:
         """Find a statement among those that came lately, and prepare it where it comes often."""
@@ -132,31 +135,29 @@ class Pipeline(Reads):
         if len(self._statements) > _REMEMBERED:
             _, oldest = self._statements.popitem(last=False)
             if oldest.name:
-                self._send(_Question(_Statement(b"DEALLOCATE " + oldest.name)))
+                self._send(_Sent(_Statement(b"DEALLOCATE " + oldest.name)))
         statement.times += 1
         if statement.times == _OFTEN:
             self._named += 1
             statement.name = b"often_%d" % self._named
             self._server.send_prepare(statement.name, statement.sql, statement.types)
-            self._waiting.append(_Question(statement, name=statement.name))
+            self._waiting.append(_Sent(statement, name=statement.name))
         return statement
 
-    def _send(self, question: _Question) -> None:
-        statement, name = question.statement, question.statement.name
-        question.name = name
+    def _send(self, sent: _Sent) -> None:
+        statement, name = sent.statement, sent.statement.name
+        sent.name = name
         if name:
-            self._server.send_query_prepared(name, question.given, question.formats, Format.BINARY)
+            self._server.send_query_prepared(name, sent.given, sent.formats, Format.BINARY)
         else:
-            self._server.send_query_params(
-                statement.sql, question.given, statement.types, question.formats, Format.BINARY
-            )
-        self._waiting.append(question)
+            self._server.send_query_params(statement.sql, sent.given, statement.types, sent.formats, Format.BINARY)
+        self._waiting.append(sent)
         if not self._is_turn_open:
             self._is_turn_open = True
             self._loop.call_soon(self._talk, self._end_turn)
 
     def _talk(self, part: Callable[[], object]) -> None:
-        """Do a part of the talk with the server. What fails here, and not in a question, ends it."""
+        """Do a part of the talk with the server. What fails here, and not in a view, ends it."""
         try:
             part()
         except Exception as error:
@@ -167,7 +168,7 @@ class Pipeline(Reads):
             self.close(self._server.get_error_message())
 
     def _end_turn(self) -> None:
-        """Let go what was asked in this turn of the loop. An error spoils what comes after it there, and no more."""
+        """Let go what was sent in this turn of the loop. An error spoils what comes after it there, and no more."""
         self._is_turn_open = False
         self._server.pipeline_sync()
         self._waiting.append(None)
@@ -189,45 +190,45 @@ class Pipeline(Reads):
             # What TLS holds of a record that was read in part makes no socket readable.
             self._server.consume_input()
         while self._waiting and not self.is_lost and not self._server.is_busy():
-            result, question = self._server.get_result(), self._waiting[0]
-            if question is not None and result is not None:
-                question.result = result
+            result, sent = self._server.get_result(), self._waiting[0]
+            if sent is not None and result is not None:
+                sent.result = result
                 continue
             self._waiting.popleft()
-            if question is None:
-                self._ask_again()
-            elif question.result is not None:
-                self._answer(question, question.result)
+            if sent is None:
+                self._send_again()
+            elif sent.result is not None:
+                self._deliver(sent, sent.result)
 
-    def _answer(self, question: _Question, result: PGresult) -> None:
-        if question.asker is None:
-            self._note_upkeep(question, result)
+    def _deliver(self, sent: _Sent, result: PGresult) -> None:
+        if sent.view is None:
+            self._note_upkeep(sent, result)
         elif result.status == ExecStatus.TUPLES_OK:
-            question.asker.switch(result)
+            sent.view.switch(result)
         elif result.status == ExecStatus.PIPELINE_ABORTED:
-            self._spoilt.append(question)
+            self._spoilt.append(sent)
         elif result.error_field(DiagnosticField.SQLSTATE) == _NOT_PREPARED:
-            self._forget_name(question)
-            self._spoilt.append(question)
+            self._forget_name(sent)
+            self._spoilt.append(sent)
         else:
-            question.asker.throw(error_from_result(result))
+            sent.view.throw(error_from_result(result))
             if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) != b"ERROR":
                 # It was the last word of the server.
                 raise psycopg.OperationalError(result.get_error_message())
 
-    def _note_upkeep(self, question: _Question, result: PGresult) -> None:
+    def _note_upkeep(self, sent: _Sent, result: PGresult) -> None:
         """See whether a statement was prepared. What is to be deallocated must be, in the end."""
-        if result.status == ExecStatus.PIPELINE_ABORTED and not question.name:
-            self._spoilt.append(question)
+        if result.status == ExecStatus.PIPELINE_ABORTED and not sent.name:
+            self._spoilt.append(sent)
         elif result.status != ExecStatus.COMMAND_OK:
-            self._forget_name(question)
+            self._forget_name(sent)
 
-    def _forget_name(self, question: _Question) -> None:
+    def _forget_name(self, sent: _Sent) -> None:
         """Take a statement for not prepared, unless it has got another name meanwhile."""
-        if question.statement.name == question.name:
-            question.statement.name, question.statement.times = b"", 0
+        if sent.statement.name == sent.name:
+            sent.statement.name, sent.statement.times = b"", 0
 
-    def _ask_again(self) -> None:
+    def _send_again(self) -> None:
         """Send anew what an error of another in the same turn spoilt, now that the turn is over."""
         while self._spoilt:
             self._send(self._spoilt[0])
@@ -240,11 +241,16 @@ class Pipelines:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Task[Pipeline]] = {}
-        self._is_closed = False
+        self._is_closed, self._wary_until = False, 0.0
 
     async def read(self, view: Callable[[Reads], Result]) -> Result:
-        """Run a view. Raises what it raises, what the driver does, and Unavailable where there is no connection."""
+        """Run a view. Raises what it raises, and Unavailable where no connection can be made.
+
+        Raises psycopg's OperationalError where the connection is lost meanwhile, or a table is locked: being rewritten.
+        """
         loop = asyncio.get_running_loop()
+        if loop.time() < self._wary_until:
+            raise LockNotAvailable
         opening = self._opening.get(loop)
         pipeline = _opened(opening) if opening is not None else None
         if pipeline is None or pipeline.is_lost:
@@ -252,7 +258,11 @@ class Pipelines:
                 opening = self._opening[loop] = loop.create_task(self._open(loop))
             # Others wait for it too, so it goes on where this request is given up.
             pipeline = await asyncio.shield(opening)
-        return await pipeline.run(view)
+        try:
+            return await pipeline.run(view)
+        except LockNotAvailable:
+            self._wary_until = loop.time() + _WARY
+            raise
 
     async def _open(self, loop: asyncio.AbstractEventLoop) -> Pipeline:
         for other in [other for other in self._opening if other.is_closed()]:

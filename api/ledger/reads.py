@@ -1,4 +1,4 @@
-"""What a view may ask of a database, whoever carries the question there, and what it is given."""
+"""What a view needs of a database, whatever carries its queries there: rows."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ Row = tuple[Any, ...]
 
 
 class Reads(ABC):
-    """Questions to one database, in SQL, with `?` for parameters."""
+    """Queries to one database, in SQL, with `?` for parameters."""
 
     is_sqlite: bool
 
