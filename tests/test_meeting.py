@@ -1,11 +1,11 @@
 """Whether two claims meet, conflict or say nothing to each other: each rule by a case from the documents."""
 
-from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from api.domain.agreement import Claim, Link, state_of
 from api.domain.answer import Answer

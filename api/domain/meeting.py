@@ -13,6 +13,8 @@ from itertools import accumulate, combinations_with_replacement
 from operator import itemgetter, or_
 from typing import Final, Generic, TypeVar
 
+import msgspec
+
 from api.domain import answer as answers
 from api.domain import edtf
 from api.domain.edtf import Extent
@@ -36,8 +38,7 @@ _Verdict = tuple[int, int, int]
 _Reach = tuple[_N, _N, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True):
     """What a claim says of another claim, and the position of the event that made it say so."""
 
     relation: str
@@ -45,8 +46,7 @@ class Link:
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """A live claim in one revision, as much of it as agreement looks at. Its links are those it makes."""
 
     id: str

@@ -10,8 +10,9 @@ from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.record import State
 from api.domain.source import published_bounds
 from api.ledger.lists import REVISION, Selection, documents, select
-from api.ledger.present import gather, read_claim, read_links
+from api.ledger.present import gather
 from api.ledger.reads import Reads, Row
+from api.ledger.standing import read_links, standing
 from api.ledger.views import Page, stand, view_at
 
 
@@ -76,7 +77,7 @@ class _Past:
                 return False
         if valid_at is not None:
             holds = edtf.certain if is_certain else edtf.possible
-            return holds(read_claim(0, claim).valid, valid_at)
+            return holds(standing(0, claim).claim.valid, valid_at)
         return True
 
 
@@ -97,7 +98,7 @@ _Weighing = tuple[str, bool, list[agreement.Claim], agreement.Context, agreement
 def _weighing(past: _Past, public_id: str, shown: Sequence[tuple[Row, State]]) -> _Weighing:
     """Gather all that agreement on a question depends on."""
     asked = past.state("question", public_id)
-    claims = [read_claim(row[1], state) for row, state in shown]
+    claims = [standing(row[1], state).claim for row, state in shown]
     varies = bool(asked and asked["varies"])
     return public_id, varies, claims, gather(claims, past.state), _foreign_links(past, public_id)
 

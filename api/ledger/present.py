@@ -4,26 +4,22 @@ It remembers what it read from one transaction to the next, as long as nobody el
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeGuard
 
 import msgspec
 
 from api.domain import agreement
-from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer, from_state
+from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
-from api.domain.record import ASSERTED, Record, State, buried_state, valid_extent
-from api.domain.text import canonical
+from api.domain.record import Record, State, buried_state
 from api.ledger.reads import Reads, Row, Value
+from api.ledger.standing import WEIGHED, Standing, standing, stored
 from api.ledger.tables import FOREVER
 
 MOST_REMEMBERED = 5_000
 # A claim on a question that was read takes about a quarter of what a record takes.
 _CLAIMS_TO_A_RECORD = 4
 _AT_ONCE = 500
-# The fields of a claim that agreement depends on.
-WEIGHED = frozenset({"source", "question", "answer", "valid", "speaker", "via", "stance", "status", "links"})
-_SAID = sorted(WEIGHED - {"question", "status", "links"})
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
     " p.payload FROM record r JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
@@ -39,18 +35,6 @@ _CLAIMS = (
     "SELECT r.first_position, p.payload FROM record r JOIN payload p ON p.position = r.position WHERE r.question IN ("
 )
 _STATES = f"SELECT r.id, g.state FROM agreement g JOIN record r ON r.first_position = g.question WHERE g.until = {FOREVER} AND g.question IN ("
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """A claim as it stands, as much of it as agreement looks at: a fraction of its record.
-
-    `says` is the same for claims that give one answer, in one stance and voice.
-    """
-
-    claim: agreement.Claim
-    is_asserted: bool
-    says: bytes
 
 
 class Present:
@@ -137,8 +121,8 @@ class Present:
         firsts = [question.first_position for question in questions]
         found: dict[str, dict[str, Standing | None]] = {question.id: {} for question in questions}
         for first_position, payload in self._rows_of(_CLAIMS, firsts):
-            state = msgspec.json.decode(payload)["state"]
-            found[state["question"]][state["id"]] = _standing(first_position, state)
+            read = stored(first_position, payload)
+            found[read.claim.question][read.claim.id] = read
         for claim_id, linking in self._rows_of(_LINKING, firsts):
             self._linking.setdefault(claim_id, set()).add(linking)
         for question, claims in found.items():
@@ -177,7 +161,7 @@ class Present:
 
     def _put_claim(self, record: Record) -> None:
         question = record.state["question"]
-        claim = None if record.is_redacted else _standing(record.first_position, record.state)
+        claim = None if record.is_redacted else standing(record.first_position, record.state)
         self._fresh.setdefault(question, {})[record.id] = claim
         known = self._claims.get(question)
         if known is not None and claim is not None:
@@ -260,7 +244,7 @@ class Present:
                 asked = record.state["question"]
                 if asked == question.id or not record.is_asserted:
                     continue
-                made = read_claim(record.first_position, record.state)
+                made = standing(record.first_position, record.state).claim
                 if self._is_in_force("source", made.source) and self._is_in_force("question", asked):
                     found += [(record.id, link) for link in made.links if link.claim == target]
         return found
@@ -285,11 +269,6 @@ def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
     return isinstance(command, RecordIt) and command.kind == "claim"
 
 
-def _standing(first_position: int, state: State) -> Standing:
-    said = [state[field] for field in _SAID]
-    return Standing(read_claim(first_position, state), state["status"] == ASSERTED, canonical(said))
-
-
 def _is_kept_claim(record: Record) -> bool:
     return record.kind == "claim" and not record.is_redacted
 
@@ -301,27 +280,6 @@ def _parents(claim: State) -> tuple[tuple[str, str], tuple[str, str]]:
 def _weighs(command: Command) -> bool:
     """Say whether agreement may depend on what a command changes in a claim."""
     return not WEIGHED.isdisjoint(command.changes) if isinstance(command, Revise) else True
-
-
-def read_claim(first_position: int, state: State) -> agreement.Claim:
-    """Read a claim's state as agreement wants it."""
-    return agreement.Claim(
-        id=state["id"],
-        first_position=first_position,
-        source=state["source"],
-        question=state["question"],
-        answer=from_state(state["answer"]),
-        valid=valid_extent(state),
-        speaker=state["speaker"],
-        via=tuple(state["via"]),
-        stance=state["stance"],
-        links=read_links(state),
-    )
-
-
-def read_links(state: State) -> tuple[agreement.Link, ...]:
-    """Read the links that a claim makes."""
-    return tuple(agreement.Link(link["relation"], link["claim"], link["position"]) for link in state["links"])
 
 
 def entities_in(answer: Answer) -> list[str]:

@@ -15,8 +15,9 @@ from api.domain.redaction import represent as represent_redaction
 from api.domain.text import spaced
 from api.ledger import search
 from api.ledger.database import Access, empty, insert_words
-from api.ledger.present import MOST_REMEMBERED, WEIGHED, Present
+from api.ledger.present import MOST_REMEMBERED, Present
 from api.ledger.reads import Value
+from api.ledger.standing import WEIGHED
 from api.ledger.tables import FOREVER, PROJECTIONS
 
 _COLUMNS = {
