@@ -13,6 +13,7 @@ from api.ledger.ledger import Ledger
 from tests.auditor import _projections, audit
 from tests.builders import Writing, a_claim, an_entity, ground, revise
 from tests.processes import go, line, rest, started
+from tests.witnessing import until
 
 THREADS = 6
 
@@ -60,6 +61,13 @@ def _goes_on(settings, acknowledged: set[tuple[str, int, int]]) -> None:
     ledger.stop()
     audit(access)
     database.close()
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_what_is_committed_reaches_the_file_itself_while_the_ledger_runs(settings, writing):
+    before = settings.sqlite_path.stat().st_size
+    writing.append(*(an_entity() for _ in range(300)))
+    assert until(lambda: settings.sqlite_path.stat().st_size > before)
 
 
 DAMAGE = (

@@ -16,6 +16,8 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
     "PRAGMA cache_size = -16000",
     "PRAGMA mmap_size = 0",
+    # Backfill is there before this is reached, while events are appended.
+    "PRAGMA wal_autocheckpoint = 4000",
 )
 
 

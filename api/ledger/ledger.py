@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from api.domain.errors import LedgerError, Unavailable
 from api.ledger.database import DRIVER_ERRORS, Database, is_locked_out
+from api.ledger.upkeep import Backfill
 from api.ledger.writer import Note, Outcome, Sealed, Unit, Writer, Written, is_durable
 
 __all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]
@@ -65,6 +66,7 @@ class Ledger:
         """`guard` may raise what refuses every append; `committed` is called after each commit that wrote."""
         self._database, self._clock, self._group_size = database, clock, group_size
         self._guard, self._committed = guard, committed
+        self._backfill = Backfill(database)
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -74,6 +76,7 @@ class Ledger:
         self.tally = Tally()
 
     def start(self) -> None:
+        self._backfill.start()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -85,6 +88,7 @@ class Ledger:
                 self._waiting.put(None)
         if thread is not None:
             thread.join()
+            self._backfill.stop()
 
     async def appended(self, unit: Unit) -> Outcome:
         """Append and wait in the event loop, which is woken once for a whole group. Raises what refused the unit."""
@@ -190,6 +194,7 @@ class Ledger:
         self.tally.refused += sum(isinstance(outcome, LedgerError) for outcome in group.outcomes)
         self.tally.events += written
         if written:
+            self._backfill.note(written)
             self._committed()
         for (_, future, _), outcome in zip(group.waiting, group.outcomes, strict=True):
             if isinstance(outcome, LedgerError):

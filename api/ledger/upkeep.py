@@ -1,17 +1,65 @@
 """Care of the database's own files: what is deleted leaves no trace, the planner knows what is there, damage is found."""
 
 import re
+import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import psycopg
 from sqlmodel import SQLModel
 
-from api.domain.errors import NotPurged
-from api.ledger.database import DRIVER_ERRORS, Access
+from api.domain.errors import LedgerError, NotPurged
+from api.ledger.database import DRIVER_ERRORS, Access, Database
 
-_PURGE_TRIES, _PURGE_PAUSE = 5, 1
+_PURGE_TRIES, _PURGE_PAUSE, _COPYING = 5, 1, 0.2
 _COPIED = re.compile("[1-9]")
+# Some thousand pages, in small groups; a writer that is far ahead of this sees to it itself (`wal_autocheckpoint`).
+_BACKFILL_AFTER = 250
+
+
+class Backfill:
+    """Copies what is committed from SQLite's write-ahead log into the database, so that no writer is kept from its work.
+
+    Does nothing on PostgreSQL, which has a process for it. What is left when it stops the last connection copies.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting = 0
+        self._is_due, self._is_stopping = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        if self._database.is_sqlite:
+            self._is_due.clear()
+            self._is_stopping.clear()
+            self._thread = threading.Thread(target=self._run, name="backfill", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        self._is_stopping.set()
+        self._is_due.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def note(self, events: int) -> None:
+        """Learn that so many events more were committed."""
+        self._waiting += events
+        if self._waiting >= _BACKFILL_AFTER:
+            self._waiting = 0
+            self._is_due.set()
+
+    def _run(self) -> None:
+        access = None
+        while self._is_due.wait() and not self._is_stopping.is_set():
+            self._is_due.clear()
+            # Where it cannot be done now, there will be another time.
+            with suppress(LedgerError, *DRIVER_ERRORS):
+                access = access or self._database.connect()
+                access.rows("PRAGMA wal_checkpoint(PASSIVE)")
+        if access is not None:
+            access.close()
 
 
 def take_stock(access: Access) -> None:
@@ -43,6 +91,8 @@ def _vacuum_sqlite(access: Access) -> str:
         # The first column says whether somebody still reads an older state.
         if not access.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
             return ""
+        # Somebody who copies from it just now is not waited for.
+        time.sleep(_COPYING)
     return "a reader holds on to an older state of the database"
 
 
