@@ -8,8 +8,9 @@ import pytest
 
 from api.domain.agreement import RULES
 from api.ledger import genesis, projection, views
-from api.ledger.database import Database
+from api.ledger.database import DRIVER_ERRORS, Database
 from api.ledger.ledger import Ledger
+from api.ledger.upkeep import storage_faults
 from tests.auditor import _projections, audit
 from tests.builders import Writing, a_claim, an_entity, ground, revise
 from tests.processes import go, line, rest, started
@@ -91,6 +92,19 @@ def test_a_rebuild_derives_all_that_was_lost_or_damaged_again_from_the_log(writi
     steps: list[int] = []
     assert genesis.rebuild(access, steps.append) == steps[-1] == 6
     assert _projections(access) == whole
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_rebuild_mends_an_index_of_words_that_can_no_longer_be_read(writing):
+    writing.append(*ground())
+    access = writing.database.access()
+    whole = _projections(access)
+    access.run("UPDATE search_index_data SET block = x'00'")
+    with pytest.raises(DRIVER_ERRORS):
+        access.run("DELETE FROM search_index")
+    genesis.rebuild(access)
+    assert _projections(access) == whole
+    assert not list(storage_faults(access))
 
 
 def test_a_rebuild_of_the_ledgers_first_event_alone(database):

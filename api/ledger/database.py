@@ -383,11 +383,6 @@ def ready_to_insert_first(access: Access) -> None:
         access.run("LOCK TABLE head IN EXCLUSIVE MODE")
 
 
-def empty(access: Access, table: str) -> None:
-    """Delete all rows of a projection."""
-    access.run(f"DELETE FROM {table}")
-
-
 def bytes_within(access: Reads) -> str:
     """Give a condition on a payload `p`: that it holds the one parameter's bytes."""
     return "instr(p.payload, ?) > 0" if access.is_sqlite else "position(? IN p.payload) > 0"

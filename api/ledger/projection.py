@@ -14,11 +14,12 @@ from api.domain.redaction import REDACTION, Mark
 from api.domain.redaction import represent as represent_redaction
 from api.domain.text import spaced
 from api.ledger import search
-from api.ledger.database import Access, empty, insert_words
+from api.ledger.database import Access, insert_words
 from api.ledger.present import MOST_REMEMBERED, Present
 from api.ledger.reads import Value
 from api.ledger.standing import WEIGHED
 from api.ledger.tables import FOREVER, PROJECTIONS
+from api.ledger.upkeep import clear
 
 _COLUMNS = {
     "record": "first_position, kind, id, record, position, revision, source, question",
@@ -315,4 +316,4 @@ def _linked_questions(present: Present, *claims: Record) -> set[str]:
 def throw_away(access: Access) -> None:
     """Delete every projection; the log is untouched."""
     for name in NAMES:
-        empty(access, name)
+        clear(access, name)

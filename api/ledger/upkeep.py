@@ -14,6 +14,7 @@ from api.ledger.database import DRIVER_ERRORS, Access, Database
 
 _PURGE_TRIES, _PURGE_PAUSE, _COPYING = 5, 1, 0.2
 _COPIED = re.compile("[1-9]")
+_FULL_TEXT = "SELECT sql FROM sqlite_master WHERE name = ? AND sql LIKE 'CREATE VIRTUAL TABLE%'"
 # Some thousand pages, in small groups; a writer that is far ahead of this sees to it itself (`wal_autocheckpoint`).
 _BACKFILL_AFTER = 250
 
@@ -60,6 +61,16 @@ class Backfill:
                 access.rows("PRAGMA wal_checkpoint(PASSIVE)")
         if access is not None:
             access.close()
+
+
+def clear(access: Access, table: str) -> None:
+    """Delete all rows of a projection. An FTS5 index is made anew: it would take each word out again, if it still can."""
+    indexes = access.rows(_FULL_TEXT, (table,)) if access.is_sqlite else []
+    for (definition,) in indexes:
+        access.run(f"DROP TABLE {table}")
+        access.run(definition)
+    if not indexes:
+        access.run(f"DELETE FROM {table}")
 
 
 def take_stock(access: Access) -> None:
