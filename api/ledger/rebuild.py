@@ -15,7 +15,7 @@ from api.domain.record import Record, State, buried_state, evolve
 from api.domain.redaction import Mark
 from api.ledger.database import Access, lock_head
 from api.ledger.projection import Fact, Projector, throw_away
-from api.ledger.upkeep import take_stock
+from api.ledger.upkeep import leaving_freed_pages, take_stock
 
 _CHUNK = 500
 _AT_ONCE = 500
@@ -69,7 +69,7 @@ def rebuild(
     Remembers so many records at most, some 3 KB each: fewer take less memory and more time.
     Raises Unavailable where a payload is missing that no redaction removed.
     """
-    with access.transaction():
+    with leaving_freed_pages(access), access.transaction():
         head = int(lock_head(access)[0])
         derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
