@@ -54,6 +54,9 @@ def go(process: subprocess.Popen[str]) -> None:
 
 def rest(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """Wait for the end and give the lines that were still to come; a line cut short by a kill is none."""
-    out, complaint = process.communicate(timeout=120)
+    assert process.stdout is not None
+    # Not by `communicate`, which knows nothing of what `readline` has read ahead.
+    out = process.stdout.read()
+    _, complaint = process.communicate(timeout=120)
     assert process.returncode in (0, -9), complaint[-2000:]
     return [json.loads(said) for said in out.splitlines(keepends=True) if said.endswith("\n")]

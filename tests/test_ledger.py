@@ -161,10 +161,10 @@ class _WiredAccess(Access):
         super().__init__(database.engine)
         self._commit = database.commit
 
-    def run(self, sql, parameters=()):
+    def _execute(self, sql, parameters=()):
         if sql != "COMMIT":
-            return super().run(sql, parameters)
-        return self._commit(lambda: super(_WiredAccess, self).run(sql))
+            return super()._execute(sql, parameters)
+        return self._commit(lambda: super(_WiredAccess, self)._execute(sql))
 
 
 def test_nobody_is_answered_before_the_commit(database, settings):

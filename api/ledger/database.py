@@ -62,7 +62,6 @@ class Access(Reads):
         self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._pipeline: AbstractContextManager[object] | None = None
-        self._is_asked = False
         self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
@@ -82,17 +81,21 @@ class Access(Reads):
         if self.is_sqlite:
             yield from self.driver.execute(sql, parameters)  # type: ignore[misc]
             return
+        self.settle()
         with self.driver.cursor(f"stream_{next(_STREAMS)}", binary=True) as cursor:  # type: ignore[attr-defined]
             cursor.itersize = _STREAMED_AT_ONCE
             cursor.execute(spelling.percent(sql), parameters)
             yield from cursor
 
     def run(self, sql: str, parameters: Sequence[Value | Column] = ()) -> None:
-        self.settle()
         if self._held is not None:
             self._held.append((sql, parameters))
-        else:
-            self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
+            return
+        self.settle()
+        self._execute(sql, parameters)
+
+    def _execute(self, sql: str, parameters: Sequence[Value | Column] = ()) -> None:
+        self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
 
     def update(self, table: str, changed: str, keys: str, rows: Sequence[Sequence[Value]], *, where: str) -> None:
         """Change a row for each of `rows`, which hold new values and then those of the key columns; `where` holds too."""
@@ -104,22 +107,38 @@ class Access(Reads):
             )
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Insert rows by the fastest way the database has: a prepared statement, or COPY in binary form."""
+        """Insert rows, however many, by one prepared statement."""
         if not rows:
             return
         if self.is_sqlite:
             marks = ", ".join("?" * len(rows[0]))
             self.driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # type: ignore[attr-defined]
-            return
-        if self._held is not None:
+        else:
             sql = f"INSERT INTO {table} ({columns}) SELECT * FROM {spelling.given(table, columns)}"
             self.run(sql, [list(column) for column in zip(*rows, strict=True)])
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Send what is changed in the block as one statement, where a server is asked, and go on while it works.
+
+        None of the changes sees what another does. What one of them raises is raised by whatever is asked next.
+        """
+        if self.is_sqlite or self._held is not None:
+            yield
             return
-        sql = f"COPY {table} ({columns}) FROM STDIN (FORMAT BINARY)"
-        with self.driver.cursor() as cursor, cursor.copy(sql) as copy:  # type: ignore[attr-defined]
-            copy.set_types(spelling.types(table, columns))
-            for row in rows:
-                copy.write_row(row)
+        held: list[tuple[str, Sequence[Value | Column]]] = []
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+        if not held:
+            return
+        if self._pipeline is None:
+            self._pipeline = self.driver.pipeline()  # type: ignore[attr-defined]
+            self._pipeline.__enter__()
+        sql = spelling.together(tuple(statement for statement, _ in held))
+        self._execute(sql, [value for _, parameters in held for value in parameters])
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -149,28 +168,18 @@ class Access(Reads):
 
     def ask_commit(self, meanwhile: Callable[[], None] = lambda: None) -> None:
         """Ask for the commit, which has taken place when `settle` returns. `meanwhile` is called while it is waited for."""
-        if self._held is None:
+        if self._pipeline is None:
             meanwhile()
-            self.run("COMMIT")
-            return
-        held, self._held = self._held, None
-        self._pipeline = self.driver.pipeline()  # type: ignore[attr-defined]
-        self._pipeline.__enter__()
-        if held:
-            sql = spelling.together(tuple(statement for statement, _ in held))
-            self.run(sql, [value for _, parameters in held for value in parameters])
-        self.run("COMMIT")
-        self._is_asked = True
-        meanwhile()
+            self._execute("COMMIT")
+        else:
+            self._execute("COMMIT")
+            meanwhile()
 
     def settle(self) -> None:
-        """Wait for the commit that was asked for, as any next statement does.
+        """Wait for what was sent, as any next statement does.
 
         Raises what a statement of its transaction raised, and then nothing of it is left.
         """
-        if not self._is_asked:
-            return
-        self._is_asked = False
         try:
             self._catch_up()
         except BaseException:
@@ -179,19 +188,10 @@ class Access(Reads):
 
     def roll_back(self) -> None:
         """Leave nothing of the transaction. The database may have ended it by itself (a full disk, a lost connection)."""
-        self._is_asked, self._held = False, None
         with suppress(*DRIVER_ERRORS):
             self._catch_up()
         with suppress(*DRIVER_ERRORS):
-            self.run("ROLLBACK")
-
-    def hasten(self) -> None:
-        """Hold back what is run from here on, and send it with the commit, as one statement, where a server is to be asked.
-
-        What one of them raises is raised by the commit. Few rows are inserted so, and not by COPY, which is a dialogue.
-        """
-        if not self.is_sqlite:
-            self._held = []
+            self._execute("ROLLBACK")
 
     def _catch_up(self) -> None:
         pipeline, self._pipeline = self._pipeline, None

@@ -41,6 +41,8 @@ _CLOSE = {
     "agreement": ("until", "question", _IS_OPEN),
 }
 _UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
+# Events. While a server writes so many, the next are folded in.
+_HELD_AT_MOST = 64
 NAMES = (*(str(table.__tablename__) for table in PROJECTIONS), "search_index")
 _ALL = WEIGHED | {"varies", "derives_from", "part_of"}
 _SAYS_NOTHING = b'"reason":null,"state":null}'
@@ -83,6 +85,8 @@ class Projector:
 
     def project(self, before: Record | None, after: Record, fact: Fact) -> bytes:
         """Fold one event in and give the representation it makes. Events come in the order of their positions."""
+        if len(self._rows["feed"]) >= _HELD_AT_MOST:
+            self.flush()
         document = self._render(after, fact)
         self.present.put(after)
         self._keep_record(before, after)
@@ -114,14 +118,15 @@ class Projector:
 
     def flush(self) -> None:
         """Write out what was held back, inside the transaction that is under way; the log's rows go first."""
-        self._write_log()
-        for table, closing in self._closing.items():
-            if closing:
-                changed, keys, where = _CLOSE[table]
-                self._access.update(table, changed, keys, [new + key for key, new in closing.items()], where=where)
-        for table, rows in self._rows.items():
-            self._access.insert(table, _COLUMNS[table], rows)
-        insert_words(self._access, self._words)
+        with self._access.together():
+            self._write_log()
+            for table, closing in self._closing.items():
+                if closing:
+                    changed, keys, where = _CLOSE[table]
+                    self._access.update(table, changed, keys, [new + key for key, new in closing.items()], where=where)
+            for table, rows in self._rows.items():
+                self._access.insert(table, _COLUMNS[table], rows)
+            insert_words(self._access, self._words)
         self._clear()
         self.present.flushed()
 

@@ -17,7 +17,7 @@ from api.ledger.database import Access, lock_head
 from api.ledger.projection import Fact, Projector, throw_away
 from api.ledger.upkeep import leaving_freed_pages, take_stock
 
-_CHUNK = 500
+_CHUNK = 2_000
 _AT_ONCE = 500
 # A rebuild meets every record again and again, and has the machine to itself.
 _REMEMBERED = 50_000

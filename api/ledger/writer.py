@@ -27,8 +27,6 @@ LEDGER = "ledger"
 _SECOND = 1_000_000
 RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
 FOR_EVER = 2**62
-# So many events at most go out with their commit, as one statement.
-_FEW = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,11 +228,10 @@ class Writer:
 
     def _close(self) -> None:
         """Write all that is held back, and the head."""
-        if len(self._held) <= _FEW:
-            self._access.hasten()
-        self.projector.flush()
         sql = "UPDATE head SET position = ?, recorded_at = ?, frontier = ? WHERE one = 1"
-        self._access.run(sql, (self._position, self._recorded_at, self._frontier.to_bytes()))
+        with self._access.together():
+            self.projector.flush()
+            self._access.run(sql, (self._position, self._recorded_at, self._frontier.to_bytes()))
 
     def _judge_all(self, units: Sequence[Unit]) -> list[Outcome | errors.LedgerError]:
         self.projector.present.look_ahead(command for unit in units for command in unit.commands)
@@ -346,9 +343,9 @@ class Writer:
 
         Returns the last one's representation.
         """
-        self._held += changes
         document = b""
         for each in changes:
+            self._held.append(each)
             document = self.projector.project(each.before, each.after, each.fact)
         if changes:
             self._position = changes[-1].after.position
