@@ -13,7 +13,7 @@ from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
 from api.domain.record import Record, State, buried_state
 from api.ledger.reads import Reads, Row, Value
-from api.ledger.standing import WEIGHED, Standing, standing, stored
+from api.ledger.standing import WEIGHED, Standing, forget_sayings, standing, stored
 from api.ledger.tables import FOREVER
 
 MOST_REMEMBERED = 5_000
@@ -60,6 +60,7 @@ class Present:
         self._records.clear()
         self._forget_questions()
         self.flushed()
+        forget_sayings()
 
     def forget_claims(self, names: Iterable[str]) -> None:
         """Forget records of claims that nobody may ask for soon; what their questions need of them is kept."""
@@ -91,7 +92,7 @@ class Present:
         self.read_records(_mentioned(commands))
         revised = [(command, self._records.get((command.kind, command.id or ""))) for command in commands]
         claims = [(command, claim) for command, claim in revised if claim is not None and _is_kept_claim(claim)]
-        self.read_records(reference for _, claim in claims for reference in _parents(claim.state))
+        self.read_records(reference for _, claim in claims for reference in parents(claim.state))
         questions = {command.body["question"] for command in commands if _records_a_claim(command)}
         questions |= {claim.state["question"] for command, claim in claims if _weighs(command)}
         self.read_questions(questions)
@@ -260,7 +261,7 @@ def _mentioned(commands: Iterable[Command]) -> Iterator[tuple[str, str]]:
         if command.id is not None:
             yield command.kind, command.id
         if _records_a_claim(command):
-            yield from _parents(command.body)
+            yield from parents(command.body)
         if isinstance(command, Link | Unlink):
             yield "claim", command.claim
 
@@ -273,7 +274,8 @@ def _is_kept_claim(record: Record) -> bool:
     return record.kind == "claim" and not record.is_redacted
 
 
-def _parents(claim: State) -> tuple[tuple[str, str], tuple[str, str]]:
+def parents(claim: State) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Name what a claim was taken from and what it answers."""
     return ("source", claim["source"]), ("question", claim["question"])
 
 

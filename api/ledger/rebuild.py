@@ -14,6 +14,7 @@ from api.domain.event import Entry, Redacts, decode
 from api.domain.record import Record, State, buried_state, evolve
 from api.domain.redaction import Mark
 from api.ledger.database import Access, lock_head
+from api.ledger.present import parents
 from api.ledger.projection import Fact, Projector, throw_away
 from api.ledger.upkeep import leaving_freed_pages, take_stock
 
@@ -121,7 +122,7 @@ def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], bu
     read = [(decode(raw), raw, said) for raw, said in events]
     told = {entry.position: msgspec.json.decode(said) for entry, _, said in read if said is not None}
     kept = [(entry, told[entry.position]["state"]) for entry, *_ in read if entry.position in told]
-    present.read_records((entry.kind, state["id"]) for entry, state in kept if entry.revision > 1)
+    present.read_records(name for entry, state in kept for name in _asked_for(entry, state))
     present.read_questions({state["question"] for entry, state in kept if entry.kind == "claim"})
     for entry, raw, said in read:
         burial = buried.get(entry.record)
@@ -135,6 +136,14 @@ def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], bu
         projector.project(before, evolve(before, entry, state), Fact(entry, reason, raw, said))
     projector.flush()
     present.forget_if_large()
+
+
+def _asked_for(entry: Entry, state: State) -> Iterable[tuple[str, str]]:
+    """Name the records that must be known to fold this event in: many are read in a few statements."""
+    if entry.revision > 1:
+        yield entry.kind, state["id"]
+    if entry.kind == "claim":
+        yield from parents(state)
 
 
 def _fold_buried(projector: Projector, entry: Entry, raw: bytes, said: bytes | None, burial: Burial) -> None:

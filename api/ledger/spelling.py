@@ -9,7 +9,7 @@ from api.ledger.tables import Event
 
 @lru_cache(maxsize=100)
 def types(table: str, columns: str) -> list[str]:
-    """Name the types of columns as PostgreSQL does: COPY in binary form converts nothing."""
+    """Name the types of columns as PostgreSQL does: it is told what the values are."""
     known = Event.metadata.tables[table].columns
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return [known[name].type.compile(dialect).partition("(")[0].lower() for name in columns.split(", ")]

@@ -51,6 +51,8 @@ _PAYLOAD = msgspec.json.Decoder(_Payload)
 
 
 class _Said(NamedTuple):
+    """What claims that say the same have in common."""
+
     says: bytes
     answer: Answer
     source: str
@@ -71,6 +73,11 @@ def standing(first_position: int, state: State) -> Standing:
     """Read a claim's state."""
     says = canonical([state[field] for field in _SAID])
     return _standing(first_position, state["id"], state["question"], state["status"], read_links(state), says)
+
+
+def forget_sayings() -> None:
+    """Forget what was read: something of it may be redacted."""
+    _read.cache_clear()
 
 
 def read_links(state: State) -> tuple[agreement.Link, ...]:

@@ -15,7 +15,7 @@ from api.ledger.database import DRIVER_ERRORS, Access, Database
 _PURGE_TRIES, _PURGE_PAUSE, _COPYING = 5, 1, 0.2
 _COPIED = re.compile("[1-9]")
 _FULL_TEXT = "SELECT sql FROM sqlite_master WHERE name = ? AND sql LIKE 'CREATE VIRTUAL TABLE%'"
-# Some thousand pages, in small groups; a writer that is far ahead of this sees to it itself (`wal_autocheckpoint`).
+# Events, of some pages each. A writer that is far ahead of this sees to it itself (`wal_autocheckpoint`).
 _BACKFILL_AFTER = 250
 
 
