@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import msgspec
-import psycopg
 import pytest
 
 from api.domain import errors
@@ -33,6 +32,7 @@ from tests.builders import (
     retract,
     revise,
 )
+from tests.watched import Watched, effort, explain, nodes
 
 C = {"source": "paper", "question": "offline-when"}
 PLAIN = Selection(kind="claim", limit=3)
@@ -235,18 +235,6 @@ def test_a_difference_takes_revisions_and_refuses_those_that_are_not_there(writi
 REVISIONS = 2_000
 
 
-class Watched(Access):
-    """A connection that keeps what was asked of it."""
-
-    def __init__(self, database: Any) -> None:
-        super().__init__(database.engine)
-        self.asked: list[tuple[str, Any]] = []
-
-    def rows(self, sql: str, parameters: Any = ()) -> list[Any]:
-        self.asked.append((sql, parameters))
-        return super().rows(sql, parameters)
-
-
 def _time_of(access: Access, position: int) -> int:
     return int(access.rows("SELECT recorded_at FROM event WHERE position = ?", (position,))[0][0])
 
@@ -309,7 +297,7 @@ def test_reading_costs_the_same_whatever_the_length_of_the_history(writing, long
         for public_id, old in long.items():
             access.asked.clear()
             _readings(public_id, old)[name](access)
-            work[public_id] = len(access.asked), _effort(access, _readings(public_id, old)[name])
+            work[public_id] = len(access.asked), effort(access, _readings(public_id, old)[name])
         assert work["long"][0] == work["short"][0], f"{name} asks more often"
         assert work["long"][1] <= 1.2 * work["short"][1] + 40, f"{name} does more: {work}"
     access.close()
@@ -329,43 +317,11 @@ def test_what_a_question_adds_up_to_costs_the_same_however_many_links_there_are_
         access.asked.clear()
         read = partial(answers.answers, public_id="when", chosen=Selection(kind="claim"))
         read(access)
-        work.append(_effort(access, read))
+        work.append(effort(access, read))
         if links:
             writing.append(*(link(f"c{n}", "repeats", f"c{n + 1}", expect=1) for n in links))
     access.close()
     assert work[1] <= 1.2 * work[0] + 40
-
-
-def _effort(access: Watched, read: Callable[[Access], Any]) -> int:
-    """Count the steps of SQLite's virtual machine, or the rows that PostgreSQL looks at."""
-    if not access.is_sqlite:
-        return sum(_rows(_explain(access, *asked)) for asked in access.asked)
-    steps = [0]
-
-    def count() -> None:
-        steps[0] += 1
-
-    access.driver.set_progress_handler(count, 1)
-    read(access)
-    access.driver.set_progress_handler(None, 0)
-    return steps[0]
-
-
-def _explain(access: Access, sql: str, parameters: Any) -> dict[str, Any]:
-    with psycopg.ClientCursor(access.driver) as cursor:
-        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + sql.replace("?", "%s"), parameters)
-        return cursor.fetchone()[0][0]["Plan"]
-
-
-def _rows(plan: dict[str, Any]) -> int:
-    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
-    return int(own * plan["Actual Loops"]) + sum(_rows(each) for each in plan.get("Plans", []))
-
-
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
-    for each in plan.get("Plans", []):
-        yield from _nodes(each)
 
 
 def test_no_read_scans_a_table(writing, long):
@@ -380,7 +336,7 @@ def test_no_read_scans_a_table(writing, long):
                 given = re.compile(r"SCAN (h|head|wanted|(\d+ )?CONSTANT ROWS?)")
                 scanned = [line for line in plan if line.startswith("SCAN") and not given.fullmatch(line)]
             else:
-                found = [node for node in _nodes(_explain(access, sql, parameters)) if node["Node Type"] == "Seq Scan"]
+                found = [node for node in nodes(explain(access, sql, parameters)) if node["Node Type"] == "Seq Scan"]
                 scanned = [
                     node["Relation Name"] for node in found if node["Relation Name"] in ("revision", "term", "event")
                 ]

@@ -34,6 +34,9 @@ Result = TypeVar("Result")
 _MIGRATION_LOCK = 0x1ED6E7
 # What waited for the head must see what the one before it committed, whatever the server's default is.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
+# Every row has an index that leads to it, in the order that is asked for. PostgreSQL's planner would rather read a whole
+# table while it has no statistics of it, or no values in particular to plan for.
+_LINEAR = ("sort", "seqscan", "hashjoin", "mergejoin")
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _STREAMS = itertools.count()
@@ -65,8 +68,8 @@ class Access(Reads):
         self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
-            # A page is walked to in its order; a plan made for no values in particular would rather read all, and sort.
-            self.driver.execute("SET enable_sort = off", ())
+            for way in _LINEAR:
+                self.driver.execute(f"SET enable_{way} = off", ())
             # In text form every byte of a document would cross the socket as two.
             self._reader: _Connection = self.driver.cursor(binary=True)  # type: ignore[attr-defined]
 
