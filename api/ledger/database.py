@@ -35,8 +35,9 @@ _MIGRATION_LOCK = 0x1ED6E7
 # What waited for the head must see what the one before it committed, whatever the server's default is.
 _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 # Every row has an index that leads to it, in the order that is asked for. PostgreSQL's planner would rather read a whole
-# table while it has no statistics of it, or no values in particular to plan for.
-_LINEAR = ("sort", "seqscan", "hashjoin", "mergejoin")
+# table while it has no statistics of it, or no values in particular to plan for; and up to PostgreSQL 17 what is switched
+# off costs so much that it would be compiled.
+_SWITCHED_OFF = ("enable_sort", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _STREAMS = itertools.count()
@@ -68,8 +69,8 @@ class Access(Reads):
         self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
-            for way in _LINEAR:
-                self.driver.execute(f"SET enable_{way} = off", ())
+            for name in _SWITCHED_OFF:
+                self.driver.execute(f"SET {name} = off", ())
             # In text form every byte of a document would cross the socket as two.
             self._reader: _Connection = self.driver.cursor(binary=True)  # type: ignore[attr-defined]
 

@@ -4,7 +4,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 import psycopg
 from sqlmodel import SQLModel
@@ -12,7 +12,7 @@ from sqlmodel import SQLModel
 from api.domain.errors import LedgerError, NotPurged
 from api.ledger.database import DRIVER_ERRORS, Access, Database
 
-_PURGE_TRIES, _PURGE_PAUSE, _COPYING = 5, 1, 0.2
+_PURGE_TRIES, _PURGE_PAUSE = 5, 1
 _COPIED = re.compile("[1-9]")
 _FULL_TEXT = "SELECT sql FROM sqlite_master WHERE name = ? AND sql LIKE 'CREATE VIRTUAL TABLE%'"
 # Events, of some pages each. A writer that is far ahead of this sees to it itself (`wal_autocheckpoint`).
@@ -52,15 +52,11 @@ class Backfill:
             self._is_due.set()
 
     def _run(self) -> None:
-        access = None
         while self._is_due.wait() and not self._is_stopping.is_set():
             self._is_due.clear()
             # Where it cannot be done now, there will be another time.
-            with suppress(LedgerError, *DRIVER_ERRORS):
-                access = access or self._database.connect()
+            with suppress(LedgerError, *DRIVER_ERRORS), closing(self._database.connect()) as access:
                 access.rows("PRAGMA wal_checkpoint(PASSIVE)")
-        if access is not None:
-            access.close()
 
 
 def clear(access: Access, table: str) -> None:
@@ -115,7 +111,7 @@ def _vacuum_sqlite(access: Access) -> str:
         if not access.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
             return ""
         # Somebody who copies from it just now is not waited for.
-        time.sleep(_COPYING)
+        time.sleep(_PURGE_PAUSE)
     return "a reader holds on to an older state of the database"
 
 
