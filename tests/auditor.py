@@ -7,6 +7,7 @@ from typing import Any
 from api.domain import event, merkle
 from api.ledger import genesis
 from api.ledger.database import Access
+from api.ledger.words import stored_words
 
 PROJECTIONS = {
     "record": "first_position",
@@ -14,7 +15,7 @@ PROJECTIONS = {
     "feed": "position",
     "term": "field, value, first_position, since",
     "span": "field, first_position, since",
-    "search": "since",
+    "search": "first_position, since",
     "agreement": "question, since",
 }
 
@@ -88,10 +89,6 @@ def _projections(access: Access) -> dict[str, list[Any]]:
                 for row in access.rows(f"SELECT * FROM {table} ORDER BY {order}")]
         for table, order in PROJECTIONS.items()
     }  # fmt: skip
-    words = (
-        "SELECT rowid, tokens FROM search_index ORDER BY 1"
-        if access.is_sqlite
-        else "SELECT since, tokens::text FROM search_index ORDER BY 1"
-    )
-    found["search_index"] = access.rows(words)
+    with access.snapshot():
+        found["search_index"] = list(stored_words(access))
     return found

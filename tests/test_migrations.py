@@ -11,6 +11,12 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
+from api.ledger import genesis
+from api.ledger.database import Access, Database
+from api.settings import Settings
+from tests.auditor import _projections, audit
+from tests.builders import Writing, a_claim, ground, retract, revise
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -52,3 +58,40 @@ def test_migrating_twice_changes_nothing(fresh_url: str) -> None:
 
     assert again.returncode == 0, again.stderr
     assert "Running upgrade" not in again.stdout + again.stderr
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_a_ledger_of_the_first_schema_keeps_its_log_and_derives_the_rest_anew(
+    fresh_url: str, settings: Settings, writing: Writing
+) -> None:
+    claim = a_claim("c", source="paper", question="offline-when")
+    writing.append(*ground(), claim, revise("claim", "c", note="x"), retract("claim", "c"))
+    assert alembic(fresh_url, "upgrade", "0001").returncode == 0
+    older = Database(Settings(database_url=fresh_url))
+    access = older.access()
+    for table, columns in LOG.items():
+        _copy(writing.database.access(), access, table, columns)
+
+    older.migrate()
+    genesis.open_ledger(older, key_path=settings.signing_key_path, origin=None, is_seeded=True)
+
+    whole, found = _projections(writing.database.access()), _projections(access)
+    assert {table: len(rows) for table, rows in found.items()} == {table: len(rows) for table, rows in whole.items()}
+    assert found["revision"] == whole["revision"]
+    audit(access)
+    older.close()
+
+
+LOG = {
+    "event": "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor",
+    "payload": "position, salt, payload",
+    "node": "level, number, hash",
+    "head": "one, position, recorded_at, frontier, rules, is_seeded",
+}
+
+
+def _copy(source: Access, target: Access, table: str, columns: str) -> None:
+    rows = source.rows(f"SELECT {columns} FROM {table}")
+    if table == "head":
+        rows = [(*row[:-1], bool(row[-1])) for row in rows]
+    target.insert(table, columns, rows)

@@ -16,6 +16,7 @@ from api.domain import checkpoint, event
 from api.domain.merkle import Frontier
 from api.ledger.checkpoints import kept_path
 from api.ledger.database import Access, Database
+from api.ledger.words import stored_words
 from api.settings import Settings
 from tests.builders import a_claim, an_entity, ground, retract, revise
 from tests.served import DATABASES, Served, migrated, serve
@@ -247,17 +248,17 @@ def test_a_file_whose_pages_are_broken_is_damaged(tmp_path: Path, sqlite_templat
     assert run(settings).exit_code == 1
 
 
-def test_the_index_is_checked_and_not_only_what_it_was_made_of(tmp_path: Path, sqlite_template: Path) -> None:
-    """FTS5 keeps words apart from the index over them; who changes the index alone hides a record from searches."""
+def test_a_record_that_the_index_no_longer_leads_to_is_found(tmp_path: Path, sqlite_template: Path) -> None:
+    """FTS5 keeps nothing but the index; who takes entries out of it hides a record from searches."""
     shutil.copy(sqlite_template, tmp_path / "ledger.db")
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'ledger.db'}")
     with serve(settings) as service:
         write(service)
     database = Database(settings)
     access = database.connect()
-    words = access.rows("SELECT c0 FROM search_index_content WHERE id = 9")[0][0]
-    access.run("DELETE FROM search_index WHERE rowid = 9")
-    access.run("INSERT INTO search_index_content(id, c0) VALUES (9, ?)", (words,))
+    words = dict(stored_words(access))[9]
+    delete = "INSERT INTO search_index (search_index, rowid, tokens) VALUES ('delete', 9, ?)"
+    access.run(delete, (" ".join(words),))
     access.close()
     database.close()
     told = found(settings)

@@ -5,7 +5,7 @@ Each flip is undone before the next. `LEDGER_FLIPS` says how many are tried on e
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from api.archive.verify import verify_database
 from api.ledger.checkpoints import kept_path
 from api.ledger.database import DRIVER_ERRORS, Access, Database
+from api.ledger.words import stored_words
 from tests.builders import a_claim, a_source, an_entity, ground, link, restore, retract, revise, unlink
 from tests.served import DATABASES, migrated, serve
 
@@ -34,7 +35,7 @@ PROJECTIONS = {
         "field, first_position, since",
         "field first_position since until starts is_moment start_earliest start_latest end_earliest end_latest",
     ),
-    "search": ("since", "since first_position until"),
+    "search": ("first_position, since", "first_position since"),
     "agreement": ("question, since", "question since until state"),
 }
 TABLES = {**LOG, **PROJECTIONS}
@@ -137,25 +138,29 @@ def flip_note(kept: Kept, draw: random.Random, _table: str) -> bool:
 
 def flip_words(kept: Kept, draw: random.Random, _table: str) -> bool:
     """Change a word that is indexed, where the index keeps it."""
-    if kept.access.is_sqlite:
-        select, update = (
-            "SELECT id, c0 FROM search_index_content",
-            "UPDATE search_index_content SET c0 = ? WHERE id = ?",
-        )
-    else:
-        select = "SELECT since, tokens::text FROM search_index"
-        update = "UPDATE search_index SET tokens = CAST(? AS text)::tsvector WHERE since = ?"
-    since, tokens = draw.choice(kept.access.rows(select))
-    places = [place for place, letter in enumerate(tokens) if letter.isalnum()]
-    place = draw.choice(places)
-    changed = tokens[:place] + chr(ord(tokens[place]) ^ 1) + tokens[place + 1 :]
-    if not changed[place].isalnum():
+    with kept.access.snapshot():
+        since, words = draw.choice(list(stored_words(kept.access)))
+    place = draw.randrange(len(words))
+    word = words[place]
+    letter = draw.randrange(len(word))
+    changed = word[:letter] + chr(ord(word[letter]) ^ 1) + word[letter + 1 :]
+    if not changed.isalnum():
         return False
-    kept.access.run(update, (changed, since))
+    index_words(kept.access, since, words, [*words[:place], changed, *words[place + 1 :]])
     found = kept.verify()
-    kept.access.run(update, (tokens, since))
+    index_words(kept.access, since, [*words[:place], changed, *words[place + 1 :]], words)
     assert since in {each.position for each in found}, f"a word of {since}"
     return True
+
+
+def index_words(access: Access, since: int, old: Sequence[str], new: Sequence[str]) -> None:
+    """Let the index hold other words under a position."""
+    if access.is_sqlite:
+        delete = "INSERT INTO search_index (search_index, rowid, tokens) VALUES ('delete', ?, ?)"
+        access.run(delete, (since, " ".join(old)))
+        access.run("INSERT INTO search_index (rowid, tokens) VALUES (?, ?)", (since, " ".join(new)))
+    else:
+        access.run("UPDATE search_index SET tokens = array_to_tsvector(?) WHERE since = ?", (list(new), since))
 
 
 def flip_row(kept: Kept, draw: random.Random, table: str) -> bool:

@@ -8,7 +8,7 @@ from api.ledger import inspection
 from api.ledger.database import Access
 from api.ledger.inspection import Table
 from api.ledger.reads import Row
-from api.ledger.upkeep import index_entries
+from api.ledger.words import index_entries
 
 # Which of its columns tells best at which position a row came to be.
 _PLACES = ("position", "since", "first_position")
@@ -21,9 +21,7 @@ def check_projections(findings: Findings, access: Access, scratch: Access) -> in
     count = 0
     for table in inspection.tables():
         count += _compare(findings, table, inspection.rows(access, table), inspection.rows(scratch, table))
-    count += _compare(findings, _WORDS, inspection.words(access), inspection.words(scratch))
-    _compare_index(findings, access, scratch)
-    return count
+    return count + _compare_words(findings, access, scratch)
 
 
 def _compare(findings: Findings, table: Table, stored: Iterator[Row], fresh: Iterator[Row]) -> int:
@@ -80,21 +78,22 @@ def _aligned(
             ours, theirs = next(left, None), next(right, None)
 
 
-def _compare_index(findings: Findings, access: Access, scratch: Access) -> None:
-    """Compare what the full-text index finds, which its stored words do not tell."""
+def _compare_words(findings: Findings, access: Access, scratch: Access) -> int:
+    """Compare what searches find: the words as they stand in a table, or where an index is all there is, its entries."""
     stored, fresh = index_entries(access), index_entries(scratch)
     if stored is None or fresh is None:
-        return
-    ours, theirs = next(stored, None), next(fresh, None)
+        return _compare(findings, _WORDS, inspection.words(access), inspection.words(scratch))
+    count, ours, theirs = 0, next(stored, None), next(fresh, None)
     while ours is not None or theirs is not None:
         if ours == theirs:
-            ours, theirs = next(stored, None), next(fresh, None)
+            ours, theirs, count = next(stored, None), next(fresh, None), count + 1
         elif theirs is None or (ours is not None and _bytes(ours) < _bytes(theirs)):
             findings.add("the full-text index finds a word there that the log does not call for", (ours or ("", 0))[1])
             ours = next(stored, None)
         else:
             findings.add("the full-text index misses a word", theirs[1])
-            theirs = next(fresh, None)
+            theirs, count = next(fresh, None), count + 1
+    return count
 
 
 def _bytes(entry: tuple[str, int]) -> tuple[bytes, int]:

@@ -17,6 +17,8 @@ from api.domain.merkle import EMPTY_ROOT
 from api.ledger import inspection
 from api.ledger.database import DRIVER_ERRORS, Access, Database, is_damaged
 from api.ledger.inspection import Scratch, StoredHead
+from api.ledger.projection import NAMES
+from api.ledger.renewal import hold
 from api.ledger.upkeep import storage_faults
 
 Step = Callable[[str, int, int], None]
@@ -81,6 +83,7 @@ def verify_database(
         access = database.connect()
         try:
             with Scratch() as scratch, access.snapshot():
+                hold(access, NAMES)
                 verdict = _verify(access, scratch, findings, note, step, doubts or Doubts())
         finally:
             access.close()

@@ -3,7 +3,6 @@
 Also the shapes in which a record is shown: its representation, and the names of the fields that changed.
 """
 
-from dataclasses import dataclass
 from typing import Any, Never, Protocol
 
 import msgspec
@@ -23,12 +22,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
     kind: body.__struct_fields__
     for kind, body in (("entity", EntityBody), ("source", SourceBody), ("question", QuestionBody), ("claim", ClaimBody))
 }
+_LEDGER = ("formats", "keys", "log_origin")
 _SORTED = msgspec.json.Encoder(order="sorted")
-_EMPTY: tuple[object, ...] = (None, [], {})
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """A record after its latest event. `record` is the UUID in the tree, `id` the public one; times are microseconds."""
 
     kind: str
@@ -90,33 +88,56 @@ def buried_state(public_id: str, parents: State | None = None) -> State:
     return {"id": public_id, "status": REDACTED, "links": [], **(parents or {})}
 
 
-def represent(record: Record) -> bytes:
+def represent(record: Record, payload: bytes) -> bytes:
     """Render the JSON of one revision: its state, where it stands in the log, and what is computed from it.
 
-    Fields stand in the order of their kind, and what is within them in order of name: the same bytes whoever renders.
+    Fields stand in the order of their kind. What is within them is as the payload has it, in order of name: the same
+    bytes whoever renders.
     """
-    shown = representation(record)
-    for name, value in shown.items():
-        if value and isinstance(value, (dict, list)):
-            shown[name] = msgspec.Raw(_SORTED.encode(value))
+    shown = _READERS[record.kind].decode(payload).state
+    if record.kind == "claim":
+        _compute(shown, record.state)
+    shown.revision, shown.position, shown.first_position = record.revision, record.position, record.first_position
+    shown.revised_at, shown.recorded_at = stamp(record.revised_at), stamp(record.recorded_at)
+    shown.recorded_by = record.recorded_by
     return msgspec.json.encode(shown)
 
 
-def representation(record: Record) -> State:
-    """Give the representation as plain values, in reading order."""
-    state = record.state
-    shown: State = {"kind": record.kind, "id": record.id, "revision": record.revision, "status": state["status"]}
-    for name in FIELDS.get(record.kind) or sorted(state.keys() - shown.keys() - {"links"}):
-        shown[name] = state[name]
-    if record.kind == "claim":
-        shown.update(_computed(state))
-    shown["links"] = state["links"]
-    shown["position"] = record.position
-    shown["revised_at"] = stamp(record.revised_at)
-    shown["first_position"] = record.first_position
-    shown["recorded_at"] = stamp(record.recorded_at)
-    shown["recorded_by"] = record.recorded_by
-    return shown
+def _reader(kind: str, fields: tuple[str, ...]) -> "msgspec.json.Decoder[Any]":
+    """Make what reads a payload of one kind as a representation, in reading order; each field is kept as it is stored."""
+    told = [(name, msgspec.Raw) for name in fields]
+    computed = [("valid_bounds", msgspec.Raw, msgspec.Raw(b"null")), ("rules", int, RULES)] if kind == "claim" else []
+    place = [("position", int, 0), ("revised_at", str, ""), ("first_position", int, 0), ("recorded_at", str, "")]
+    shown = msgspec.defstruct(
+        "Shown",
+        [
+            ("kind", str, kind),
+            ("id", msgspec.Raw),
+            ("revision", int, 0),
+            ("status", msgspec.Raw),
+            *told,
+            *computed,
+            ("links", msgspec.Raw),
+            *place,
+            ("recorded_by", str | None, None),
+        ],
+        kw_only=True,
+    )
+    return msgspec.json.Decoder(msgspec.defstruct("Payload", [("state", shown)]))
+
+
+_READERS = {kind: _reader(kind, fields) for kind, fields in (*FIELDS.items(), ("ledger", _LEDGER))}
+
+
+def _compute(shown: Any, state: State) -> None:  # noqa: ANN401 - made by kind
+    """Add when a claim's answer holds."""
+    extent = valid_extent(state)
+    if extent is None:
+        return
+    bounds = edtf.render(extent)
+    shown.valid_bounds = msgspec.Raw(_SORTED.encode(bounds))
+    if state["answer"]["type"] == "time":
+        shown.answer = msgspec.Raw(_SORTED.encode({**state["answer"], "bounds": bounds}))
 
 
 def valid_extent(state: State) -> edtf.Extent | None:
@@ -126,18 +147,10 @@ def valid_extent(state: State) -> edtf.Extent | None:
     return edtf.parse(text) if text is not None else None
 
 
-def _computed(state: State) -> State:
-    extent = valid_extent(state)
-    bounds = edtf.render(extent) if extent else None
-    computed: State = {"valid_bounds": bounds, "rules": RULES}
-    if state["answer"]["type"] == "time":
-        computed["answer"] = {**state["answer"], "bounds": bounds}
-    return computed
-
-
 def changed_fields(before: State | None, after: State) -> list[str]:
     """Name the top-level fields in which two states differ; of a first revision, those that say anything."""
     if before is None:
-        return sorted(name for name, value in after.items() if value not in _EMPTY)
+        # The empty text and False say something; null and what is empty do not.
+        return sorted([name for name, value in after.items() if value or value in ("", False)])
     names = before.keys() | after.keys()
-    return sorted(name for name in names if before.get(name) != after.get(name))
+    return sorted([name for name in names if before.get(name) != after.get(name)])

@@ -22,13 +22,12 @@ from alembic.config import Config
 
 from api.domain.errors import Unavailable
 from api.ledger import spelling
+from api.ledger.column import Column, column, register
 from api.ledger.engine import engine_for
 from api.ledger.pipeline import Pipelines
 from api.ledger.reads import Reads, Row, Value
 from api.settings import Settings
 
-# A whole column of values as one parameter: PostgreSQL alone takes that.
-Column = list[int] | list[str]
 Result = TypeVar("Result")
 
 _MIGRATION_LOCK = 0x1ED6E7
@@ -38,6 +37,8 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 # table while it has no statistics of it, or no values in particular to plan for; and up to PostgreSQL 17 what is switched
 # off costs so much that it would be compiled.
 _SWITCHED_OFF = ("enable_sort", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
+# With the choice so narrow, 3,000 rows of a table tell its planner as much as the usual 30,000.
+_SAMPLE = "SET default_statistics_target = 10"
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _STREAMS = itertools.count()
@@ -69,8 +70,10 @@ class Access(Reads):
         self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
+            register(self.driver.adapters)  # type: ignore[attr-defined]
             for name in _SWITCHED_OFF:
                 self.driver.execute(f"SET {name} = off", ())
+            self.driver.execute(_SAMPLE, ())
             # In text form every byte of a document would cross the socket as two.
             self._reader: _Connection = self.driver.cursor(binary=True)  # type: ignore[attr-defined]
 
@@ -106,9 +109,8 @@ class Access(Reads):
         if self.is_sqlite:
             self.driver.executemany(spelling.update_one(table, changed, keys, where), rows)  # type: ignore[attr-defined]
         else:
-            self.run(
-                spelling.update_all(table, changed, keys, where), [list(column) for column in zip(*rows, strict=True)]
-            )
+            sql = spelling.update_all(table, changed, keys, where)
+            self.run(sql, _columns(table, f"{changed}, {keys}", rows))
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[Value]]) -> None:
         """Insert rows, however many, by one prepared statement."""
@@ -119,7 +121,7 @@ class Access(Reads):
             self.driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # type: ignore[attr-defined]
         else:
             sql = f"INSERT INTO {table} ({columns}) SELECT * FROM {spelling.given(table, columns)}"
-            self.run(sql, [list(column) for column in zip(*rows, strict=True)])
+            self.run(sql, _columns(table, columns, rows))
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -221,6 +223,11 @@ class Access(Reads):
 
     def close(self) -> None:
         self._pooled.invalidate() if not self.is_sqlite else self._pooled.close()
+
+
+def _columns(table: str, names: str, rows: Sequence[Sequence[Value]]) -> list[Column]:
+    types = spelling.types(table, names)
+    return [column(type_, values) for type_, values in zip(types, zip(*rows, strict=True), strict=True)]
 
 
 class Database:
@@ -329,40 +336,6 @@ def _found(heads: list[Row]) -> Row:
     if not heads:
         raise Unavailable("the database holds no ledger yet")
     return heads[0]
-
-
-def matching_words(access: Reads, words: Sequence[str]) -> tuple[str, str]:
-    """Give a query for the keys of `search_index` whose rows hold all the words, and its one parameter."""
-    if access.is_sqlite:
-        quoted = " AND ".join(f'"{word}"' for word in words)
-        return "SELECT rowid FROM search_index WHERE search_index MATCH ?", quoted
-    quoted = " & ".join(f"'{word}'" for word in words)
-    return "SELECT since FROM search_index WHERE tokens @@ CAST(? AS tsquery)", quoted
-
-
-def insert_words(access: Access, rows: Sequence[tuple[int, str]]) -> None:
-    """Index words, given with spaces between them, under the position since which a record is made of them."""
-    if access.is_sqlite:
-        access.insert("search_index", "rowid, tokens", rows)
-    elif rows:
-        access.run(_INDEX_WORDS, [list(column) for column in zip(*rows, strict=True)])
-
-
-_INDEX_WORDS = (
-    "INSERT INTO search_index (since, tokens)"
-    " SELECT since, array_to_tsvector(array_remove(string_to_array(words, ' '), ''))"
-    " FROM unnest(CAST(? AS bigint[]), CAST(? AS text[])) AS word (since, words)"
-)
-
-
-def stored_words(access: Access) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Give what `search_index` holds: the words, in order, under each position since which a record is made of them."""
-    if access.is_sqlite:
-        for since, words in access.stream("SELECT rowid, tokens FROM search_index ORDER BY rowid"):
-            yield since, tuple(sorted(set(str(words).split(" ")) - {""}))
-        return
-    for since, words in access.stream("SELECT since, tsvector_to_array(tokens) FROM search_index ORDER BY since"):
-        yield since, tuple(sorted(words))
 
 
 def is_damaged(error: BaseException) -> bool:

@@ -7,6 +7,7 @@ import msgspec
 
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.errors import NotYet
+from api.domain.record import KINDS
 from api.ledger.reads import Reads, Row, Value
 from api.ledger.tables import FOREVER
 from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
@@ -228,9 +229,17 @@ def stats(access: Reads, asked: AsOf = NOW) -> tuple[dict[str, object], Standpoi
     states: dict[str, int] = dict(access.rows(sql, (at.position, at.position)))
     sql = "SELECT type, count(*) FROM event WHERE position <= ? GROUP BY type ORDER BY type"
     types: dict[str, int] = dict(access.rows(sql, (at.position,)))
-    kinds = {kind: counts.get(f"{kind}.status", {}) for kind in ("entity", "source", "question", "claim")}
+    sql = "SELECT kind, count(*) FROM record WHERE first_position <= ? GROUP BY kind"
+    recorded: dict[str, int] = dict(access.rows(sql, (at.position,)))
+    kinds = {kind: _statuses(recorded.get(kind, 0), counts.get(f"{kind}.status", {})) for kind in KINDS}
     others = {
         name: counts.get(name, {})
         for name in ("claim.stance", "claim.relation", "source.type", "source.language", "question.answer_type")
     }
     return {"events": at.position, "by_type": types, "records": kinds, "agreement": states, "values": others}, at
+
+
+def _statuses(recorded: int, others: dict[str, int]) -> dict[str, int]:
+    """Count what is asserted, which the terms leave unsaid, and what is retracted; what is redacted is not counted."""
+    counts = {"asserted": recorded - sum(others.values()), "retracted": others.get("retracted", 0)}
+    return {status: count for status, count in counts.items() if count}

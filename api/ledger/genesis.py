@@ -48,12 +48,12 @@ def open_ledger(
             ready_to_insert_first(access)
             if access.row("SELECT position FROM head") is None:
                 _begin(access, key_path, origin, is_seeded, clock)
+        if access.row("SELECT rules FROM head WHERE rules <> ?", (RULES,)):
+            rebuild(access)
         state = ledger_state(access)
         _settle_key(key_path, state)
         settle_rotation(key_path, state)
         _check(state, key_path, origin)
-        if access.row("SELECT rules FROM head WHERE rules <> ?", (RULES,)):
-            rebuild(access)
         return state
     finally:
         access.close()

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 
 from api.domain.errors import Unavailable
 from api.ledger import rebuild
-from api.ledger.database import Access, Database, stored_words
+from api.ledger.database import Access, Database
 from api.ledger.reads import Row, Value
 from api.ledger.tables import PROJECTIONS
 from api.ledger.upkeep import make_scratch
+from api.ledger.words import stored_words
 from api.settings import Settings
 
 _LOG = (

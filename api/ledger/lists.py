@@ -9,19 +9,22 @@ from dataclasses import dataclass, field
 
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.edtf import OPEN_END, OPEN_START, Bounds, Extent
-from api.ledger.database import matching_words
 from api.ledger.reads import Reads, Row, Value
 from api.ledger.tables import FOREVER
 from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
+from api.ledger.words import matching_words
 
 _END_OF_TIME = FOREVER - 1
 Clause = tuple[str, list[Value]]
 
 # What a claim stands on is never revised: a column of its record. Every other filter is a term.
 _PARENTS = ("question", "source")
+# A claim is about an entity where it names it in either of these.
+_NAMING = ("speaker", "answer")
+_ASSERTED = ("status", "asserted")
 MOST_VALUES = 100
 # The fields of which few records share a value come first.
-_TELLING = ("speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
+_TELLING = ("status", "speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
 REVISION = "(SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
 
 
@@ -143,16 +146,20 @@ def facets(
     counted: dict[str, list[dict[str, object]]] = {}
     for name in fields:
         query = _narrowed(access, chosen, at.position)
-        if chosen.kind == "claim" and name in _PARENTS:
+        if name == "status":
+            value = "v.status"
+        elif chosen.kind == "claim" and name in _PARENTS:
             value = "c.id"
             query.join(f"JOIN record c ON c.first_position = r.{name}")
         else:
             value = "c.value"
+            fields = _fields(chosen.kind, name)
             query.join(
-                "JOIN term c ON c.first_position = r.first_position AND c.field = ? AND c.since <= ? AND c.until > ?",
-                f"{chosen.kind}.{name}", at.position, at.position,
+                f"JOIN term c ON c.first_position = r.first_position AND c.field IN ({_marks(fields)}) AND c.since <= ? AND c.until > ?",
+                *fields, at.position, at.position,
             )  # fmt: skip
-        sql = query.sql(f"{value}, count(*)", f"GROUP BY {value} ORDER BY count(*) DESC, {value} LIMIT {MOST_VALUES}")
+        count = "count(DISTINCT r.first_position)"
+        sql = query.sql(f"{value}, {count}", f"GROUP BY {value} ORDER BY {count} DESC, {value} LIMIT {MOST_VALUES}")
         rows = access.rows(sql, (*query.table_values, *query.values))
         counted[name] = [{"value": value, "count": count} for value, count in rows]
     return counted
@@ -163,15 +170,14 @@ def documents(access: Reads, kind: str, ids: Sequence[str], at: Standpoint) -> d
     if not ids:
         return {}
     wanted = sorted(set(ids))
-    marks = ", ".join("?" * len(wanted))
-    sql = f"SELECT r.id, v.document FROM record r JOIN revision v ON v.position = {REVISION} AND v.status <> 'redacted' WHERE r.kind = ? AND r.id IN ({marks})"
+    sql = f"SELECT r.id, v.document FROM record r JOIN revision v ON v.position = {REVISION} AND v.status <> 'redacted' WHERE r.kind = ? AND r.id IN ({_marks(wanted)})"
     return {row[0]: bytes(row[1]) for row in access.rows(sql, (at.position, kind, *wanted))}
 
 
 def _narrowed(access: Reads, chosen: Selection, position: int, leading: str | None = None) -> _Query:
     query = _Query()
     parents = [term for term in chosen.terms if chosen.kind == "claim" and term[0] in _PARENTS]
-    terms = sorted((term for term in chosen.terms if term not in parents), key=_how_telling)
+    terms = sorted((term for term in chosen.terms if term not in (*parents, _ASSERTED)), key=_how_telling)
     by_revision = leading is None and "revised" in chosen.order and not parents and not chosen.ids
     if leading is not None:
         query.join(leading)
@@ -183,19 +189,13 @@ def _narrowed(access: Reads, chosen: Selection, position: int, leading: str | No
     elif parents:
         query.join("record r")
     elif terms and not chosen.ids:
-        name, value = terms.pop(0)
-        # CROSS JOIN keeps SQLite from choosing another table to lead; to PostgreSQL it is an inner join.
-        query.join("term t CROSS JOIN record r")
-        # Named by the leading table's column, the order is the walk's own, and nothing is sorted.
-        query.walked = "t.first_position"
-        query.where("t.field = ? AND t.value = ? AND t.since <= ? AND t.until > ? AND r.first_position = t.first_position",
-                    f"{chosen.kind}.{name}", value, position, position)  # fmt: skip
+        _lead_by_term(query, chosen.kind, *terms.pop(0), position)
     else:
         query.join("record r")
     if not by_revision:
         query.join(f"JOIN revision v ON v.position = {REVISION}", position)
         query.where("r.first_position <= ?", position)
-    query.where("v.status <> 'redacted'")
+    query.where("v.status = 'asserted'" if _ASSERTED in chosen.terms else "v.status <> 'redacted'")
     for name, value in parents:
         query.where(f"r.{name} = (SELECT y.first_position FROM record y WHERE y.kind = '{name}' AND y.id = ?)", value)
     if not parents:
@@ -210,7 +210,32 @@ def _narrowed(access: Reads, chosen: Selection, position: int, leading: str | No
     return query
 
 
-_HAS_TERM = "EXISTS (SELECT 1 FROM term h WHERE h.field = ? AND h.value = ? AND h.first_position = {} AND h.since <= ? AND h.until > ?)"
+def _lead_by_term(query: _Query, kind: str, name: str, value: str, position: int) -> None:
+    """Walk the records that hold a term, in the order of their first positions."""
+    fields = _fields(kind, name)
+    held = "t.value = ? AND t.since <= ? AND t.until > ?"
+    # Named by the leading table's column, the order is the walk's own, and nothing is sorted.
+    query.walked = "t.first_position"
+    # CROSS JOIN keeps SQLite from choosing another table to lead; to PostgreSQL it is an inner join.
+    if len(fields) == 1:
+        query.join("term t CROSS JOIN record r")
+        query.where(f"t.field = ? AND {held}", *fields, value, position, position)
+    else:
+        either = f"SELECT DISTINCT t.first_position FROM term t WHERE t.field IN ({_marks(fields)}) AND {held}"
+        query.join(f"({either}) t CROSS JOIN record r", *fields, value, position, position)
+    query.where("r.first_position = t.first_position")
+
+
+def _fields(kind: str, name: str) -> tuple[str, ...]:
+    """Name the terms' fields that a filter looks into."""
+    return tuple(f"{kind}.{field}" for field in (_NAMING if name == "entity" else (name,)))
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+_HAS_TERM = "EXISTS (SELECT 1 FROM term h WHERE h.field IN ({}) AND h.value = ? AND h.first_position = {} AND h.since <= ? AND h.until > ?)"
 _PARENT_STATUS = "(SELECT s.status FROM revision s WHERE s.first_position = r.{} AND s.position <= ? ORDER BY s.position DESC LIMIT 1)"
 
 
@@ -220,19 +245,20 @@ def _how_telling(term: tuple[str, str]) -> int:
 
 def _narrow_by_terms(query: _Query, chosen: Selection, terms: Sequence[tuple[str, str]], position: int) -> None:
     for name, value in terms:
-        query.where(_HAS_TERM.format("r.first_position"), f"{chosen.kind}.{name}", value, position, position)
+        fields = _fields(chosen.kind, name)
+        query.where(_HAS_TERM.format(_marks(fields), "r.first_position"), *fields, value, position, position)
     for parent, name, value in chosen.parent_terms:
-        query.where(_HAS_TERM.format(f"r.{parent}"), f"{parent}.{name}", value, position, position)
+        query.where(_HAS_TERM.format("?", f"r.{parent}"), f"{parent}.{name}", value, position, position)
 
 
 def _narrow_by_choice(access: Reads, query: _Query, chosen: Selection, position: int) -> None:
     if chosen.ids:
-        query.where(f"r.id IN ({', '.join('?' * len(chosen.ids))})", *chosen.ids)
+        query.where(f"r.id IN ({_marks(chosen.ids)})", *chosen.ids)
     if chosen.words:
         matching, value = matching_words(access, chosen.words)
         query.where(
-            f"EXISTS (SELECT 1 FROM search w WHERE w.first_position = r.first_position AND w.since <= ? AND w.until > ? AND w.since IN ({matching}))",
-            position, position, value,
+            f"(SELECT max(w.since) FROM search w WHERE w.first_position = r.first_position AND w.since <= ?) IN ({matching})",
+            position, value,
         )  # fmt: skip
     if chosen.is_live is not None:
         live = f"(v.status = 'asserted' AND {_PARENT_STATUS.format('source')} = 'asserted' AND {_PARENT_STATUS.format('question')} = 'asserted')"

@@ -4,7 +4,6 @@ Rows are held back and written together, so that a group of appends costs a few 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -14,12 +13,12 @@ from api.domain.redaction import REDACTION, Mark
 from api.domain.redaction import represent as represent_redaction
 from api.domain.text import spaced
 from api.ledger import search
-from api.ledger.database import Access, insert_words
+from api.ledger.database import Access
 from api.ledger.present import MOST_REMEMBERED, Present
 from api.ledger.reads import Value
 from api.ledger.standing import WEIGHED
 from api.ledger.tables import FOREVER, PROJECTIONS
-from api.ledger.upkeep import clear
+from api.ledger.words import clear_words, insert_words
 
 _COLUMNS = {
     "record": "first_position, kind, id, record, position, revision, source, question",
@@ -27,7 +26,7 @@ _COLUMNS = {
     "feed": "position, item",
     "term": "field, value, first_position, since, until",
     "span": "field, first_position, since, until, starts, is_moment, start_earliest, start_latest, end_earliest, end_latest",
-    "search": "since, first_position, until",
+    "search": "first_position, since",
     "agreement": "question, since, until, state",
 }
 _IS_OPEN = f"until = {FOREVER}"
@@ -37,10 +36,9 @@ _CLOSE = {
     "revision": ("until", "position", _IS_OPEN),
     "term": ("until", "field, value, first_position", _IS_OPEN),
     "span": ("until", "field, first_position", _IS_OPEN),
-    "search": ("until", "first_position", _IS_OPEN),
     "agreement": ("until", "question", _IS_OPEN),
 }
-_UNTIL = {"revision": 4, "term": 4, "span": 3, "search": 2, "agreement": 2}
+_UNTIL = {"revision": 4, "term": 4, "span": 3, "agreement": 2}
 # Events. While a server writes so many, the next are folded in.
 _HELD_AT_MOST = 64
 NAMES = (*(str(table.__tablename__) for table in PROJECTIONS), "search_index")
@@ -49,8 +47,7 @@ _SAYS_NOTHING = b'"reason":null,"state":null}'
 Key = tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """An event and its payload, as they are read and as they are stored.
 
     Of a redacted one the entry alone is left, and the mark of who removed the rest. `earlier` is the last state before
@@ -87,16 +84,17 @@ class Projector:
         """Fold one event in and give the representation it makes. Events come in the order of their positions."""
         if len(self._rows["feed"]) >= _HELD_AT_MOST:
             self.flush()
-        document = self._render(after, fact)
+        document, fields = self._render(after, fact), _changed(before, after, fact)
         self.present.put(after)
         self._keep_record(before, after)
-        self._keep_revision(before, after, fact, document)
+        self._keep_revision(before, after, fact, document, fields)
+        self._add_to_feed(fact, after.id, fields)
         self._keep_terms(before, after)
         self._keep_span(before, after)
         self._keep_words(before, after)
-        touched = set() if self._stays_disputed(before, after) else touched_questions(self.present, before, after)
-        for question in sorted(touched):
-            self._keep_agreement(question, after.position)
+        if not self._stays_disputed(before, after):
+            for question in sorted(_touched_questions(self.present, before, after, fields)):
+                self._keep_agreement(question, after.position)
         return document
 
     def note_erased(self, fact: Fact) -> None:
@@ -106,7 +104,11 @@ class Projector:
     def _render(self, after: Record, fact: Fact) -> bytes:
         if fact.mark is not None:
             return msgspec.json.encode(fact.mark.shown())
-        return represent_redaction(after, fact.entry, fact.reason) if after.kind == REDACTION else represent(after)
+        return (
+            represent_redaction(after, fact.entry, fact.reason)
+            if after.kind == REDACTION
+            else represent(after, fact.payload)
+        )
 
     def _stays_disputed(self, before: Record | None, after: Record) -> bool:
         """A new claim makes no links yet: it may add a conflict to its question, and can end none."""
@@ -176,21 +178,23 @@ class Projector:
         question = self.present.find("question", record.state["question"])
         return source.first_position if source else None, question.first_position if question else None
 
-    def _keep_revision(self, before: Record | None, after: Record, fact: Fact, document: bytes) -> None:
+    def _keep_revision(
+        self, before: Record | None, after: Record, fact: Fact, document: bytes, fields: list[str] | None
+    ) -> None:
         if before is not None:
             self._close("revision", (before.position,), after.position)
-        fields = _changed(before, after, fact)
+        entry, mark = fact.entry, fact.mark.shown() if fact.mark else None
         summary = {
             "revision": after.revision,
             "position": after.position,
-            "type": fact.entry.type,
-            "status": None if fact.mark else after.state["status"],
-            "recorded_at": fact.entry.recorded_at,
-            "actor": fact.entry.actor,
+            "type": entry.type,
+            "status": None if mark else after.state["status"],
+            "recorded_at": entry.recorded_at,
+            "actor": entry.actor,
             "reason": fact.reason,
             "fields": fields,
-            "batch": fact.entry.batch,
-            "redacted": fact.mark.shown() if fact.mark else None,
+            "batch": entry.batch,
+            "redacted": mark,
         }
         row: list[Value] = [
             after.position,
@@ -204,22 +208,24 @@ class Projector:
             msgspec.json.encode(summary),
         ]
         self._add("revision", (after.position,), row)
-        self._add_to_feed(fact, after.id, fields)
 
     def _add_to_feed(self, fact: Fact, public_id: str | None, fields: list[str] | None) -> None:
         """Join what is stored: the entry's fields, the id, the names that changed, and what the payload says."""
         mark = fact.mark.shown() if fact.mark else None
-        known = b'"id":%s,"fields":%s,"redacted":%s' % tuple(map(msgspec.json.encode, (public_id, fields, mark)))
+        known = msgspec.json.encode({"id": public_id, "fields": fields, "redacted": mark})
         position, said = fact.entry.position, fact.payload[1:] or _SAYS_NOTHING
-        self._add("feed", (position,), [position, b"%s,%s,%s" % (fact.raw[:-1], known, said)])
+        # Nothing ever closes a row of the feed.
+        self._rows["feed"].append([position, b"%b,%b,%b" % (fact.raw[:-1], known[1:-1], said)])
 
     def _keep_terms(self, before: Record | None, after: Record) -> None:
         old, new = search.terms(before) if before else set(), search.terms(after)
+        if old == new:
+            return
+        first, position = after.first_position, after.position
         for field, value in sorted(old - new):
-            self._close("term", (field, value, after.first_position), after.position)
+            self._close("term", (field, value, first), position)
         for field, value in sorted(new - old):
-            row: list[Value] = [field, value, after.first_position, after.position, FOREVER]
-            self._add("term", (field, value, after.first_position), row)
+            self._add("term", (field, value, first), [field, value, first, position, FOREVER])
 
     def _keep_span(self, before: Record | None, after: Record) -> None:
         old, new = search.span(before) if before else None, search.span(after)
@@ -235,11 +241,8 @@ class Projector:
         old, new = search.text(before) if before else None, search.text(after)
         if old == new:
             return
-        key = (after.first_position,)
-        if old is not None:
-            self._close("search", key, after.position)
+        self._rows["search"].append([after.first_position, after.position])
         if new is not None:
-            self._add("search", key, [after.position, after.first_position, FOREVER])
             self._words.append((after.position, spaced(new)))
 
     def _keep_agreement(self, public_id: str, position: int) -> None:
@@ -265,13 +268,11 @@ def _changed(before: Record | None, after: Record, fact: Fact) -> list[str] | No
     return changed_fields(known, after.state)
 
 
-def touched_questions(present: Present, before: Record | None, after: Record) -> set[str]:
-    """Name the questions whose agreement this change may alter."""
-    # A first revision changes whatever may weigh.
-    changed = set(changed_fields(before.state, after.state)) if before is not None else set(_ALL)
-    if after.is_redacted or (before is not None and before.is_redacted):
-        # What a redacted revision said is not known, so it may have been anything.
-        changed |= _ALL
+def _touched_questions(present: Present, before: Record | None, after: Record, fields: list[str] | None) -> set[str]:
+    """Name the questions whose agreement this change may alter. `fields` differ; None where that is not known."""
+    # A first revision changes whatever may weigh. What a redacted one said may have been anything.
+    is_unknown = before is None or before.is_redacted or fields is None
+    changed = _ALL if is_unknown else frozenset(fields or ())
     if after.kind == "claim":
         return _touched_by_claim(present, before, after) if changed & WEIGHED else set()
     if after.kind == "question":
@@ -292,7 +293,7 @@ def _touched_by_claim(present: Present, before: Record | None, after: Record) ->
     return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
 
 
-def _touched_by_question(present: Present, before: Record | None, after: Record, changed: set[str]) -> set[str]:
+def _touched_by_question(present: Present, before: Record | None, after: Record, changed: frozenset[str]) -> set[str]:
     if before is None:
         return {after.id}
     if not changed & {"status", "varies"}:
@@ -320,5 +321,6 @@ def _linked_questions(present: Present, *claims: Record) -> set[str]:
 
 def throw_away(access: Access) -> None:
     """Delete every projection; the log is untouched."""
-    for name in NAMES:
-        clear(access, name)
+    for table in _COLUMNS:
+        access.run(f"DELETE FROM {table}")
+    clear_words(access)

@@ -3,19 +3,22 @@
 A payload may be missing only where a later entry redacts it; any other that is missing is damage, said by position.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
 
 from api.domain.agreement import RULES
 from api.domain.errors import Unavailable
-from api.domain.event import Entry, Redacts, decode
+from api.domain.event import Entry, Redacts, decode_own
 from api.domain.record import Record, State, buried_state, evolve
 from api.domain.redaction import Mark
 from api.ledger.database import Access, lock_head
 from api.ledger.present import parents
-from api.ledger.projection import Fact, Projector, throw_away
+from api.ledger.projection import NAMES, Fact, Projector, throw_away
+from api.ledger.renewal import filling_anew
 from api.ledger.upkeep import leaving_freed_pages, take_stock
 
 _CHUNK = 2_000
@@ -34,6 +37,16 @@ _LAST_KEPT = (
     "SELECT e.record, max(e.position) FROM event e JOIN payload p ON p.position = e.position"
     " WHERE e.kind = 'claim' AND e.record IN ("
 )
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """A payload."""
+
+    reason: str | None
+    state: State
+
+
+_TOLD = msgspec.json.Decoder(_Told)
 
 
 @dataclass(slots=True)
@@ -70,12 +83,25 @@ def rebuild(
     Remembers so many records at most, some 3 KB each: fewer take less memory and more time.
     Raises Unavailable where a payload is missing that no redaction removed.
     """
-    with leaving_freed_pages(access), access.transaction():
+    with _sparing_the_collector(), leaving_freed_pages(access), access.transaction():
         head = int(lock_head(access)[0])
-        derive(access, progress, most_remembered=most_remembered)
+        with filling_anew(access, NAMES, sought=["record"]):
+            derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
         take_stock(access)
     return head
+
+
+@contextmanager
+def _sparing_the_collector() -> Iterator[None]:
+    """Look for no cycles meanwhile: what is remembered grows all the time and has none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def derive(
@@ -96,7 +122,7 @@ def burials(access: Access) -> dict[str, Burial]:
     """Read every redaction in the log: what each record, by its UUID, has lost."""
     buried: dict[str, Burial] = {}
     for position, raw, said in access.rows(_REDACTIONS):
-        entry = decode(bytes(raw))
+        entry = decode_own(bytes(raw))
         if said is None or entry.redacts is None or entry.basis is None:
             raise _damaged(position)
         burial = buried.setdefault(entry.redacts.record, Burial())
@@ -119,21 +145,19 @@ def _kept_claims(access: Access, records: Sequence[str]) -> Iterable[tuple[str, 
 def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], buried: dict[str, Burial]) -> None:
     """Fold a run of events in, each given by its entry and payload as they are stored."""
     present = projector.present
-    read = [(decode(raw), raw, said) for raw, said in events]
-    told = {entry.position: msgspec.json.decode(said) for entry, _, said in read if said is not None}
-    kept = [(entry, told[entry.position]["state"]) for entry, *_ in read if entry.position in told]
+    read = [(decode_own(raw), raw, said, _TOLD.decode(said) if said is not None else None) for raw, said in events]
+    kept = [(entry, told.state) for entry, *_, told in read if told is not None]
     present.read_records(name for entry, state in kept for name in _asked_for(entry, state))
     present.read_questions({state["question"] for entry, state in kept if entry.kind == "claim"})
-    for entry, raw, said in read:
+    for entry, raw, said, told in read:
         burial = buried.get(entry.record)
         if burial is not None:
             _fold_buried(projector, entry, raw, said, burial)
             continue
-        if said is None:
+        if said is None or told is None:
             raise _damaged(entry.position)
-        state, reason = told[entry.position]["state"], told[entry.position]["reason"]
-        before = present.find(entry.kind, state["id"]) if entry.revision > 1 else None
-        projector.project(before, evolve(before, entry, state), Fact(entry, reason, raw, said))
+        before = present.find(entry.kind, told.state["id"]) if entry.revision > 1 else None
+        projector.project(before, evolve(before, entry, told.state), Fact(entry, told.reason, raw, said))
     projector.flush()
     present.forget_if_large()
 
@@ -152,10 +176,10 @@ def _fold_buried(projector: Projector, entry: Entry, raw: bytes, said: bytes | N
     if mark is None:
         if said is None:
             raise _damaged(entry.position)
-        told = msgspec.json.decode(said)
-        after = evolve(burial.before, entry, told["state"])
-        projector.project(burial.before, after, Fact(entry, told["reason"], raw, said, earlier=burial.earlier))
-        burial.before, burial.earlier = after, told["state"]
+        told = _TOLD.decode(said)
+        after = evolve(burial.before, entry, told.state)
+        projector.project(burial.before, after, Fact(entry, told.reason, raw, said, earlier=burial.earlier))
+        burial.before, burial.earlier = after, told.state
     elif burial.id is None:
         projector.note_erased(Fact(entry, None, raw, b"", mark))
     else:

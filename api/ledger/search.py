@@ -3,10 +3,8 @@
 A claim's source and question are never revised, so they are no terms: they stand with the record.
 """
 
-from collections.abc import Iterable
-
 from api.domain.edtf import Extent
-from api.domain.record import Record, State, valid_extent
+from api.domain.record import ASSERTED, REDACTED, Record, State, valid_extent
 from api.domain.source import published_bounds
 
 Term = tuple[str, str]
@@ -18,9 +16,8 @@ _SINGLE = {
     "entity": ("type", "part_of"),
     "source": ("type", "publisher", "language", "part_of"),
     "question": ("answer_type", "unit"),
-    "claim": ("speaker", "stance"),
 }
-_MANY = {"source": ("derives_from", "authors"), "question": ("about",), "claim": ("via",), "entity": ("same_as",)}
+_MANY = {"source": ("derives_from", "authors"), "question": ("about",), "entity": ("same_as",)}
 _WORDS = {
     "entity": ("name", "names", "note"),
     "source": ("title", "authors", "url", "note"),
@@ -30,33 +27,41 @@ _WORDS = {
 
 
 def terms(record: Record) -> set[Term]:
-    """Name every value by which a filter may find this revision, as (kind.field, value)."""
+    """Name every value by which a filter may find this revision, as (kind.field, value).
+
+    That it is asserted goes without saying, as that is what nearly every revision is.
+    """
     kind, state = record.kind, record.state
-    if record.is_redacted:
-        return set()
-    found = {(f"{kind}.status", state["status"])}
-    found |= {(f"{kind}.{field}", state[field]) for field in _SINGLE.get(kind, ()) if state[field] is not None}
-    for field in _MANY.get(kind, ()):
-        found |= {(f"{kind}.{field}", value) for value in state[field]}
-    if kind == "claim":
-        found |= set(_claim_terms(state))
-    if kind == "question":
-        found.add(("question.varies", "true" if state["varies"] else "false"))
+    if state["status"] == REDACTED:
+        return {(f"{kind}.status", REDACTED)}
+    found = _claim_terms(state) if kind == "claim" else _plain_terms(kind, state)
+    if state["status"] != ASSERTED:
+        found.add((f"{kind}.status", state["status"]))
     return found
 
 
-def _claim_terms(state: State) -> Iterable[Term]:
-    yield "claim.answer_type", state["answer"]["type"]
-    for entity in answer_entities(state):
-        yield "claim.answer", entity
-        yield "claim.entity", entity
-    if state["speaker"] is not None:
-        yield "claim.entity", state["speaker"]
-    if state["via"]:
-        yield "claim.reached_by", state["via"][-1]
+def _claim_terms(state: State) -> set[Term]:
+    answer_type, speaker, via = state["answer"]["type"], state["speaker"], state["via"]
+    found = {("claim.answer_type", answer_type), ("claim.stance", state["stance"])}
+    if speaker is not None:
+        found.add(("claim.speaker", speaker))
+    if answer_type in ("entity", "entities"):
+        found |= {("claim.answer", entity) for entity in answer_entities(state)}
+    if via:
+        found |= {("claim.via", source) for source in via}
+        found.add(("claim.reached_by", via[-1]))
     for link in state["links"]:
-        yield "claim.link", link["claim"]
-        yield "claim.relation", link["relation"]
+        found |= {("claim.link", link["claim"]), ("claim.relation", link["relation"])}
+    return found
+
+
+def _plain_terms(kind: str, state: State) -> set[Term]:
+    found = {(f"{kind}.{field}", state[field]) for field in _SINGLE.get(kind, ()) if state[field] is not None}
+    for field in _MANY.get(kind, ()):
+        found |= {(f"{kind}.{field}", value) for value in state[field]}
+    if kind == "question":
+        found.add(("question.varies", "true" if state["varies"] else "false"))
+    return found
 
 
 def answer_entities(state: State) -> list[str]:

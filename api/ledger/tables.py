@@ -155,15 +155,14 @@ class Span(SQLModel, table=True):
 
 
 class Search(SQLModel, table=True):
-    """Which words a record was made of between two positions; the words stand in `search_index`, keyed by `since`.
+    """From `since` on a record is made of the words that stand there in `search_index`, or of none: until the next row.
 
-    That index is FTS5 on SQLite and a GIN index over an array on PostgreSQL; the migration makes it.
+    That index is FTS5 on SQLite and a GIN index over an array on PostgreSQL; the migrations make it.
     """
 
-    __table_args__ = (sa.Index("ix_search_first_position", "first_position", "until"),)
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    first_position: int = _key()
     since: int = _key()
-    first_position: int = Field(sa_type=_Big)
-    until: int = Field(sa_type=_Big)
 
 
 class AgreementRow(SQLModel, table=True):

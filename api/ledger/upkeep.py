@@ -14,7 +14,6 @@ from api.ledger.database import DRIVER_ERRORS, Access, Database
 
 _PURGE_TRIES, _PURGE_PAUSE = 5, 1
 _COPIED = re.compile("[1-9]")
-_FULL_TEXT = "SELECT sql FROM sqlite_master WHERE name = ? AND sql LIKE 'CREATE VIRTUAL TABLE%'"
 # Events, of some pages each. A writer that is far ahead of this sees to it itself (`wal_autocheckpoint`).
 _BACKFILL_AFTER = 250
 
@@ -57,16 +56,6 @@ class Backfill:
             # Where it cannot be done now, there will be another time.
             with suppress(LedgerError, *DRIVER_ERRORS), closing(self._database.connect()) as access:
                 access.rows("PRAGMA wal_checkpoint(PASSIVE)")
-
-
-def clear(access: Access, table: str) -> None:
-    """Delete all rows of a projection. An FTS5 index is made anew: it would take each word out again, if it still can."""
-    indexes = access.rows(_FULL_TEXT, (table,)) if access.is_sqlite else []
-    for (definition,) in indexes:
-        access.run(f"DROP TABLE {table}")
-        access.run(definition)
-    if not indexes:
-        access.run(f"DELETE FROM {table}")
 
 
 @contextmanager
@@ -137,14 +126,6 @@ def _vacuum_postgresql(access: Access, tables: Sequence[str]) -> str:
             return ""
         time.sleep(_PURGE_PAUSE)
     return "a transaction, a standby or a replication slot holds on to an older state of the database"
-
-
-def index_entries(access: Access) -> Iterator[tuple[str, int]] | None:
-    """Give (word, position) as the full-text index finds them, in its own order; None where the server keeps the index."""
-    if not access.is_sqlite:
-        return None
-    access.run("CREATE VIRTUAL TABLE IF NOT EXISTS temp.word_places USING fts5vocab(main, search_index, instance)")
-    return ((word, since) for word, since in access.stream("SELECT term, doc FROM temp.word_places"))
 
 
 def storage_faults(access: Access) -> list[str]:
