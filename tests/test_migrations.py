@@ -60,7 +60,7 @@ def test_migrating_twice_changes_nothing(fresh_url: str) -> None:
     assert "Running upgrade" not in again.stdout + again.stderr
 
 
-@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
 def test_a_ledger_of_the_first_schema_keeps_its_log_and_derives_the_rest_anew(
     fresh_url: str, settings: Settings, writing: Writing
 ) -> None:
