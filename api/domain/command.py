@@ -1,13 +1,12 @@
 """What a writer may ask for: record, revise, retract, restore, link, unlink, redact. Commands are judged by `decide`."""
 
-from dataclasses import dataclass
+import msgspec
 
 from api.domain.event import Basis
 from api.domain.record import State
 
 
-@dataclass(frozen=True, slots=True)
-class Expect:
+class Expect(msgspec.Struct, frozen=True):
     """The revision a writer believes to be the latest: by position (If-Match), by number (a batch), or whichever."""
 
     positions: frozenset[int] = frozenset()
@@ -18,8 +17,7 @@ class Expect:
         return self.whichever or position in self.positions or self.revision == revision
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What all commands have in common: the record they are about, and why."""
 
     kind: str
@@ -28,50 +26,43 @@ class Command:
     expect: Expect | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordIt(Command):
+class RecordIt(Command, frozen=True, kw_only=True):
     """Record a new thing. `body` has every field of its kind, defaults filled in."""
 
     body: State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revise(Command):
+class Revise(Command, frozen=True, kw_only=True):
     """Replace the top-level fields given, each one whole."""
 
     changes: State
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retract(Command):
+class Retract(Command, frozen=True, kw_only=True):
     """Take the record back. Its state stays on view; only restore may follow."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Restore(Command):
+class Restore(Command, frozen=True, kw_only=True):
     """Lift a retraction, or, with `revision`, assert that earlier state anew."""
 
     revision: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link(Command):
+class Link(Command, frozen=True, kw_only=True):
     """Make a claim point at another."""
 
     relation: str
     claim: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unlink(Command):
+class Unlink(Command, frozen=True, kw_only=True):
     """Take a link back."""
 
     relation: str
     claim: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redact(Command):
+class Redact(Command, frozen=True, kw_only=True):
     """Remove what a record's revisions say, from `first` to `last`, both inclusive; by default all of them.
 
     `kind` is redaction, since that is what it records; `target` is the public id of the record of `target_kind`.

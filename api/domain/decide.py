@@ -1,7 +1,8 @@
 """Whether a command is accepted, and what it makes of a record. Pure: the ledger asks, and writes what it is told."""
 
-from dataclasses import dataclass
 from functools import singledispatch
+
+import msgspec
 
 from api.domain.command import Command, Link, RecordIt, Restore, Retract, Revise, Unlink
 from api.domain.errors import (
@@ -27,8 +28,7 @@ from api.domain.text import is_uuid_form
 MOST_LINKS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True):
     """What an accepted command does: the type of its event, the whole state after it, and what a redaction covers."""
 
     type: str
@@ -37,8 +37,7 @@ class Decision:
     basis: Basis | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """Where a command is judged: the position it would take, and what it may look at."""
 
     position: int

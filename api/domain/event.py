@@ -30,7 +30,7 @@ Uuid4 = Annotated[str, msgspec.Meta(pattern=text.UUID4_PATTERN)]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECORDED_AT = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")
-_MICROSECOND = timedelta(microseconds=1)
+_SECOND = 1_000_000
 _FIRST_OF_A_RECORD = {"opened", "recorded", "redacted"}
 
 
@@ -101,22 +101,31 @@ def decode_own(raw: bytes) -> Entry:
     return _DECODER.decode(raw)
 
 
-@lru_cache(maxsize=4096)
 def stamp(us: int) -> str:
     """Write microseconds since the Unix epoch as `recorded_at`; ValueError outside the years 1 to 9999."""
+    second, rest = divmod(us, _SECOND)
+    return f"{_second(second)}.{rest:06d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _second(number: int) -> str:
     try:
-        moment = _EPOCH + us * _MICROSECOND
+        moment = _EPOCH + timedelta(seconds=number)
     except OverflowError as error:
         raise ValueError("the time lies outside the years 1 to 9999") from error
-    return moment.isoformat(timespec="microseconds")[:-6] + "Z"
+    return moment.isoformat(timespec="seconds")[:-6]
 
 
-@lru_cache(maxsize=4096)
 def unstamp(recorded_at: str) -> int:
     """Read `recorded_at` back as microseconds since the Unix epoch; ValueError for any other form or no such time."""
     if _RECORDED_AT.search(recorded_at) is None:
         raise ValueError("recorded_at must be YYYY-MM-DDTHH:MM:SS.ffffffZ")
-    return (datetime.fromisoformat(recorded_at) - _EPOCH) // _MICROSECOND
+    return _number(recorded_at[:19]) * _SECOND + int(recorded_at[20:26])
+
+
+@lru_cache(maxsize=1024)
+def _number(second: str) -> int:
+    return (datetime.fromisoformat(f"{second}Z") - _EPOCH) // timedelta(seconds=1)
 
 
 def payload(reason: str | None, state: dict[str, text.Json]) -> bytes:

@@ -52,7 +52,8 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _WORD = re.compile(rf"[^\W_]{{1,{MAX_TOKEN}}}")
-_SPACED = bytes(byte if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
+# Folded, and with spaces for all that is in no word.
+_SPACED = bytes(ord(chr(byte).lower()) if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
 _RUNS = bytes(ord("a") if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
 _TOO_LONG = b"a" * (MAX_TOKEN + 1)
 # The accents, and what is invisible inside a word: soft hyphen, joiners, byte order mark.
@@ -143,13 +144,14 @@ def tokens(text: str) -> list[str]:
 
 def spaced(text: str) -> str:
     """Give the `tokens` of a text with one space or more between them, and nothing else."""
-    folded = fold(text)
-    if folded.isascii():
+    # What is beyond ASCII may fold to what is not.
+    plain = (text if text.isascii() else fold(text)).encode()
+    if plain.isascii():
         # Several times as fast as the pattern, and the same but for words that it would cut.
-        plain = folded.encode("ascii").translate(_SPACED)
+        plain = plain.translate(_SPACED)
         if _TOO_LONG not in plain.translate(_RUNS):
-            return plain.decode("ascii")
-    return " ".join(_WORD.findall(folded))
+            return plain.decode()
+    return " ".join(_WORD.findall(fold(text)))
 
 
 def paragraphs(document: str) -> list[str]:

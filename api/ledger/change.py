@@ -1,8 +1,9 @@
 """An event about to be written: what a decision makes, to the byte of DESIGN section 6. Nothing here touches a database."""
 
 import secrets
-from dataclasses import dataclass
-from uuid import uuid4
+
+import msgspec
+from uuid_utils import uuid4
 
 from api.domain.command import Command
 from api.domain.decide import Decision
@@ -15,8 +16,7 @@ from api.ledger.reads import Value
 SALT_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """An event decided and not yet written."""
 
     before: Record | None

@@ -17,8 +17,8 @@ from api.ledger.standing import WEIGHED, Standing, forget_sayings, standing, sto
 from api.ledger.tables import FOREVER
 
 MOST_REMEMBERED = 5_000
-# A claim on a question that was read takes about a quarter of what a record takes.
-_CLAIMS_TO_A_RECORD = 4
+# A claim on a question that was read takes about a tenth of what a record takes.
+_CLAIMS_TO_A_RECORD = 10
 _AT_ONCE = 500
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
@@ -228,7 +228,7 @@ class Present:
         claims = self.claims_of(question.id)
         foreign = self._foreign_links(question, claims)
         asserted = [each for each in claims.values() if each.is_asserted] if question.is_asserted else []
-        if not foreign and not any(each.claim.links for each in asserted):
+        if len(asserted) > 1 and not foreign and not any(each.claim.links for each in asserted):
             # Without links the first of those that say the same stands for all: they count once, as one origin.
             asserted = list({each.says: each for each in reversed(asserted)}.values())
         live = [each.claim for each in asserted if self._is_in_force("source", each.claim.source)]
@@ -239,7 +239,9 @@ class Present:
         return found is not None and found.is_asserted
 
     def _foreign_links(self, question: Record, claims: Mapping[str, Standing]) -> list[tuple[str, agreement.Link]]:
-        found = []
+        found: list[tuple[str, agreement.Link]] = []
+        if not self._linking:
+            return found
         for target in sorted(claims.keys() & self._linking.keys()):
             for record in self._claims_linking_to(target):
                 asked = record.state["question"]

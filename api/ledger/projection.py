@@ -290,7 +290,10 @@ def _touched_questions(present: Present, before: Record | None, after: Record, f
 def _touched_by_claim(present: Present, before: Record | None, after: Record) -> set[str]:
     if "question" not in after.state:
         return set()
-    return {after.state["question"]} | _linked_questions(present, *filter(None, (before, after)))
+    touched = {after.state["question"]}
+    if before is not None or after.state["links"]:
+        touched |= _linked_questions(present, *filter(None, (before, after)))
+    return touched
 
 
 def _touched_by_question(present: Present, before: Record | None, after: Record, changed: frozenset[str]) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Never
 
+import msgspec
 from uuid_utils import uuid7
 
 from api.domain import errors
@@ -52,8 +53,7 @@ class Unit:
     is_dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(msgspec.Struct, frozen=True):
     """One event of a unit: which revision of which record it made."""
 
     kind: str

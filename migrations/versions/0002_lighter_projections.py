@@ -21,10 +21,19 @@ def upgrade() -> None:
     sqlite_with_rowid=False
     )
     if op.get_bind().dialect.name == "sqlite":
+        _look_for_events_one_key_at_a_time()
         op.execute("DROP TABLE search_index")
         op.execute("CREATE VIRTUAL TABLE search_index USING fts5("
                    "tokens, tokenize='ascii', detail='none', content='', columnsize=0)")
     op.execute("UPDATE head SET rules = 0")
+
+
+def _look_for_events_one_key_at_a_time() -> None:
+    """SQLite makes a set of rows for an OR, at every event."""
+    op.execute("DROP TRIGGER event_no_replace")
+    held = [f"EXISTS (SELECT 1 FROM event WHERE {key} = NEW.{key})" for key in ("position", "recorded_at")]
+    op.execute(f"CREATE TRIGGER event_no_replace BEFORE INSERT ON event WHEN {' OR '.join(held)} "
+               "BEGIN SELECT RAISE(ABORT, 'event is append-only: the row is there already'); END")
 
 
 def downgrade() -> None:
