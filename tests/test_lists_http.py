@@ -67,7 +67,9 @@ def world(served: Served) -> Served:
             "c-6",
             source="paper",
             question="which",
+            # It speaks of itself, and is one mention.
             answer={"type": "entities", "entities": ["aws", "parler"]},
+            speaker="parler",
             stance="denies",
         ),
         a_claim("c-7", source="void", question="when", answer=_time("2021-01-01/2021-01-31")),

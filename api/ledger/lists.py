@@ -61,7 +61,8 @@ class Selection:
     def is_slow(self) -> bool:
         """Whether the walk may pass over many records for each one that it shows."""
         clocks = self.published or self.valid or self.published_by or self.valid_at
-        return bool(self.words or self.parent_terms or clocks or self.is_live is not None or len(self.terms) > 1)
+        is_gathered = len(self.terms) > 1 or any(name == "entity" for name, _ in self.terms)
+        return bool(self.words or self.parent_terms or clocks or self.is_live is not None or is_gathered)
 
 
 @dataclass(slots=True)

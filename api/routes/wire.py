@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from litestar import Request, Response
@@ -33,7 +32,7 @@ from api.routes.limits import RateLimits, scheme_of
 from api.routes.negotiation import accepts, choose_encoding, compress, is_known, mark
 from api.routes.params import NoQuery, Path
 from api.routes.problems import Refused
-from api.routes.reading import convert, read_header, read_query, repeatable
+from api.routes.reading import convert, read_header, read_query, repeatable, replace_in_query
 from api.settings import Settings
 
 NO_CACHE = b"no-cache"
@@ -376,8 +375,7 @@ def _is_timegate(asked: Asked) -> bool:
 def with_query(asked: Asked, **replaced: object) -> str:
     """Write the request's own address again, relative to the server, with some of its parameters replaced."""
     raw = asked.request.scope["query_string"].decode("ascii")
-    kept = [(name, value) for name, value in parse_qsl(raw, keep_blank_values=True) if name not in replaced]
-    return f"{asked.request.scope['path']}?{urlencode([*kept, *replaced.items()])}"
+    return f"{asked.request.scope['path']}?{replace_in_query(raw, replaced)}"
 
 
 def in_full(asked: Asked, path: str) -> str:
