@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from api.domain.errors import Unavailable
-from api.ledger import genesis, renewal, views
+from api.ledger import genesis, rebuild, renewal, views
 from api.ledger.projection import NAMES
 from tests.auditor import _projections
 from tests.builders import a_claim, ground, revise
@@ -20,7 +20,8 @@ OID = "SELECT 'record'::regclass::oid"
 
 
 @pytest.fixture
-def written(writing):
+def written(writing, monkeypatch):
+    monkeypatch.setattr(rebuild, "_FEW", 0)
     writing.append(*ground(), a_claim("c", source="paper", question="offline-when"), revise("claim", "c", note="x"))
     return writing
 

@@ -5,7 +5,7 @@ A payload may be missing only where a later entry redacts it; any other that is 
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import msgspec
@@ -23,6 +23,8 @@ from api.ledger.upkeep import leaving_freed_pages, take_stock
 
 _CHUNK = 2_000
 _AT_ONCE = 500
+# To make new tables takes longer than to write so many events among old ones.
+_FEW = 1_000
 # A rebuild meets every record again and again, and has the machine to itself.
 _REMEMBERED = 50_000
 _EVENTS = (
@@ -85,7 +87,7 @@ def rebuild(
     """
     with _sparing_the_collector(), leaving_freed_pages(access), access.transaction():
         head = int(lock_head(access)[0])
-        with filling_anew(access, NAMES, sought=["record"]):
+        with filling_anew(access, NAMES, sought=["record"]) if head >= _FEW else nullcontext():
             derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
         take_stock(access)
