@@ -145,10 +145,10 @@ def tokens(text: str) -> list[str]:
 def spaced(text: str) -> str:
     """Give the `tokens` of a text with one space or more between them, and nothing else."""
     # What is beyond ASCII may fold to what is not.
-    plain = (text if text.isascii() else fold(text)).encode()
-    if plain.isascii():
+    folded = text if text.isascii() else fold(text)
+    if folded.isascii():
         # Several times as fast as the pattern, and the same but for words that it would cut.
-        plain = plain.translate(_SPACED)
+        plain = folded.encode("ascii").translate(_SPACED)
         if _TOO_LONG not in plain.translate(_RUNS):
             return plain.decode()
     return " ".join(_WORD.findall(fold(text)))
