@@ -13,7 +13,7 @@ from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
 from api.domain.record import Record, State, buried_state
 from api.ledger.reads import Reads, Row, Value
-from api.ledger.standing import WEIGHED, Standing, forget_sayings, standing, stored
+from api.ledger.standing import WEIGHED, Sayings, Standing, forget_sayings, standing, stored
 from api.ledger.tables import FOREVER
 
 MOST_REMEMBERED = 5_000
@@ -43,13 +43,15 @@ class Present:
     def __init__(self, access: Reads, flush: Callable[[], None], most_remembered: int) -> None:
         self._access, self._flush, self._most_remembered = access, flush, most_remembered
         self._records: dict[tuple[str, str], Record | None] = {}
-        # Of the questions that were read: their claims, those that are redacted left out, and who links to those.
+        # Of the questions that were read: their claims, those that are redacted left out, and who links to those; where
+        # no link touches any, only what they say.
         self._claims: dict[str, dict[str, Standing]] = {}
+        self._sayings: dict[str, Sayings] = {}
         self._linking: dict[str, set[str]] = {}
         self._states: dict[str, str | None] = {}
         self._claim_count = 0
-        # Claims by question that were put since the last flush, so are not in the database yet; None for a redacted one.
-        self._fresh: dict[str, dict[str, Standing | None]] = {}
+        # Claims by question that were put since the last flush, so are not in the database yet.
+        self._fresh: dict[str, dict[str, Record]] = {}
 
     def flushed(self) -> None:
         """Learn that the database now holds all that was put."""
@@ -75,7 +77,7 @@ class Present:
             self._forget_questions()
 
     def _forget_questions(self) -> None:
-        for memory in (self._claims, self._linking, self._states):
+        for memory in (self._claims, self._sayings, self._linking, self._states):
             memory.clear()
         self._claim_count = 0
 
@@ -114,22 +116,35 @@ class Present:
         self._states.update(dict.fromkeys(unknown.values()))
         self._states.update(self._rows_of(_STATES, list(unknown)))
         self._read_claims(
-            [each for each in asked if each.id not in self._claims and self._states[each.id] != "disputed"]
+            [each for each in asked if not self._is_known(each.id) and self._states[each.id] != "disputed"]
         )
+
+    def _is_known(self, question: str) -> bool:
+        return question in self._sayings or question in self._claims
 
     def _read_claims(self, questions: list[Record]) -> None:
         """Read the claims on questions, and in one statement more who links to them."""
         firsts = [question.first_position for question in questions]
-        found: dict[str, dict[str, Standing | None]] = {question.id: {} for question in questions}
+        found: dict[str, dict[str, Standing]] = {question.id: {} for question in questions}
         for first_position, payload in self._rows_of(_CLAIMS, firsts):
             read = stored(first_position, payload)
             found[read.claim.question][read.claim.id] = read
         for claim_id, linking in self._rows_of(_LINKING, firsts):
             self._linking.setdefault(claim_id, set()).add(linking)
         for question, claims in found.items():
-            claims.update(self._fresh.get(question, {}))
-            self._claims[question] = {name: claim for name, claim in claims.items() if claim is not None}
+            for record in self._fresh.get(question, {}).values():
+                claims.pop(record.id, None)
+                if not record.is_redacted:
+                    claims[record.id] = _standing(record)
+            self._remember(question, claims)
+
+    def _remember(self, question: str, claims: dict[str, Standing]) -> None:
+        if claims.keys() & self._linking.keys() or any(each.claim.links for each in claims.values()):
+            self._claims[question] = claims
             self._claim_count += len(claims)
+        else:
+            self._sayings[question] = Sayings(claims.values())
+            self._claim_count += len(self._sayings[question])
 
     def _rows_of(self, sql: str, values: Sequence[Value], *first: Value) -> Iterator[Row]:
         """Run a statement that ends in an open list for as many values at once as a statement takes."""
@@ -149,38 +164,64 @@ class Present:
         return msgspec.json.decode(row[0])["state"] if row else None
 
     def is_answered(self, question: str) -> bool:
-        return bool(self.claims_of(question))
+        claims = self.claims_of(question)
+        return bool(claims) or (question in self._sayings and self._sayings[question].claim_count > 0)
 
-    def put(self, record: Record) -> None:
-        """Let the record stand as it now is."""
-        self._records[record.kind, record.id] = record
-        if record.kind == "question" and record.revision == 1:
-            self._claims[record.id], self._states[record.id] = {}, None
+    def put(self, before: Record | None, after: Record) -> bool:
+        """Let the record stand as it now is. Says whether agreement on the question it is or answers may have changed."""
+        self._records[after.kind, after.id] = after
+        if after.kind == "question" and before is None:
+            self._sayings[after.id], self._states[after.id] = Sayings(), None
         # Of a redacted claim perhaps nothing is left that tells what it answered: then it is on no question.
-        if record.kind == "claim" and "question" in record.state:
-            self._put_claim(record)
+        if after.kind == "claim" and "question" in after.state:
+            return self._put_claim(before, after)
+        return True
 
-    def _put_claim(self, record: Record) -> None:
-        question = record.state["question"]
-        claim = None if record.is_redacted else standing(record.first_position, record.state)
-        self._fresh.setdefault(question, {})[record.id] = claim
-        known = self._claims.get(question)
-        if known is not None and claim is not None:
-            self._claim_count += record.id not in known
-            known[record.id] = claim
-        elif known is not None:
-            known.pop(record.id, None)
-        for link in record.state["links"]:
-            self._linking.setdefault(link["claim"], set()).add(record.id)
+    def _put_claim(self, before: Record | None, after: Record) -> bool:
+        old = None if before is None or before.is_redacted else before
+        new = None if after.is_redacted else after
+        if old is not None and new is not None and all(old.state[field] == new.state[field] for field in WEIGHED):
+            return False
+        question = after.state["question"]
+        self._fresh.setdefault(question, {})[after.id] = after
+        if after.state["links"] or (old is not None and old.state["links"]):
+            self._link(after)
+        said, claims = self._sayings.get(question), self._claims.get(question)
+        if said is not None:
+            was_last = old is not None and said.take(_standing(old))
+            is_first = new is not None and said.add(_standing(new))
+            self._claim_count += is_first - was_last
+            return was_last or is_first
+        if claims is not None:
+            self._claim_count -= claims.pop(after.id, None) is not None
+            if new is not None:
+                claims[after.id] = _standing(new)
+                self._claim_count += 1
+        return True
+
+    def _link(self, claim: Record) -> None:
+        """Note whom a claim links to. What the claims on either side say no longer tells enough of them."""
+        self._forget_sayings(claim.state["question"])
+        for link in claim.state["links"]:
+            self._linking.setdefault(link["claim"], set()).add(claim.id)
+            target = self.find("claim", link["claim"])
+            if target is not None and "question" in target.state:
+                self._forget_sayings(target.state["question"])
+
+    def _forget_sayings(self, question: str) -> None:
+        said = self._sayings.pop(question, None)
+        if said is not None:
+            self._claim_count -= len(said)
 
     def claims_of(self, question: str) -> dict[str, Standing]:
-        """Give the claims on a question, retracted ones included and redacted ones left out."""
-        if question not in self._claims:
-            asked = self.find("question", question)
-            if asked is None:
-                return {}
+        """Give the claims on a question, retracted ones included and redacted ones left out; none where none links."""
+        self._know(question)
+        return self._claims.get(question, {})
+
+    def _know(self, question: str) -> None:
+        asked = None if self._is_known(question) else self.find("question", question)
+        if asked is not None:
             self._read_claims([asked])
-        return self._claims[question]
 
     def _claims_linking_to(self, claim: str) -> list[Record]:
         """Give the claims that link, or once linked, to this one, which stands on a question that was read."""
@@ -226,12 +267,10 @@ class Present:
         if question.is_redacted:
             return None
         claims = self.claims_of(question.id)
+        said = self._sayings.get(question.id)
+        asserted = said.asserted() if said is not None else [each.claim for each in claims.values() if each.is_asserted]
+        live = [claim for claim in asserted if question.is_asserted and self._is_in_force("source", claim.source)]
         foreign = self._foreign_links(question, claims)
-        asserted = [each for each in claims.values() if each.is_asserted] if question.is_asserted else []
-        if len(asserted) > 1 and not foreign and not any(each.claim.links for each in asserted):
-            # Without links the first of those that say the same stands for all: they count once, as one origin.
-            asserted = list({each.says: each for each in reversed(asserted)}.values())
-        live = [each.claim for each in asserted if self._is_in_force("source", each.claim.source)]
         return agreement.state_of(question.id, bool(question.state["varies"]), live, gather(live, self._state), foreign)
 
     def _is_in_force(self, kind: str, public_id: str) -> bool:
@@ -247,7 +286,7 @@ class Present:
                 asked = record.state["question"]
                 if asked == question.id or not record.is_asserted:
                     continue
-                made = standing(record.first_position, record.state).claim
+                made = _standing(record).claim
                 if self._is_in_force("source", made.source) and self._is_in_force("question", asked):
                     found += [(record.id, link) for link in made.links if link.claim == target]
         return found
@@ -270,6 +309,10 @@ def _mentioned(commands: Iterable[Command]) -> Iterator[tuple[str, str]]:
 
 def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
     return isinstance(command, RecordIt) and command.kind == "claim"
+
+
+def _standing(claim: Record) -> Standing:
+    return standing(claim.first_position, claim.state)
 
 
 def _is_kept_claim(record: Record) -> bool:

@@ -85,14 +85,14 @@ class Projector:
         if len(self._rows["feed"]) >= _HELD_AT_MOST:
             self.flush()
         document, fields = self._render(after, fact), _changed(before, after, fact)
-        self.present.put(after)
+        may_turn = self.present.put(before, after)
         self._keep_record(before, after)
         self._keep_revision(before, after, fact, document, fields)
         self._add_to_feed(fact, after.id, fields)
         self._keep_terms(before, after)
         self._keep_span(before, after)
         self._keep_words(before, after)
-        if not self._stays_disputed(before, after):
+        if may_turn and not self._stays_disputed(before, after):
             for question in sorted(_touched_questions(self.present, before, after, fields)):
                 self._keep_agreement(question, after.position)
         return document
