@@ -53,6 +53,11 @@ def column(type_: str, values: Sequence[Value]) -> Column:
     return Column(struct.pack(">iiIii", 1, has_null, oid, len(values), 1) + packed)
 
 
+def columns_of(types: Sequence[str], rows: Sequence[Sequence[Value]]) -> list[Column]:
+    """Pack rows, given the type of each of their columns."""
+    return [column(type_, values) for type_, values in zip(types, zip(*rows, strict=True), strict=True)]
+
+
 def register(adapters: AdaptersMap) -> None:
     """Let a connection of psycopg's take columns as parameters."""
     adapters.register_dumper(Column, _ColumnDumper)

@@ -22,7 +22,8 @@ from alembic.config import Config
 
 from api.domain.errors import Unavailable
 from api.ledger import spelling
-from api.ledger.column import Column, column, register
+from api.ledger.aside import Aside, working_aside
+from api.ledger.column import Column, columns_of, register
 from api.ledger.engine import engine_for
 from api.ledger.pipeline import Pipelines
 from api.ledger.reads import Reads, Row, Value
@@ -66,8 +67,11 @@ class Access(Reads):
         self._pooled = engine.raw_connection()
         self.driver: _Connection = self._pooled.driver_connection  # type: ignore[assignment]
         self.is_sqlite = engine.dialect.name == "sqlite"
+        # Events whose rows are best written together. A server writes so many while the next are folded in.
+        self.held_at_most = spelling.BLOCKS[0] if self.is_sqlite else 64
         self._pipeline: AbstractContextManager[object] | None = None
         self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
+        self._aside: Aside | None = None
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
             register(self.driver.adapters)  # type: ignore[attr-defined]
@@ -79,16 +83,18 @@ class Access(Reads):
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
         if self.is_sqlite:
+            if self._aside is not None:
+                self.settle()
             return self.driver.execute(sql, parameters).fetchall()
         self.settle()
         return self._reader.execute(spelling.percent(sql), parameters).fetchall()
 
     def stream(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[Row]:
         """Give rows one after another, however many there are; on PostgreSQL only within a transaction."""
+        self.settle()
         if self.is_sqlite:
             yield from self.driver.execute(sql, parameters)  # type: ignore[misc]
             return
-        self.settle()
         with self.driver.cursor(f"stream_{next(_STREAMS)}", binary=True) as cursor:  # type: ignore[attr-defined]
             cursor.itersize = _STREAMED_AT_ONCE
             cursor.execute(spelling.percent(sql), parameters)
@@ -107,21 +113,49 @@ class Access(Reads):
     def update(self, table: str, changed: str, keys: str, rows: Sequence[Sequence[Value]], *, where: str) -> None:
         """Change a row for each of `rows`, which hold new values and then those of the key columns; `where` holds too."""
         if self.is_sqlite:
-            self.driver.executemany(spelling.update_one(table, changed, keys, where), rows)  # type: ignore[attr-defined]
+            self._change(partial(spelling.update_rows, table, changed, keys, where), rows)
         else:
             sql = spelling.update_all(table, changed, keys, where)
-            self.run(sql, _columns(table, f"{changed}, {keys}", rows))
+            self.run(sql, columns_of(spelling.types(table, f"{changed}, {keys}"), rows))
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Insert rows, however many, by one prepared statement."""
-        if not rows:
-            return
+        """Insert rows, however many."""
         if self.is_sqlite:
-            marks = ", ".join("?" * len(rows[0]))
-            self.driver.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)  # type: ignore[attr-defined]
-        else:
+            self._change(partial(spelling.insert_rows, table, columns), rows)
+        elif rows:
             sql = f"INSERT INTO {table} ({columns}) SELECT * FROM {spelling.given(table, columns)}"
-            self.run(sql, _columns(table, columns, rows))
+            self.run(sql, columns_of(spelling.types(table, columns), rows))
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Make changes in a thread of SQLite's own while the block goes on; whatever else is asked waits for them.
+
+        What a change raises is raised by what is asked next. PostgreSQL works for itself anyway.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        with working_aside() as aside:
+            self._aside = aside
+            try:
+                yield
+                self.settle()
+            finally:
+                self._aside = None
+
+    def _change(self, spell: Callable[[int], str], rows: Sequence[Sequence[Value]]) -> None:
+        change = partial(self._change_now, spell, list(rows))
+        change() if self._aside is None else self._aside.do(change)
+
+    def _change_now(self, spell: Callable[[int], str], rows: Sequence[Sequence[Value]]) -> None:
+        for count, values in spelling.blocks(rows):
+            self.driver.execute(spell(count), values)
+
+    def ask(self, sql: str, parameters: Sequence[Value] = ()) -> Callable[[], list[Row]]:
+        """Ask for rows that are wanted later and that nobody changes: what gives them may be called then."""
+        if self._aside is None:
+            return partial(self.rows, sql, parameters)
+        return self._aside.do(lambda: self.driver.execute(sql, parameters).fetchall())
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -203,6 +237,8 @@ class Access(Reads):
         pipeline, self._pipeline = self._pipeline, None
         if pipeline is not None:
             pipeline.__exit__(None, None, None)
+        if self._aside is not None:
+            self._aside.wait()
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -223,11 +259,6 @@ class Access(Reads):
 
     def close(self) -> None:
         self._pooled.invalidate() if not self.is_sqlite else self._pooled.close()
-
-
-def _columns(table: str, names: str, rows: Sequence[Sequence[Value]]) -> list[Column]:
-    types = spelling.types(table, names)
-    return [column(type_, values) for type_, values in zip(types, zip(*rows, strict=True), strict=True)]
 
 
 class Database:

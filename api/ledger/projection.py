@@ -39,8 +39,6 @@ _CLOSE = {
     "agreement": ("until", "question", _IS_OPEN),
 }
 _UNTIL = {"revision": 4, "term": 4, "span": 3, "agreement": 2}
-# Events. While a server writes so many, the next are folded in.
-_HELD_AT_MOST = 64
 NAMES = (*(str(table.__tablename__) for table in PROJECTIONS), "search_index")
 _ALL = WEIGHED | {"varies", "derives_from", "part_of"}
 _SAYS_NOTHING = b'"reason":null,"state":null}'
@@ -82,7 +80,7 @@ class Projector:
 
     def project(self, before: Record | None, after: Record, fact: Fact) -> bytes:
         """Fold one event in and give the representation it makes. Events come in the order of their positions."""
-        if len(self._rows["feed"]) >= _HELD_AT_MOST:
+        if len(self._rows["feed"]) >= self._access.held_at_most:
             self.flush()
         document, fields = self._render(after, fact), _changed(before, after, fact)
         may_turn = self.present.put(before, after)

@@ -114,10 +114,13 @@ def derive(
     throw_away(access)
     projector = Projector(access, most_remembered=most_remembered)
     position = 0
-    while rows := access.rows(_EVENTS, (position, _CHUNK)):
-        _fold(projector, [(bytes(raw), bytes(said) if said is not None else None) for raw, said in rows], buried)
-        position += len(rows)
-        progress(position)
+    with access.aside():
+        following = access.ask(_EVENTS, (position, _CHUNK))
+        while rows := following():
+            position += len(rows)
+            following = access.ask(_EVENTS, (position, _CHUNK))
+            _fold(projector, [(bytes(raw), bytes(said) if said is not None else None) for raw, said in rows], buried)
+            progress(position)
 
 
 def burials(access: Access) -> dict[str, Burial]:

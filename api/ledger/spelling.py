@@ -1,10 +1,16 @@
 """Statements that change many rows, as each database spells them; and parameters, as psycopg does."""
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
+from typing import Final
 
 from sqlalchemy.dialects import postgresql
 
+from api.ledger.reads import Value
 from api.ledger.tables import Event
+
+BLOCKS: Final = (256, 64, 16, 4, 1)
 
 
 @lru_cache(maxsize=100)
@@ -21,24 +27,54 @@ def given(table: str, columns: str) -> str:
     return f"unnest({', '.join(f'%b::{name}[]' for name in types(table, columns))})"
 
 
-@lru_cache(maxsize=100)
-def update_one(table: str, changed: str, keys: str, where: str) -> str:
-    """Spell an update of one row by its key."""
-    return (
-        f"UPDATE {table} SET {changed.replace(',', ' = ?,')} = ? WHERE {keys.replace(',', ' = ? AND')} = ? AND {where}"
+def blocks(rows: Sequence[Sequence[Value]]) -> Iterator[tuple[int, list[Value]]]:
+    """Divide rows for SQLite: how many a statement takes, and their values one after another.
+
+    Few sizes make few statements to compile. Fewer are run than there are rows, and after each a thread may have to wait
+    for the interpreter.
+    """
+    start = 0
+    for size in BLOCKS:
+        while len(rows) - start >= size:
+            yield size, list(chain.from_iterable(rows[start : start + size]))
+            start += size
+
+
+@lru_cache(maxsize=1000)
+def insert_rows(table: str, columns: str, count: int) -> str:
+    """Spell an insert of so many rows, given one value after another."""
+    return f"INSERT INTO {table} ({columns}) VALUES {_rows(columns, count)}"
+
+
+@lru_cache(maxsize=1000)
+def update_rows(table: str, changed: str, keys: str, where: str, count: int) -> str:
+    """Spell an update of so many rows, for each of which its new values and its keys are given, one after another."""
+    columns = f"{changed}, {keys}"
+    return f"WITH given ({_names(changed, keys)}) AS (VALUES {_rows(columns, count)}) " + _update(
+        table, changed, keys, where, "given"
     )
 
 
 @lru_cache(maxsize=100)
 def update_all(table: str, changed: str, keys: str, where: str) -> str:
     """Spell the same for as many rows as are given."""
-    news, olds = changed.split(", "), keys.split(", ")
-    names = ", ".join([f"new_{name}" for name in news] + [f"old_{name}" for name in olds])
-    return (
-        f"UPDATE {table} SET {', '.join(f'{name} = new_{name}' for name in news)}"
-        f" FROM {given(table, f'{changed}, {keys}')} AS given ({names})"
-        f" WHERE {' AND '.join(f'{name} = old_{name}' for name in olds)} AND {where}"
-    )
+    rows = f"{given(table, f'{changed}, {keys}')} AS given ({_names(changed, keys)})"
+    return _update(table, changed, keys, where, rows)
+
+
+def _update(table: str, changed: str, keys: str, where: str, rows: str) -> str:
+    news = ", ".join(f"{name} = new_{name}" for name in changed.split(", "))
+    olds = " AND ".join(f"{name} = old_{name}" for name in keys.split(", "))
+    return f"UPDATE {table} SET {news} FROM {rows} WHERE {olds} AND {where}"
+
+
+def _names(changed: str, keys: str) -> str:
+    return ", ".join([f"new_{name}" for name in changed.split(", ")] + [f"old_{name}" for name in keys.split(", ")])
+
+
+def _rows(columns: str, count: int) -> str:
+    row = f"({', '.join('?' * len(columns.split(', ')))})"
+    return ", ".join([row] * count)
 
 
 @lru_cache(maxsize=100)
