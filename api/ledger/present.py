@@ -214,7 +214,7 @@ class Present:
             self._claim_count -= len(said)
 
     def claims_of(self, question: str) -> dict[str, Standing]:
-        """Give the claims on a question, retracted ones included and redacted ones left out; none where none links."""
+        """Give the claims on a question, retracted ones included and redacted ones left out; none where no link touches any."""
         self._know(question)
         return self._claims.get(question, {})
 
