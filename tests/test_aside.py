@@ -6,8 +6,10 @@ import threading
 
 import pytest
 
+from api.domain.errors import Unavailable
 from api.ledger import genesis
 from api.ledger.aside import Aside
+from api.ledger.engine import engine_for
 from api.ledger.spelling import BLOCKS, blocks
 from tests.auditor import _projections
 from tests.builders import a_claim, an_entity, ground
@@ -101,3 +103,10 @@ def test_a_change_that_fails_aside_leaves_all_as_it_was(writing, ending):
     genesis.rebuild(access)
     assert _projections(access) == before
     access.close()
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_an_sqlite_that_lacks_what_is_needed_is_refused_by_its_version(settings, monkeypatch):
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
+    with pytest.raises(Unavailable, match=r"needs 3\.33"):
+        engine_for(settings)

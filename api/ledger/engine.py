@@ -9,6 +9,8 @@ from sqlalchemy import event
 from api.domain.errors import Unavailable
 from api.settings import Settings
 
+# The first with UPDATE FROM.
+_OLDEST = (3, 33, 0)
 # Statements that a connection keeps compiled.
 _COMPILED = 500
 _SWITCH_TRIES, _SWITCH_PAUSE = 100, 0.05
@@ -29,6 +31,8 @@ def engine_for(settings: Settings) -> sa.Engine:
     """Make the engine, which connects anew whenever it is asked. Raises Unavailable."""
     if not settings.is_sqlite:
         return sa.create_engine(settings.sqlalchemy_url, poolclass=sa.NullPool)
+    if sqlite3.sqlite_version_info < _OLDEST:
+        raise Unavailable(f"this Python has SQLite {sqlite3.sqlite_version}; the ledger needs 3.33 or later")
     try:
         settings.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
