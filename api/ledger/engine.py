@@ -20,7 +20,7 @@ _PRAGMAS = (
     "PRAGMA secure_delete = ON",
     "PRAGMA cache_size = -16000",
     "PRAGMA mmap_size = 0",
-    # The index that leads to a row is there.
+    # Every row has an index that leads to it: make none for a single statement.
     "PRAGMA automatic_index = OFF",
     # Backfill is there before this is reached, while events are appended.
     "PRAGMA wal_autocheckpoint = 4000",

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql
 from api.ledger.reads import Value
 from api.ledger.tables import Event
 
+# How many rows a statement of SQLite's takes, as long as there are so many.
 BLOCKS: Final = (256, 64, 16, 4, 1)
 
 
