@@ -33,7 +33,7 @@ from api.routes import (
     sources,
     tlog,
 )
-from api.routes.edge import Edge, configure_logging, methods_of
+from api.routes.edge import Edge, configure_logging, methods_of, remember_routes
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
 from api.routes.metrics import Metrics
@@ -75,6 +75,7 @@ def spare_collector() -> None:
 
 def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
     """Put the edge around the application."""
+    remember_routes(app)
     return Edge(app, methods_of(app), metrics or Metrics(), structlog.get_logger())
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from functools import lru_cache
 from http import HTTPStatus
 from time import perf_counter
+from typing import TypeVar
 
 import msgspec
 import structlog
@@ -30,6 +31,7 @@ from api.routes.problems import EDGE, render
 from api.settings import Settings
 
 Allowed = Callable[[str], frozenset[str] | None]
+_Found = TypeVar("_Found")
 
 _ALLOWED_HEADERS = b"Authorization, Accept, Accept-Datetime, If-None-Match, Idempotency-Key, X-Request-Id"
 _EXPOSED_HEADERS = (
@@ -240,9 +242,22 @@ def methods_of(app: Litestar) -> Allowed:
         normal = normalize_path(path)
         return plain.get(normal) or _walk(root, normal)
 
+    return _remembering(find)
+
+
+def remember_routes(app: Litestar) -> None:
+    """Let Litestar's router remember what is at as many paths as the edge does, and at no long ones."""
+    app.asgi_router.handle_routing = _remembering(app.asgi_router.handle_routing.__wrapped__)  # type: ignore[assignment]
+
+
+def _remembering(find: Callable[..., _Found]) -> Callable[..., _Found]:
     cached = lru_cache(maxsize=_CACHED_PATHS)(find)
-    # Long paths are nobody's: looked up, but not remembered, so the cache stays within a few megabytes.
-    return lambda path: cached(path) if len(path) <= _MAX_PATH else find(path)
+
+    def look_up(path: str, **more: str | None) -> _Found:
+        # Long paths are nobody's: looked up, but not remembered, so the cache stays within a few megabytes.
+        return cached(path, **more) if len(path) <= _MAX_PATH else find(path, **more)
+
+    return look_up
 
 
 def _completed(methods: Iterable[str]) -> frozenset[str]:
