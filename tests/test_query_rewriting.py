@@ -1,11 +1,12 @@
-"""A query with parameters replaced is what the standard library writes, whichever way it was written before."""
+"""A query is read as the standard library reads it, and with parameters replaced it is what that writes."""
 
 from urllib.parse import parse_qsl, urlencode
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.routes.reading import replace_in_query
+from api.routes.reading import MOST_PAIRS, read_pairs, replace_in_query
 
 _NAMES = st.sampled_from(["as_of", "cursor", "limit", "q", "x"])
 _PAIRS = st.lists(
@@ -27,3 +28,21 @@ def test_a_query_of_any_values_is_rewritten_as_urlencode_would(raw, replaced):
 @given(st.text("ab=&%2+.~ c", max_size=12), _REPLACED)
 def test_a_query_that_nobody_encoded_is_too(raw, replaced):
     assert replace_in_query(raw, replaced) == _expected(raw, replaced)
+
+
+@given(_PAIRS.map(urlencode) | st.text("ab=&%2+.~ c;", max_size=12))
+def test_a_query_is_taken_apart_as_the_standard_library_does(raw):
+    try:
+        expected = parse_qsl(raw, keep_blank_values=True, errors="strict")
+    except UnicodeDecodeError:
+        with pytest.raises(UnicodeDecodeError):
+            read_pairs(raw)
+    else:
+        assert read_pairs(raw) == expected
+
+
+@pytest.mark.parametrize("pair", ["a=b", "a=%20"])
+def test_only_so_many_pairs_are_read(pair):
+    assert len(read_pairs("&".join([pair] * MOST_PAIRS))) == MOST_PAIRS
+    with pytest.raises(ValueError, match="fields"):
+        read_pairs("&".join([pair] * (MOST_PAIRS + 1)))

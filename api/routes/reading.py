@@ -15,6 +15,7 @@ from api.domain.errors import BadParameter
 from api.domain.operation import read_rule
 from api.routes.params import ClaimListQuery, ListQuery
 
+MOST_PAIRS = 300
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 _PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
 _PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
@@ -56,7 +57,7 @@ def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Any:
     """Read a query string. Raises BadParameter naming the parameter: unknown, repeated, or outside its pattern."""
     found: dict[str, str | list[str]] = {}
     try:
-        pairs = parse_qsl(raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=300)
+        pairs = read_pairs(raw.decode("ascii"))
     except ValueError:
         raise BadParameter("query", "query", "not a query string of at most 300 parameters in UTF-8") from None
     for name, value in pairs:
@@ -67,6 +68,14 @@ def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Any:
         else:
             found[name] = value
     return convert(found, wanted, "query")
+
+
+def read_pairs(raw: str) -> list[tuple[str, str]]:
+    """Take a query apart, in the form of HTML's (urlencoded parsing). ValueError for more than 300 pairs, or no UTF-8."""
+    if raw.count("&") < MOST_PAIRS and _PLAIN_QUERY.fullmatch(raw):
+        # What holds no escape is read in a fraction of the time.
+        return [(name, value) for name, _, value in (pair.partition("=") for pair in raw.split("&"))]
+    return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MOST_PAIRS) if raw else []
 
 
 def replace_in_query(raw: str, replaced: Mapping[str, object]) -> str:
