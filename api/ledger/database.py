@@ -42,8 +42,7 @@ _SWITCHED_OFF = ("enable_sort", "enable_seqscan", "enable_hashjoin", "enable_mer
 _SAMPLE = "SET default_statistics_target = 10"
 DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _LOST = (psycopg.OperationalError, psycopg.InterfaceError)
-_STREAMS = itertools.count()
-_STREAMED_AT_ONCE = 200
+_STREAMS, _STREAMED_AT_ONCE = itertools.count(), 200
 _CORRUPT_PG = ("XX001", "XX002")
 _CORRUPT_SQLITE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
@@ -119,7 +118,7 @@ class Access(Reads):
             self.run(sql, columns_of(spelling.types(table, f"{changed}, {keys}"), rows))
 
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Insert rows, however many."""
+        """Insert rows, however many; they are given away: the list may be read after this returned."""
         if self.is_sqlite:
             self._change(partial(spelling.insert_rows, table, columns), rows)
         elif rows:
@@ -144,7 +143,7 @@ class Access(Reads):
                 self._aside = None
 
     def _change(self, spell: Callable[[int], str], rows: Sequence[Sequence[Value]]) -> None:
-        change = partial(self._change_now, spell, list(rows))
+        change = partial(self._change_now, spell, rows)
         change() if self._aside is None else self._aside.do(change)
 
     def _change_now(self, spell: Callable[[int], str], rows: Sequence[Sequence[Value]]) -> None:

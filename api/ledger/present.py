@@ -49,7 +49,8 @@ class Present:
         self._sayings: dict[str, Sayings] = {}
         self._linking: dict[str, set[str]] = {}
         self._states: dict[str, str | None] = {}
-        self._claim_count = 0
+        # How many claims and sayings those are.
+        self._kept_count = 0
         # Claims by question that were put since the last flush, so are not in the database yet.
         self._fresh: dict[str, dict[str, Record]] = {}
 
@@ -72,14 +73,14 @@ class Present:
     def forget_if_large(self) -> None:
         if len(self._records) > self._most_remembered:
             self._records.clear()
-        known = self._claim_count + len(self._states) + len(self._linking)
+        known = self._kept_count + len(self._states) + len(self._linking)
         if known > _CLAIMS_TO_A_RECORD * self._most_remembered:
             self._forget_questions()
 
     def _forget_questions(self) -> None:
         for memory in (self._claims, self._sayings, self._linking, self._states):
             memory.clear()
-        self._claim_count = 0
+        self._kept_count = 0
 
     def find(self, kind: str, public_id: str) -> Record | None:
         key = (kind, public_id)
@@ -141,10 +142,10 @@ class Present:
     def _remember(self, question: str, claims: dict[str, Standing]) -> None:
         if claims.keys() & self._linking.keys() or any(each.claim.links for each in claims.values()):
             self._claims[question] = claims
-            self._claim_count += len(claims)
+            self._kept_count += len(claims)
         else:
             self._sayings[question] = Sayings(claims.values())
-            self._claim_count += len(self._sayings[question])
+            self._kept_count += len(self._sayings[question])
 
     def _rows_of(self, sql: str, values: Sequence[Value], *first: Value) -> Iterator[Row]:
         """Run a statement that ends in an open list for as many values at once as a statement takes."""
@@ -190,13 +191,13 @@ class Present:
         if said is not None:
             was_last = old is not None and said.take(_standing(old))
             is_first = new is not None and said.add(_standing(new))
-            self._claim_count += is_first - was_last
+            self._kept_count += is_first - was_last
             return was_last or is_first
         if claims is not None:
-            self._claim_count -= claims.pop(after.id, None) is not None
+            self._kept_count -= claims.pop(after.id, None) is not None
             if new is not None:
                 claims[after.id] = _standing(new)
-                self._claim_count += 1
+                self._kept_count += 1
         return True
 
     def _link(self, claim: Record) -> None:
@@ -211,7 +212,7 @@ class Present:
     def _forget_sayings(self, question: str) -> None:
         said = self._sayings.pop(question, None)
         if said is not None:
-            self._claim_count -= len(said)
+            self._kept_count -= len(said)
 
     def claims_of(self, question: str) -> dict[str, Standing]:
         """Give the claims on a question, retracted ones included and redacted ones left out; none where no link touches any."""

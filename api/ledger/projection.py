@@ -133,9 +133,10 @@ class Projector:
     def _clear(self) -> None:
         for table in _COLUMNS:
             self._open[table].clear()
-            self._rows[table].clear()
             self._closing[table].clear()
-        self._words.clear()
+        # The lists were given away.
+        self._rows = {table: [] for table in _COLUMNS}
+        self._words = []
 
     def _add(self, table: str, key: Key, row: list[Value]) -> None:
         self._open[table][key] = row
