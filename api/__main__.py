@@ -1,34 +1,38 @@
 """The command line: serve, witness, migrate, import, rebuild, verify, keys, stats, locate, openapi."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import click
-from granian import Granian
-from granian.constants import Interfaces
-from rich.progress import Progress
+from litestar.types import ASGIApp
 
-from api import __version__, editing
-from api.app import build, spare_collector
+from api import __version__, editing, serving
+from api.app import answering, build, create_app, spare_collector
 from api.archive import outside, site, verify
 from api.archive.findings import Finding
-from api.domain.errors import LedgerError, Unavailable
-from api.ledger import answers, feed, genesis, keys, redaction, seed
+from api.domain.errors import LedgerError, LogDamaged, LogRefused
+from api.ledger import answers, backup, feed, genesis, keys, redaction, seed, views
 from api.ledger.checkpoints import Checkpoints, kept_path
-from api.ledger.database import DRIVER_ERRORS, Database
+from api.ledger.database import Database
+from api.ledger.faults import DRIVER_ERRORS, translated
 from api.ledger.ledger import Ledger, Outcome
+from api.ledger.place import check_begun, has_begun, place, reason
+from api.ledger.standby import as_it_allows, check_primary
 from api.ledger.upkeep import take_stock
-from api.progress import console, stepping
+from api.ledger.watch import Watch
+from api.progress import bars, console, stepping
 from api.routes import openapi, witness
 from api.routes.metrics import Metrics
 from api.settings import Settings, load
 
 # So many independent origins and more are counted together.
 _MANY = 3
+_MOST_TOLD = 50
 _LONGEST_NAME = 200
 COMMAND_LINE = "command line"
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -42,13 +46,32 @@ def _name(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -
 
 
 class _Loud(click.Group):
-    """Says what the ledger refused in one line, and exits with 1."""
+    """Says in one line what was refused or failed and exits with 1; after Ctrl-C with 130, as a shell expects."""
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except LedgerError as refusal:
-            raise click.ClickException(str(refusal)) from refusal
+        except KeyboardInterrupt:
+            click.echo("interrupted; nothing is half done, and the same command goes on where this one ended", err=True)
+            raise SystemExit(130) from None
+        except BrokenPipeError:
+            raise
+        except (LedgerError, OSError, *DRIVER_ERRORS) as error:
+            raise click.ClickException(_in_a_line(error)) from error
+
+
+def _in_a_line(error: Exception) -> str:
+    """Say what went wrong, to an operator: what was refused, with the driver's reason, or which file failed."""
+    if isinstance(error, OSError):
+        return f"{error.filename or 'a file'}: {error.strerror}"
+    if not isinstance(error, (LedgerError, *DRIVER_ERRORS)):
+        return type(error).__name__
+    said = str(error if isinstance(error, LedgerError) else translated(error))
+    if (why := reason(error)) is None:
+        return said
+    with suppress(LedgerError):
+        return f"{said} ({place(load())}: {why})"
+    return f"{said} ({why})"
 
 
 @click.group(cls=_Loud, context_settings={"help_option_names": ["-h", "--help"]})
@@ -67,32 +90,33 @@ def main() -> None:
 @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port to listen on.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that serve.")
 @click.option("--empty", is_flag=True, help="Begin an empty database without the seed.")
-def serve(host: str, port: int, workers: int, *, empty: bool) -> None:
-    """Migrate, begin and seed an empty database, then serve."""
+@click.option("--read-only", is_flag=True, help="Serve reads alone, without the signing key; write nothing.")
+def serve(host: str, port: int, workers: int, *, empty: bool, read_only: bool) -> None:
+    """Migrate, begin and seed an empty database, then serve. With --read-only serve what is there, as it is."""
     settings = load()
-    prepare(settings, is_empty=empty)
-    console.print(
-        f"Deplatforming Ledger {__version__}: http://{host}:{port}/docs explains, http://{host}:{port}/ leads on",
-        soft_wrap=True,
-    )
-    Granian(
-        "api.app:create_app",
-        address=host,
-        port=port,
-        interface=Interfaces.ASGI,
-        workers=workers,
-        factory=True,
-        websockets=False,
-        log_access=False,
-        backlog=2048,
-        workers_kill_timeout=30,
-    ).serve()
+    if read_only:
+        settings = settings.model_copy(update={"read_only": True})
+    with serving.reserved(host, port) as address:
+        prepare(settings, is_empty=empty)
+        listening = serving.shown(host, port)
+        console.print(
+            f"Deplatforming Ledger {__version__}: http://{listening}/docs explains, http://{listening}/ leads on",
+            soft_wrap=True,
+        )
+        raise SystemExit(serving.serve(partial(create_app, settings), settings, address, port, workers=workers))
 
 
 def prepare(settings: Settings, *, is_empty: bool) -> None:
     """Bring the database to where it can be served from. Two nodes may do this at once: each step holds a lock."""
     database = Database(settings)
     try:
+        allowed = as_it_allows(settings, database)
+        was_there, had_key = has_begun(database, settings), settings.signing_key_path.exists()
+        if allowed.read_only:
+            check_begun(database, settings)
+            genesis.open_copy(database)
+            _tell("found, only read" if settings.read_only else "a standby, only read", settings, database)
+            return
         database.migrate()
         genesis.open_ledger(
             database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=is_empty
@@ -100,17 +124,43 @@ def prepare(settings: Settings, *, is_empty: bool) -> None:
         if left := redaction.finish(database):
             console.print(f"{left}; `ledger purge` tries again")
         with _writing(database, settings) as ledger:
-            done = [len(outcome.items) for _, outcome in seed.seed(database, ledger, settings.seed)]
-        if done:
-            console.print(f"seeded with {sum(done):,} operations from {len(done)} files")
+            _seed(database, ledger, settings)
+        _tell("found" if was_there else "made", settings, database)
+        console.print(f"signing key {settings.signing_key_path}: {'found' if had_key else 'made'}", soft_wrap=True)
     finally:
         database.close()
 
 
+def _seed(database: Database, ledger: Ledger, settings: Settings) -> None:
+    """Append what is left of the seed. A log that is refused or damaged is served for reading, without it."""
+    done: list[int] = []
+    try:
+        for _, outcome in seed.seed(database, ledger, settings.seed):
+            done.append(len(outcome.items))
+    except (LogDamaged, LogRefused) as refusal:
+        console.print(f"not seeded: {refusal}", soft_wrap=True)
+    if done:
+        console.print(f"seeded with {sum(done):,} operations from {len(done)} files")
+
+
+def _tell(how: str, settings: Settings, database: Database) -> None:
+    """Say which database it is, so that nobody takes a new one for the one that he meant."""
+    position = views.stand(database.access()).position
+    console.print(f"database {place(settings)}: {how}, at position {position:,}", soft_wrap=True)
+
+
 @contextmanager
 def _writing(database: Database, settings: Settings) -> Iterator[Ledger]:
-    checkpoints = Checkpoints(database, settings.signing_key_path)
-    ledger = Ledger(database, group_size=settings.group_size, guard=checkpoints.guard, committed=checkpoints.committed)
+    watch = Watch(database)
+    checkpoints = Checkpoints(database, settings.signing_key_path, watch)
+    ledger = Ledger(
+        database,
+        group_size=settings.group_size,
+        guard=checkpoints.guard,
+        hold=checkpoints.hold,
+        committed=checkpoints.committed,
+    )
+    watch.start()
     checkpoints.start()
     ledger.start()
     try:
@@ -118,14 +168,17 @@ def _writing(database: Database, settings: Settings) -> Iterator[Ledger]:
     finally:
         ledger.stop()
         checkpoints.stop()
+        watch.stop()
 
 
 @contextmanager
 def _opened() -> Iterator[tuple[Settings, Database]]:
-    """Give the database of a ledger that has begun."""
+    """Give the database of a ledger that has begun. Where there is none, none is made."""
     settings = load()
     database = Database(settings)
     try:
+        check_begun(database, settings)
+        check_primary(database)
         database.migrate()
         genesis.open_ledger(database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=False)
         yield settings, database
@@ -162,16 +215,13 @@ def serve_witness(
     Its vkey, which those who trust it need, is printed and shown at /.
     """
     options = witness.Options(key=key, name=name, logs=logs, follow=follow, every=every, state=state)
-    click.echo(witness.prepare(options).vkey)
-    Granian(
-        "api.routes.witness:serve",
-        address=host,
-        port=port,
-        interface=Interfaces.ASGI,
-        websockets=False,
-        log_access=False,
-        workers_kill_timeout=30,
-    ).serve(target_loader=partial(witness.serve, options), wrap_loader=False)
+    with serving.reserved(host, port) as address:
+        click.echo(witness.prepare(options).vkey)
+        raise SystemExit(serving.serve(partial(_witness, options), load(), address, port))
+
+
+def _witness(options: witness.Options, _ending: object) -> ASGIApp:
+    return witness.serve(options)
 
 
 @main.command()
@@ -192,33 +242,34 @@ def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
     for byte, is passed over. Every operation is reported with what became of it.
     """
     with _opened() as (settings, database), _writing(database, settings) as ledger:
-        actor = keys.actor_named(database.access(), COMMAND_LINE)
+        with closing(database.connect_to_write()) as access:
+            actor = keys.actor_named(access, COMMAND_LINE)
         if dry_run:
             outcome = seed.try_files(ledger, files, actor)
             _report([place for path in files for place in seed.places(path)], outcome)
             click.echo(f"would write {len(outcome.items)} events")
             return
-        with Progress(console=console) as progress:
+        with bars(transient=False) as progress:
             for path in progress.track(files, description="importing"):
                 outcome = seed.import_file(ledger, path, actor)
                 _report(seed.places(path), outcome)
                 word = "was in already" if outcome.is_replay else "written"
                 click.echo(f"{path.name}: {len(outcome.items)} events {word}, up to position {outcome.position}")
-        take_stock(database.access())
+        with closing(database.connect()) as access:
+            take_stock(access)
 
 
 def _report(places: Sequence[str], outcome: Outcome) -> None:
-    for place, item in zip(places, outcome.items, strict=False):
-        click.echo(f"{place}: {item.kind} {item.id}, revision {item.revision}, position {item.position}")
+    for where, item in zip(places, outcome.items, strict=False):
+        click.echo(f"{where}: {item.kind} {item.id}, revision {item.revision}, position {item.position}")
 
 
 @main.command()
 def rebuild() -> None:
     """Derive all but the log anew from it."""
-    with _opened() as (_, database):
-        access = database.access()
+    with _opened() as (_, database), closing(database.connect()) as access:
         total = access.row("SELECT position FROM head")
-        with Progress(console=console) as progress:
+        with bars(transient=False) as progress:
             task = progress.add_task("rebuilding", total=total[0] if total else 0)
             head = genesis.rebuild(access, lambda position: progress.update(task, completed=position))
         click.echo(f"rebuilt from {head} events")
@@ -232,13 +283,11 @@ def rebuild() -> None:
 @click.option("--since", type=_FILE, help="An earlier checkpoint, which must be a prefix of the log.")
 @click.option(
     "--sample",
-    default=300,
-    show_default=True,
     type=click.IntRange(0),
-    help="How many records to compare, drawn at random, when a URL is given.",
+    help="Compare so many records, filters, words and past positions, drawn at random, when a URL is given; default: all.",
 )
 @click.option("--most", default=50, show_default=True, type=click.IntRange(1), help="How many differences to print.")
-def verify_ledger(url: str | None, vkeys: tuple[str, ...], since: Path | None, sample: int, most: int) -> None:
+def verify_ledger(url: str | None, vkeys: tuple[str, ...], since: Path | None, sample: int | None, most: int) -> None:
     """Derive all of the ledger again and say what differs.
 
     Without a URL that is the database of this node: every entry, payload, hash and derived row, and what was signed
@@ -249,10 +298,10 @@ def verify_ledger(url: str | None, vkeys: tuple[str, ...], since: Path | None, s
     told = Told(most)
     try:
         doubts = verify.Doubts(vkeys=vkeys, since=since.read_text(encoding="utf-8") if since else None, sample=sample)
-        with Progress(console=console, transient=True) as progress:
+        with bars() as progress:
             verdict = _verified(url, told, stepping(progress), doubts)
     except (LedgerError, OSError, ValueError, *DRIVER_ERRORS) as error:
-        console.print(f"could not be checked: {error if isinstance(error, LedgerError) else type(error).__name__}")
+        click.echo(f"could not be checked: {_in_a_line(error)}", err=True)
         raise SystemExit(2) from error
     if told.count > most:
         click.echo(f"and {told.count - most} more")
@@ -262,13 +311,12 @@ def verify_ledger(url: str | None, vkeys: tuple[str, ...], since: Path | None, s
 
 def _verified(url: str | None, told: "Told", step: verify.Step, doubts: verify.Doubts) -> verify.Verdict:
     if url is not None:
-        with site.client_of(url) as client:
-            return outside.verify_url(site.Site(client), told, step, doubts)
+        with site.Site(url) as served:
+            return outside.verify_url(served, answering, told, step, doubts)
     settings = load()
-    if settings.is_sqlite and not settings.sqlite_path.exists():
-        raise Unavailable("there is no database yet")
     database = Database(settings)
     try:
+        check_begun(database, settings)
         return verify.verify_database(database, kept_path(settings.signing_key_path), told, step, doubts)
     finally:
         database.close()
@@ -286,6 +334,71 @@ class Told:
             click.echo(str(finding))
 
 
+@main.command("accept")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def accept_head(*, yes: bool) -> None:
+    """Verify the log, and take it as it stands: where nothing remembers what was signed, or what was acknowledged is lost.
+
+    A log that is damaged, or does not lead to what was signed where that is remembered, is not accepted.
+    """
+    with _opened() as (settings, database):
+        checkpoints = Checkpoints(database, settings.signing_key_path, Watch(database))
+        doubt = checkpoints.doubt()
+        if doubt is None:
+            click.echo(
+                "nothing to accept: what was signed and acknowledged last is remembered, and this log leads there"
+            )
+            return
+        with bars() as progress:
+            verdict = verify.verify_log(database, Told(_MOST_TOLD), stepping(progress))
+        click.echo(verdict.sentence())
+        if not verdict.is_sound:
+            raise SystemExit(1)
+        if not yes and sys.stdin.isatty():
+            click.confirm(f"Is this the whole log, as you know it, {doubt}?", abort=True)
+        signed = checkpoints.accept(verdict.size, verdict.root)
+        click.echo(f"accepted position {signed.size}, {doubt}; root {signed.root.hex()}")
+        click.echo("start the nodes anew that go on refusing it: they remember for themselves")
+
+
+@main.command("backup")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--check", is_flag=True, help="Verify the copy, as `ledger verify` does, and keep it only if it is sound."
+)
+def back_up(file: Path, *, check: bool) -> None:
+    """Copy the database to a new FILE, consistent, while it is served and written to (SQLite).
+
+    The signing key and what was signed last are not in it: keep them apart. Exit status: 0 the copy is made (and sound),
+    1 no copy is kept.
+    """
+    settings = load()
+    database = Database(settings)
+    try:
+        check_begun(database, settings)
+        with backup.copying(database, settings, file) as copy:
+            sentence = _checked(settings, copy) if check else None
+    finally:
+        database.close()
+    if sentence is not None:
+        click.echo(sentence)
+    click.echo(f"{file} is a copy up to position {copy.position}")
+
+
+def _checked(settings: Settings, copy: backup.Copy) -> str:
+    """Verify a copy by itself: neither the key nor what was signed is needed."""
+    alone = Database(settings.model_copy(update={"database_url": f"sqlite:///{copy.path}", "read_only": True}))
+    told = Told(_MOST_TOLD)
+    try:
+        with bars() as progress:
+            verdict = verify.verify_database(alone, None, told, stepping(progress))
+    finally:
+        alone.close()
+    if not verdict.is_sound:
+        raise click.ClickException(f"{verdict.sentence()}; the copy is not kept")
+    return verdict.sentence()
+
+
 @main.command()
 def purge() -> None:
     """Make sure that nothing redacted is left in the database's own files."""
@@ -297,9 +410,9 @@ def purge() -> None:
 @main.command()
 def stats() -> None:
     """Count what the ledger holds, as JSON; questions also by how many independent origins their claims have."""
-    with _opened() as (_, database):
-        counts, at = feed.stats(database.access())
-        origins = Counter(min(len(found.origins), _MANY) for found in answers.agreements(database.access()))
+    with _opened() as (_, database), closing(database.connect()) as access:
+        counts, at = feed.stats(access)
+        origins = Counter(min(len(found.origins), _MANY) for found in answers.agreements(access))
         named = {f"{number}+" if number == _MANY else str(number): origins[number] for number in range(_MANY + 1)}
         click.echo(json.dumps({**counts, "questions_by_origins": named, "position": at.position}, indent=2))
 
@@ -341,8 +454,8 @@ def keys_group() -> None:
 )
 def create_key(name: str, scopes: tuple[str, ...], publish_name: str | None) -> None:
     """Make a key and print it, once. NAME is for you; readers see the actor's opaque id."""
-    with _opened() as (_, database):
-        click.echo(keys.create(database.access(), name, tuple(dict.fromkeys(scopes)), publish_name))
+    with _opened() as (_, database), closing(database.connect_to_write()) as access:
+        click.echo(keys.create(access, name, tuple(dict.fromkeys(scopes)), publish_name))
 
 
 @keys_group.command("list")
@@ -361,13 +474,16 @@ def rotate_signing() -> None:
     The last checkpoint under the old key covers that very event. Processes that serve take notice by themselves.
     """
     with _opened() as (settings, database):
-        checkpoints = Checkpoints(database, settings.signing_key_path)
-        checkpoints.start()
-        checkpoints.guard()
-        position = genesis.rotate_key(database.access(), settings.signing_key_path)
-        last = checkpoints.latest()
-        checkpoints.stop()
-        state = genesis.ledger_state(database.access())
+        watch = Watch(database)
+        watch.look()
+        checkpoints = Checkpoints(database, settings.signing_key_path, watch)
+        with closing(database.connect_to_write()) as access:
+            position = checkpoints.rotate(access)
+            state = genesis.ledger_state(access)
+        try:
+            last = checkpoints.latest()
+        finally:
+            checkpoints.stop()
         genesis.settle_rotation(settings.signing_key_path, state)
         click.echo(f"rotated at position {position}; checkpoints beyond are signed by {state['keys'][-1]['vkey']}")
         if last.size == position:
@@ -381,8 +497,8 @@ def revoke_key(key: str) -> None:
 
     KEY is its id, the part between the underscores. Every process has taken notice within five seconds.
     """
-    with _opened() as (_, database):
-        keys.revoke(database.access(), key)
+    with _opened() as (_, database), closing(database.connect_to_write()) as access:
+        keys.revoke(access, key)
 
 
 for command in editing.COMMANDS:

@@ -1,9 +1,14 @@
 """The only wiring: settings in, an ASGI application out."""
 
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from multiprocessing.connection import Connection
+from threading import Thread, Timer
 
+import httpx
 import msgspec
 import structlog
 from litestar import Litestar, Request, Response, Router, get
@@ -16,9 +21,11 @@ from api.archive import cosigning
 from api.archive.cosigning import Cosigning
 from api.domain.errors import BadParameter
 from api.ledger import genesis
-from api.ledger.checkpoints import Checkpoints
+from api.ledger.checkpoints import Checkpoints, Kept
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
+from api.ledger.standby import Lag, as_it_allows
+from api.ledger.watch import Watch
 from api.routes import (
     batch,
     claims,
@@ -33,16 +40,23 @@ from api.routes import (
     sources,
     tlog,
 )
+from api.routes.bodies import Bodies
 from api.routes.edge import Edge, configure_logging, methods_of, remember_routes
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
 from api.routes.metrics import Metrics
+from api.routes.negotiation import Encoders
 from api.routes.problems import EDGE, TABLE
+from api.routes.turns import Turns
 from api.routes.wire import Rooms, admit, bad_host, not_found
 from api.settings import Settings, load
 
 # Young objects before a collection, and collections of one generation before the next one's: a request makes hundreds.
 _COLLECT_AFTER = (20_000, 20, 20)
+# Seconds that a process which is to end waits for a database server.
+_ENDS_WITHIN = 4.0
+# Seconds after which a thread that computes lets others have their turn, the event loop above all.
+_TURN = 0.0005
 _HANDLERS = (
     *claims.HANDLERS,
     *questions.HANDLERS,
@@ -56,13 +70,17 @@ _HANDLERS = (
 )
 
 
-def create_app(settings: Settings | None = None) -> ASGIApp:
-    """Make the application over a ledger that is migrated and begun already. granian calls it once in each worker."""
+def create_app(settings: Settings | None = None, ending: Connection | None = None) -> ASGIApp:
+    """Make the application over a ledger that is migrated and begun already. granian calls it once in each worker.
+
+    Something comes on `ending` when the process is told to end: what is under way waits for no database much longer then.
+    """
     settings = settings or load()
     configure_logging(settings)
     metrics = Metrics()
-    app = wrap(build(settings, metrics), metrics)
+    app = wrap(build(settings, metrics, ending), metrics)
     spare_collector()
+    sys.setswitchinterval(_TURN)
     return app
 
 
@@ -79,7 +97,7 @@ def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
     return Edge(app, methods_of(app), metrics or Metrics(), structlog.get_logger())
 
 
-def build(settings: Settings, metrics: Metrics) -> Litestar:
+def build(settings: Settings, metrics: Metrics, ending: Connection | None = None) -> Litestar:
     """Make the Litestar application, with its own lifespan."""
     plain = Router(
         "/",
@@ -88,7 +106,7 @@ def build(settings: Settings, metrics: Metrics) -> Litestar:
     )
     app = Litestar(
         [*_HANDLERS, plain],
-        lifespan=[_living(settings, metrics)],
+        lifespan=[_living(settings, metrics, ending)],
         exception_handlers={HTTPException: _on_http, Exception: _on_crash},
         openapi_config=None,
         request_max_body_size=None,
@@ -98,49 +116,109 @@ def build(settings: Settings, metrics: Metrics) -> Litestar:
     return app
 
 
-def _living(settings: Settings, metrics: Metrics) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _living(
+    settings: Settings, metrics: Metrics, ending: Connection | None
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def living(app: Litestar) -> AsyncIterator[None]:
-        database = Database(settings)
-        checkpoints = Checkpoints(database, settings.signing_key_path)
-        ledger = Ledger(
-            database, group_size=settings.group_size, guard=checkpoints.guard, committed=checkpoints.committed
-        )
-        state = genesis.ledger_state(database.access())
-        app.state.rooms = Rooms(
-            settings=settings,
-            database=database,
-            ledger=ledger,
-            checkpoints=checkpoints,
-            keyring=Keyring(database),
-            limits=RateLimits(settings),
-            origin=state["log_origin"],
-        )
-        metrics.observe_ledger(lambda: _tally(ledger))
-        asking = Cosigning(database, checkpoints, settings.witnesses)
+        rooms = app.state.rooms = _furnish(settings)
+        ledger, checkpoints, watch, lag = rooms.ledger, rooms.checkpoints, rooms.watch, Lag(rooms.database)
+        metrics.observe_ledger(lambda: _tally(ledger, watch, lag))
+        is_read_only = rooms.settings.read_only
+        asking = Cosigning(rooms.database, checkpoints, () if is_read_only else settings.witnesses)
         metrics.observe_each("witness", lambda: cosigning.numbers(asking.tallies()))
+        if ending is not None:
+            Thread(target=_hasten, args=(ending, rooms.database), name="ending", daemon=True).start()
+        watch.start()
+        if is_read_only:
+            lag.start()
         checkpoints.start()
         asking.start()
         ledger.start()
         try:
             yield
         finally:
-            # What was accepted is finished and signed before the connections go.
+            # What was accepted is finished and signed before the connections go, unless a server does not answer.
+            patience = Timer(_ENDS_WITHIN, rooms.database.give_up)
+            patience.start()
             ledger.stop()
             asking.stop()
             checkpoints.stop()
-            database.close()
+            watch.stop()
+            lag.stop()
+            rooms.close()
+            patience.cancel()
 
     return living
 
 
-def _tally(ledger: Ledger) -> Mapping[str, float]:
+def _hasten(ending: Connection, database: Database) -> None:
+    """Let nothing that is under way wait for a database any longer, some seconds after the process is told to end."""
+    ending.poll(None)
+    time.sleep(_ENDS_WITHIN)
+    database.give_up()
+
+
+def _furnish(settings: Settings) -> Rooms:
+    """Make what handlers reach; nothing of it is at work yet."""
+    database = Database(settings)
+    settings = as_it_allows(settings, database)
+    watch = Watch(database)
+    checkpoints = (Kept if settings.read_only else Checkpoints)(database, settings.signing_key_path, watch)
+    return Rooms(
+        settings=settings,
+        database=database,
+        ledger=Ledger(
+            database,
+            group_size=settings.group_size,
+            guard=checkpoints.guard,
+            hold=checkpoints.hold,
+            committed=checkpoints.committed,
+        ),
+        checkpoints=checkpoints,
+        watch=watch,
+        keyring=Keyring(database),
+        limits=RateLimits(settings),
+        bodies=Bodies(settings),
+        encoders=Encoders(),
+        turns=Turns(),
+        origin=genesis.ledger_state(database.access())["log_origin"],
+    )
+
+
+@contextmanager
+def answering(settings: Settings) -> Iterator[Callable[[str], Awaitable[tuple[int, bytes]]]]:
+    """Answer reads over a database, here and as a served ledger would; nothing is written or signed.
+
+    What is given takes a path with its query and gives status and body.
+    """
+    app = build(settings, Metrics())
+    rooms = app.state.rooms = _furnish(settings)
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
+
+    async def answer(path: str) -> tuple[int, bytes]:
+        asked = httpx.Request("GET", f"http://ledger.invalid{path}", headers={"Accept": "application/json"})
+        found = await transport.handle_async_request(asked)
+        return found.status_code, await found.aread()
+
+    try:
+        yield answer
+    finally:
+        rooms.close()
+
+
+def _tally(ledger: Ledger, watch: Watch, lag: Lag) -> Mapping[str, float]:
     tally = ledger.tally
+    behind = {} if lag.seconds is None else {"standby_behind_seconds": lag.seconds}
     return {
+        **behind,
         "appended_events_total": tally.events,
         "append_units_total": tally.units,
         "append_refused_total": tally.refused,
         "append_groups_total": tally.groups,
+        "log_looked_at_position": watch.position,
+        "log_looked_through_total": watch.rounds,
+        "log_damaged": float(watch.damage is not None),
     }
 
 

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from rich.progress import Progress
 
 from api.curation import corpus, coverage, documents, lint
 from api.domain.text import locator, paragraphs
-from api.progress import console, stepping
+from api.progress import bars, stepping
 
 
 @click.command("lint")
@@ -27,7 +26,7 @@ def lint_files(files: tuple[Path, ...], folder: Path | None) -> None:
 
     Exit status: 0 nothing is wanting, 1 something is.
     """
-    with Progress(console=console, transient=True) as progress:
+    with bars() as progress:
         found = corpus.read(_operations_in(files), stepping(progress))
     findings = lint.lint(found)
     if folder is not None:
@@ -42,7 +41,7 @@ def lint_files(files: tuple[Path, ...], folder: Path | None) -> None:
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 def show_coverage(folder: Path) -> None:
     """Print which claims were taken from which paragraph of the documents of a seed FOLDER, as Markdown."""
-    with Progress(console=console, transient=True) as progress:
+    with bars() as progress:
         found = corpus.read(_operations_in([folder]), stepping(progress))
     click.echo(coverage.render(found, coverage.read(folder)), nl=False)
 

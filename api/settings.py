@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.domain.cosignature import check_vkey
@@ -40,17 +40,43 @@ class Settings(BaseSettings):
         None, description="file of the log's signing key; default: `<database>.key` beside SQLite, else `ledger.key`"
     )
     log_origin: str | None = Field(None, description="name of the log, fixed at its first event; default: minted")
+    read_only: bool = Field(
+        False, description="`true` serves reads alone, without the signing key, and writes nothing: for copies"
+    )
     public_read: bool = Field(True, description="`false` closes every read but `/health/live` to callers without a key")
+    public_url: str | None = Field(
+        None, description="URL that the ledger is reached by, for links in full; default: as the client names the host"
+    )
     rate_limit: str = Field("1000,6000", description="requests a minute for an anonymous address, for a key; or `off`")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed"
     )
     max_body: int = Field(256 * 1024, ge=1024, le=2**30, description="largest request body")
     max_batch: int = Field(16 * 1024 * 1024, ge=1024, le=2**30, description="largest batch body")
+    max_bodies: int = Field(
+        64 * 1024 * 1024, ge=1024, le=2**34, description="most bytes of bodies that a process holds at a time"
+    )
+    body_deadline: int = Field(120, ge=1, le=86400, description="seconds within which a body must have come whole")
     max_operations: int = Field(5000, ge=1, le=5000, description="most operations in a batch")
     max_depth: int = Field(32, ge=8, le=200, description="deepest JSON nesting")
     reader_threads: int = Field(8, ge=1, le=256, description="reads at a time that may take long")
     group_size: int = Field(64, ge=1, le=1000, description="most appends that share a commit")
+    connect_timeout: int = Field(
+        3, ge=2, le=3600, description="seconds to connect to PostgreSQL, for each of its hosts"
+    )
+    read_timeout: float = Field(5, ge=0.1, le=3600, description="seconds within which PostgreSQL must answer a read")
+    write_timeout: float = Field(
+        20,
+        ge=0.1,
+        le=3600,
+        description="seconds within which PostgreSQL must do what is written, a standby's part included",
+    )
+    start_timeout: float = Field(
+        30,
+        ge=0.1,
+        le=3600,
+        description="seconds that a start, or a command, waits for a PostgreSQL that shows no sign of work",
+    )
     witnesses: Annotated[tuple[WitnessAddress, ...], NoDecode] = Field(
         (), description="witnesses to ask to cosign: pairs `<vkey> <URL>`, each on a line or after a comma"
     )
@@ -81,6 +107,17 @@ class Settings(BaseSettings):
             message = "must have neither spaces nor +"
             raise ValueError(message)
         return origin
+
+    @field_validator("public_url")
+    @classmethod
+    def _plain_url(cls, url: str | None) -> str | None:
+        return None if url is None else check_url(url).rstrip("/")
+
+    @model_validator(mode="after")
+    def _room_for_one(self) -> "Settings":
+        if self.max_bodies < max(self.max_body, self.max_batch):
+            raise ValueError("LEDGER_MAX_BODIES must be at least LEDGER_MAX_BODY and LEDGER_MAX_BATCH")
+        return self
 
     @field_validator("seed")
     @classmethod

@@ -87,14 +87,18 @@ def a_claim(
     stance: str = "asserts",
     links: Iterable[Link] = (),
 ) -> Claim:
-    """Make a claim whose source, unless given, is its own, and whose position, unless given, follows its name."""
+    """Make a claim whose source, unless given, is its own, and whose position, unless given, follows its name.
+
+    A time that is answered is when the claim holds, whatever is given.
+    """
+    held = answer.edtf if isinstance(answer, TimeAnswer) else valid
     return Claim(
         id=name,
         first_position=ord(name[0]) if position is None else position,
         source=f"source-of-{name}" if source is None else source,
         question="parler-offline-when",
         answer=answer,
-        valid=None if valid is None else edtf.parse(valid),
+        valid=None if held is None else edtf.parse(held),
         speaker=speaker,
         via=tuple(via),
         stance=stance,

@@ -28,6 +28,8 @@ def _plain_environment() -> None:
     """Let no setting of the machine's reach a test."""
     for name in [name for name in os.environ if name.startswith("LEDGER_") and name != "LEDGER_TEST_DATABASE_URL"]:
         del os.environ[name]
+    # Hundreds of processes are started: what the first compiles the others need not.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,10 @@ import httpx
 Lie = Callable[[str, int, bytes], tuple[int, bytes]]
 
 
+class Drip(bytes):
+    """An answer that comes a byte at a time, and never to its end."""
+
+
 @contextlib.contextmanager
 def lying(url: str, lie: Lie) -> Iterator[str]:
     """Serve what the ledger at `url` serves, changed by `lie`, which gets path, status and body."""
@@ -19,20 +23,24 @@ def lying(url: str, lie: Lie) -> Iterator[str]:
         wbufsize = -1  # Headers and body in one packet, or the client waits for the second.
 
         def do_GET(self) -> None:
-            answer = truth.get(self.path)
+            answer = truth.get(self.path, headers={"Accept": self.headers.get("Accept", "*/*")})
             status, body = lie(self.path, answer.status_code, answer.content)
             self.send_response(status)
             if status == 302:
                 self.send_header("Location", url + self.path)
-            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Content-Length", str(2**20 if isinstance(body, Drip) else len(body)))
             self.end_headers()
             with contextlib.suppress(ConnectionError):
-                self.wfile.write(body)
+                if not isinstance(body, Drip):
+                    self.wfile.write(body)
+                while isinstance(body, Drip) and not ended.wait(0.05):
+                    self.wfile.write(b" ")
+                    self.wfile.flush()
 
         def log_message(self, *_: object) -> None:
             pass
 
-    truth = httpx.Client(base_url=url)
+    truth, ended = httpx.Client(base_url=url), threading.Event()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
@@ -40,6 +48,7 @@ def lying(url: str, lie: Lie) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:
+        ended.set()
         server.shutdown()
         thread.join()
         server.server_close()

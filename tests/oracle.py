@@ -126,12 +126,13 @@ class Past:
 
     def links(self, claim: str) -> tuple[list[State], list[State]]:
         incoming = [
-            {**link, "claim": maker}
+            {**link, "claim": maker, "redacted": None}
             for maker, held in self.of("claim").items()
             for link in held.state["links"]
             if link["claim"] == claim
         ]
-        return self.records["claim", claim].state["links"], incoming
+        made = self.records["claim", claim].state["links"]
+        return [{**link, "redacted": self.mark("claim", link["claim"])} for link in made], incoming
 
     def is_live(self, state: State) -> bool:
         parents = (self.records["source", state["source"]], self.records["question", state["question"]])

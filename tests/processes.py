@@ -60,3 +60,19 @@ def rest(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     _, complaint = process.communicate(timeout=120)
     assert process.returncode in (0, -9), complaint[-2000:]
     return [json.loads(said) for said in out.splitlines(keepends=True) if said.endswith("\n")]
+
+
+def descendants(pid: int, depth: int = 9) -> list[int]:
+    """List the processes below one, down to a depth, in the order in which they were found."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found + [each for child in found if depth > 1 for each in descendants(child, depth - 1)]
+
+
+def is_running(pid: int) -> bool:
+    """Say whether a process is there and has not ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False

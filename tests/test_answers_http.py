@@ -160,7 +160,7 @@ def test_facets_of_questions_by_agreement_count_what_is_listed(dispute: Dispute)
 
 def test_a_question_that_is_not_there_has_no_answers(served: Served) -> None:
     refused(served.get("/v1/questions/nobody/answers"), 404, "unknown-record")
-    for query in ("q=x", "limit=1", "agreement=disputed", "stance=asserts"):
+    for query in ("q=x", "order=recorded", "agreement=disputed", "stance=asserts"):
         name = query.partition("=")[0]
         refused(served.get(f"/v1/questions/nobody/answers?{query}"), 400, "bad-parameter", parameter=name)
 
@@ -183,3 +183,92 @@ def test_a_correction_from_another_question_counts_from_when_its_source_was_publ
         assert (before["state"], before["superseded"]) == ("single-origin", [])
         listed = served.get(f"/v1/questions?agreement=open&published_by=2021-01-15T00:00:00Z&mode={mode}&limit=500")
         assert "gab-one" not in [question["id"] for question in listed.json()["items"]]
+
+
+MANY = 130
+
+
+@pytest.fixture(scope="module")
+def many(served: Served) -> str:
+    """A question with many claims that say one thing, from as many sources, and some that say another each."""
+    question, entity = an_id("q"), an_id("e")
+    served.append(an_entity(entity), a_question(question, about=entity, answer_type="quantity", unit="users"))
+    amounts = ["5"] * MANY + [str(number) for number in range(100, 110)]
+    for number, amount in enumerate(amounts):
+        source = f"{question}-s{number:03}"
+        answer = {"type": "quantity", "amount": amount, "unit": "users"}
+        served.append(
+            a_source(source), a_claim(f"{question}-c{number:03}", source=source, question=question, answer=answer)
+        )
+    return question
+
+
+def _walk(served: Served, path: str) -> list[dict[str, Any]]:
+    pages = [served.get(path).json()]
+    while pages[-1]["next"] is not None:
+        response = served.get(pages[-1]["next"])
+        assert response.headers["ledger-position"] == str(pages[0]["position"])
+        pages.append(response.json())
+    return pages
+
+
+def test_claims_come_by_the_hundred_and_next_goes_on_at_the_same_position(served: Served, many: str) -> None:
+    path, ids = f"/v1/questions/{many}/answers", [f"{many}-c{number:03}" for number in range(MANY + 10)]
+    first = served.get(path)
+    assert [claim["id"] for claim in first.json()["claims"]] == ids[:100]
+    assert first.json()["claim_count"] == len(ids)
+    assert first.headers["link"] == f'<{first.json()["next"]}>; rel="next"'
+    assert f"as_of={first.json()['position']}" in first.json()["next"]
+    head = first.json()["position"]
+    served.append(
+        a_claim(source=f"{many}-s000", question=many, answer={"type": "quantity", "amount": "5", "unit": "users"})
+    )
+    assert [claim["id"] for claim in served.get(first.json()["next"]).json()["claims"]] == ids[100:]
+    for limit in (7, 139, 140, 500):
+        pages = _walk(served, f"{path}?limit={limit}&as_of={head}")
+        assert [claim["id"] for page in pages for claim in page["claims"]] == ids
+        assert all(page["groups"] == pages[0]["groups"] for page in pages)
+    for wrong in ("limit=0", "limit=501", "cursor=x", "group=-1", "group=x"):
+        refused(served.get(f"{path}?{wrong}"), 400, "bad-parameter", parameter=wrong.partition("=")[0])
+
+
+def test_a_group_is_counted_whole_shown_by_its_first_hundred_and_paged_by_its_number(served: Served, many: str) -> None:
+    path = f"/v1/questions/{many}/answers"
+    whole = served.get(f"{path}?limit=1").json()
+    number = next(n for n, group in enumerate(whole["groups"]) if group["claim_count"] >= MANY)
+    group = whole["groups"][number]
+    assert (len(group["claims"]), len(group["sources"]), len(group["origins"])) == (100, 100, 100)
+    assert (group["source_count"], group["origin_count"], group["beside_count"]) == (MANY, MANY, 0)
+    assert (whole["group_count"], whole["group"], whole["groups_complete"]) == (11, None, True)
+    assert (len(whole["origins"]), whole["origin_count"]) == (100, MANY + 10)
+    pages = _walk(served, f"{path}?group={number}&limit=90&as_of={whole['position']}")
+    assert len(pages) == 2
+    for page in pages:
+        assert (page["group"], page["group_count"], page["claim_count"]) == (number, 11, group["claim_count"])
+        ids = [claim["id"] for claim in page["claims"]]
+        assert page["groups"][0]["claims"] == ids
+        assert sorted(claim for origin in page["groups"][0]["origins"] for claim in origin) == sorted(ids)
+    assert [claim["id"] for page in pages for claim in page["claims"]][:100] == group["claims"]
+    told = refused(served.get(f"{path}?group=11"), 404, "unknown-group", parameter="group")
+    assert "11 groups" in told["detail"]
+
+
+def test_pairs_that_conflict_are_counted_and_paged(served: Served, many: str) -> None:
+    asked, shown = f"/v1/questions/{many}/conflicts", served.get(f"/v1/questions/{many}/answers").json()
+    at = f"as_of={shown['position']}"
+    ids = [claim["id"] for page in _walk(served, f"/v1/questions/{many}/answers?{at}") for claim in page["claims"]]
+    others = {f"{many}-c{number:03}" for number in range(MANY, MANY + 10)}
+    said = [(public_id, public_id if public_id in others else "5") for public_id in ids]
+    pairs = [
+        [one, other]
+        for place, (one, says) in enumerate(said)
+        for other, says_too in said[place + 1 :]
+        if says != says_too
+    ]
+    assert (shown["conflict_count"], shown["conflicts"]) == (len(pairs), pairs[:100])
+    assert served.get(f"{asked}?{at}").json()["items"] == pairs[:100]
+    assert [pair for page in _walk(served, f"{asked}?{at}&limit=499") for pair in page["items"]] == pairs
+    assert served.get(f"{asked}?{at}&cursor=0.0&limit=1").json()["items"] == pairs[:1]
+    assert served.get(f"{asked}?{at}&cursor=999999999.0").json()["items"] == []
+    refused(served.get(f"{asked}?cursor=5"), 400, "bad-parameter", parameter="cursor")
+    refused(served.get("/v1/questions/nobody/conflicts"), 404, "unknown-record")

@@ -109,4 +109,4 @@ def test_a_change_that_fails_aside_leaves_all_as_it_was(writing, ending):
 def test_an_sqlite_that_lacks_what_is_needed_is_refused_by_its_version(settings, monkeypatch):
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
     with pytest.raises(Unavailable, match=r"needs 3\.33"):
-        engine_for(settings)
+        engine_for(settings, threading.Event())

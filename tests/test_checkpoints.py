@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import socket
 import sqlite3
 import threading
 import uuid
@@ -13,16 +14,20 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import make_url
 
-from api.__main__ import main
+from api.__main__ import main, prepare
 from api.domain import checkpoint
-from api.domain.errors import LogRefused
+from api.domain.errors import LogDamaged, LogRefused
 from api.ledger import genesis, proofs
-from api.ledger.checkpoints import Checkpoints, check_kept, kept_path, vkey_at
+from api.ledger.acknowledged import Acknowledged
+from api.ledger.checkpoints import Checkpoints, hold_to_what_was_signed, kept_path, vkey_at
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
+from api.ledger.watch import Watch
 from api.settings import Settings
 from tests.builders import Writing, an_entity
 from tests.served import administer, named, refused, serve
+from tests.tampering import cut_tail, unguarded, write
+from tests.witnessing import until
 
 
 @contextlib.contextmanager
@@ -30,8 +35,8 @@ def opened(settings: Settings) -> Iterator[tuple[Writing, Checkpoints]]:
     """Run a node's writing end over a database, as the application wires it."""
     database = Database(settings)
     genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
-    checkpoints = Checkpoints(database, settings.signing_key_path)
-    ledger = Ledger(database, guard=checkpoints.guard, committed=checkpoints.committed)
+    checkpoints = Checkpoints(database, settings.signing_key_path, Watch(database))
+    ledger = Ledger(database, guard=checkpoints.guard, hold=checkpoints.hold, committed=checkpoints.committed)
     checkpoints.start()
     ledger.start()
     yield Writing(database, ledger), checkpoints
@@ -123,7 +128,9 @@ def test_a_log_that_went_another_way_is_refused(settings, request):
         with opened(settings) as (writing, _):
             writing.append(an_entity("one-way"))
         now = beside.read_text(encoding="utf-8")
+        # As on another machine, where nothing is known of it.
         beside.write_text(then, encoding="utf-8")
+        beside.with_suffix(".acknowledged").unlink()
         with opened(forked) as (writing, _):
             writing.append(an_entity("another"), an_entity("further"))
         beside.write_text(now, encoding="utf-8")
@@ -179,6 +186,48 @@ def test_the_key_is_rotated_and_the_old_one_signs_last_at_that_very_event(settin
         writing.append(an_entity())
 
 
+@pytest.mark.parametrize("settings", ["postgresql"], indirect=True)
+def test_the_key_is_not_rotated_in_a_log_that_lost_what_was_signed_however_long_it_takes_to_see(settings, monkeypatch):
+    with serve(settings) as served:
+        write(served)
+    database = Database(settings)
+    with contextlib.closing(database.connect()) as access:
+        cut_tail(access, kept_path(settings.signing_key_path))
+        [(size,)] = access.rows("SELECT max(position) FROM event")
+        with contextlib.closing(socket.create_server(("127.0.0.1", 0), backlog=100)) as silent:
+            # A host that is named first and says nothing is waited for at each connection.
+            first = make_url(settings.database_url)
+            hosts = (f"127.0.0.1:{silent.getsockname()[1]}", f"{first.query['host']}:5432")
+            monkeypatch.setenv(
+                "LEDGER_DATABASE_URL", first.set(query={"host": hosts}).render_as_string(hide_password=False)
+            )
+            monkeypatch.setenv("LEDGER_SIGNING_KEY", str(settings.signing_key_path))
+            result = CliRunner().invoke(main, ["keys", "rotate-signing"])
+        assert result.exit_code == 1, result.output
+        assert "was signed before" in result.output
+        assert access.rows("SELECT max(position) FROM event") == [(size,)]
+    database.close()
+
+
+def test_a_rotation_is_remembered_as_what_was_acknowledged(settings, monkeypatch):
+    monkeypatch.setenv("LEDGER_DATABASE_URL", settings.database_url)
+    monkeypatch.setenv("LEDGER_SIGNING_KEY", str(settings.signing_key_path))
+    with opened(settings) as (writing, _):
+        writing.append(an_entity())
+    result = CliRunner().invoke(main, ["keys", "rotate-signing"])
+    assert result.exit_code == 0, result.output
+    acknowledged = Acknowledged(settings.signing_key_path)
+    database = Database(settings)
+    with contextlib.closing(database.connect()) as access:
+        log = genesis.ledger_state(access)["keys"][0]["vkey"]
+        acknowledged.check(access, log)
+        with unguarded(access):
+            access.run("DELETE FROM event WHERE position = 3")
+        with pytest.raises(LogRefused, match="position 3, which was acknowledged"):
+            acknowledged.check(access, log)
+    database.close()
+
+
 def test_a_rotation_that_was_killed_half_way_is_taken_up(settings):
     with opened(settings) as (writing, checkpoints):
         genesis.rotate_key(writing.database.access(), settings.signing_key_path)
@@ -197,8 +246,7 @@ def test_two_nodes_with_one_key_never_go_back(settings):
         for writing, checkpoints in ((one, first), (two, second), (two, first), (one, second)) * 5:
             writing.append(an_entity())
             sizes.append(checkpoints.latest().size)
-            check_kept(writing.database.access(), settings.signing_key_path,
-                       genesis.ledger_state(writing.database.access()), sizes[-1])  # fmt: skip
+            assert hold_to_what_was_signed(writing.database.access(), settings.signing_key_path)[0].size == sizes[-1]
         assert sizes == list(range(2, 22))
 
 
@@ -206,7 +254,7 @@ def test_the_key_in_force_signs_though_it_came_while_another_process_was_signing
     with opened(settings) as (writing, checkpoints):
         # What signs in the background would come in between.
         checkpoints.stop()
-        signing = Checkpoints(writing.database, settings.signing_key_path)
+        signing = Checkpoints(writing.database, settings.signing_key_path, Watch(writing.database))
         signing.latest()
         writing.append(an_entity())
         folder = os.open(settings.signing_key_path.parent, os.O_RDONLY)
@@ -260,3 +308,128 @@ def test_adopted_cosignatures_go_out_with_the_checkpoint_they_are_for(settings):
         assert checkpoints.latest().note == f"{signed.note}{line}\n"
         writing.append(an_entity())
         assert line not in checkpoints.latest().note
+
+
+def is_marked(database: Database) -> bool:
+    row = database.access().row("SELECT is_signed FROM head")
+    return row is not None and bool(row[0])
+
+
+def test_without_what_was_signed_last_a_ledger_reads_and_neither_signs_nor_appends(settings):
+    with opened(settings) as (writing, _):
+        writing.append(an_entity("old"))
+    kept_path(settings.signing_key_path).unlink()
+    with serve(settings) as served:
+        problem = refused(served.get("/health/ready"), 503, "log-refused")
+        assert "ledger accept" in problem["detail"]
+        refused(served.post("/v1/entities", {"type": "other", "name": "X"}), 503, "log-refused")
+        refused(served.get("/tlog/checkpoint"), 503, "log-refused")
+        assert served.get("/v1/entities/old").status_code == 200
+        assert served.get("/health/live").status_code == 200
+    assert not kept_path(settings.signing_key_path).exists()
+
+
+def test_what_was_signed_last_is_missed_while_the_ledger_runs(settings):
+    with serve(settings) as served:
+        served.append(an_entity("old"))
+        assert served.get("/tlog/checkpoint").status_code == 200
+        beside = kept_path(settings.signing_key_path)
+        note = beside.read_text(encoding="utf-8")
+        beside.unlink()
+        refused(served.get("/health/ready"), 503, "log-refused")
+        refused(served.post("/v1/entities", {"type": "other", "name": "X"}), 503, "log-refused")
+        beside.write_text(note, encoding="utf-8")
+        assert until(lambda: served.get("/health/ready").status_code == 200)
+        served.append(an_entity("new"))
+
+
+def test_an_append_after_what_was_signed_last_is_gone_is_the_last_one(settings):
+    with opened(settings) as (writing, checkpoints):
+        writing.append(an_entity("old"))
+        checkpoints.latest()
+        kept_path(settings.signing_key_path).unlink()
+        writing.append(an_entity("unsigned"))
+        with pytest.raises(LogRefused):
+            checkpoints.latest()
+        with pytest.raises(LogRefused):
+            writing.append(an_entity("refused"))
+
+
+@pytest.mark.parametrize("killed", ["before anything was signed", "before the head notes it"])
+def test_a_start_that_was_killed_before_its_first_checkpoint_was_seen_locks_no_ledger(settings, killed):
+    database = Database(settings)
+    genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
+    ledger = Ledger(database)
+    ledger.start()
+    Writing(database, ledger).append(an_entity(), an_entity())
+    ledger.stop()
+    assert not is_marked(database)
+    if killed == "before the head notes it":
+        Checkpoints(database, settings.signing_key_path, Watch(database)).latest()
+        database.access().run("UPDATE head SET is_signed = ?", (False,))
+    with opened(settings) as (writing, _):
+        writing.append(an_entity())
+        assert is_marked(database)
+    database.close()
+
+
+def test_the_head_notes_the_first_checkpoint_before_anybody_sees_it(settings):
+    database = Database(settings)
+    genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
+    checkpoints = Checkpoints(database, settings.signing_key_path, Watch(database))
+    seen: list[bool] = []
+    checkpoints.subscribe(lambda _: seen.append(is_marked(database)))
+    checkpoints.latest()
+    checkpoints.stop()
+    assert seen == [True]
+    database.close()
+
+
+def test_what_a_killed_process_left_beside_the_key_is_removed(settings):
+    with opened(settings) as (writing, _):
+        writing.append(an_entity())
+    beside = kept_path(settings.signing_key_path)
+    left = beside.with_name(f"{beside.name}.99999")
+    left.write_text("half a note", encoding="utf-8")
+    with opened(settings) as (writing, _):
+        writing.append(an_entity())
+    assert not left.exists()
+    assert beside.exists()
+
+
+def test_a_seeding_that_was_cut_short_and_lost_what_was_signed_is_served_for_reading(settings):
+    with opened(settings) as (writing, _):
+        writing.append(an_entity("old"))
+        writing.database.access().run("UPDATE head SET is_seeded = ?", (False,))
+    kept_path(settings.signing_key_path).unlink()
+    prepare(settings, is_empty=False)
+    with serve(settings) as served:
+        assert served.get("/v1/entities/old").headers["ledger-position"] == "2"
+        refused(served.get("/health/ready"), 503, "log-refused")
+
+
+def test_a_connection_to_a_log_that_was_set_back_appends_nothing(settings):
+    """What was acknowledged is gone, as after a promotion: not one append is made on what is left."""
+    with opened(settings) as (writing, checkpoints):
+        writing.append(*(an_entity() for _ in range(22)))
+        checkpoints.latest()
+        access = writing.database.connect()
+        cut_tail(access, kept_path(settings.signing_key_path))
+        access.close()
+        with pytest.raises((LogRefused, LogDamaged)):
+            writing.append(an_entity())
+        assert writing.database.access().rows("SELECT position FROM head") == [(13,)]
+
+
+def test_what_is_held_to_what_was_signed_before_the_first_append(settings):
+    held: list[bool] = []
+    database = Database(settings)
+    genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
+    ledger = Ledger(database, hold=lambda access: held.append(access.row("SELECT position FROM head") == (1,)))
+    ledger.start()
+    writing = Writing(database, ledger)
+    writing.append(an_entity())
+    writing.append(an_entity())
+    ledger.stop()
+    database.close()
+    assert held == [True], "each connection is held once, before its first append"

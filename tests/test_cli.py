@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.__main__ import main
+from api.ledger import genesis
 from api.ledger.database import Database
 from api.settings import Settings
 from tests.auditor import audit
@@ -43,8 +44,11 @@ class Shell:
 @pytest.fixture
 def shell(tmp_path: Path, sqlite_template: Path) -> Shell:
     shutil.copy(sqlite_template, tmp_path / "ledger.db")
-    environment = {"LEDGER_DATABASE_URL": f"sqlite:///{tmp_path / 'ledger.db'}"}
-    return Shell(environment, Settings(database_url=environment["LEDGER_DATABASE_URL"]))
+    settings = Settings(database_url=f"sqlite:///{tmp_path / 'ledger.db'}")
+    database = Database(settings)
+    genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
+    database.close()
+    return Shell({"LEDGER_DATABASE_URL": settings.database_url}, settings)
 
 
 def _file(folder: Path, name: str, *operations: object) -> Path:

@@ -246,8 +246,8 @@ def _reads() -> dict[str, Callable[[Access, AsOf], tuple[object, int]]]:
     def counted(found: dict, at: Standpoint) -> tuple[object, int]:
         return found, at.position
 
-    def linked(found: tuple) -> tuple[object, int]:
-        return found[:2], found[2].position
+    def linked(found: views.Links) -> tuple[object, int]:
+        return (found.outgoing, found.incoming, found.last), found.at.position
 
     return {
         "list": lambda access, asked: page(lists.select(access, replace(claims, asked=asked, is_live=True))[0]),

@@ -8,10 +8,12 @@ import pytest
 
 from api.domain.agreement import RULES
 from api.ledger import genesis, projection, views
-from api.ledger.database import DRIVER_ERRORS, Database
+from api.ledger.database import Database
+from api.ledger.faults import DRIVER_ERRORS
 from api.ledger.ledger import Ledger
 from api.ledger.upkeep import storage_faults
 from api.ledger.words import clear_words
+from tests import kills
 from tests.auditor import _projections, audit
 from tests.builders import Writing, a_claim, an_entity, ground, revise
 from tests.processes import go, line, rest, started
@@ -140,3 +142,8 @@ def test_a_rebuild_that_fails_leaves_everything_as_it_was(writing):
     with pytest.raises(KeyboardInterrupt):
         genesis.rebuild(access, fail)
     assert _projections(access) == whole
+
+
+def test_kills_of_the_ledger_and_of_its_server_lose_nothing(capsys):
+    assert kills.main(["--sqlite", "3", "--postgresql", "3"]) == 0
+    assert capsys.readouterr().out.count("0 missing or doubled; sound") == 2

@@ -16,6 +16,7 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.routes import exchange
 from api.routes.edge import Edge, logging_config, methods_of
 from api.routes.metrics import Metrics
 from api.settings import Settings
@@ -114,7 +115,9 @@ class Door:
         self.metrics = Metrics()
         self.edge = Edge(app, methods_of(app), self.metrics, a_log(self.lines, level))
 
-    def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    def ask(
+        self, method: str, path: str, headers: dict[str, str] | list[tuple[str, str]] | None = None
+    ) -> httpx.Response:
         return ask(self.edge, method, path, headers)
 
     @property
@@ -122,7 +125,9 @@ class Door:
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 
 
-def ask(app: ASGIApp, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+def ask(
+    app: ASGIApp, method: str, path: str, headers: dict[str, str] | list[tuple[str, str]] | None = None
+) -> httpx.Response:
     async def go() -> httpx.Response:
         transport = httpx.ASGITransport(app=app, client=("192.0.2.7", 4321))
         async with httpx.AsyncClient(transport=transport, base_url="http://ledger.test") as client:
@@ -182,6 +187,108 @@ def test_options_of_an_unknown_path_is_a_404_problem(door: Door, path: str) -> N
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "/problems/not-found"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "BREW"])
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "slug"),
+    [
+        ("/things", [("x", "y")] * 65, 431, "headers-too-large"),
+        ("/things", [("x", "y" * 65_536)], 431, "headers-too-large"),
+        ("/things", [("x" * 65_536, "y")], 431, "headers-too-large"),
+        ("/nothing", [("x", "y" * 1100)] * 60, 431, "headers-too-large"),
+        ("/" + "x" * 16_384, [], 414, "address-too-long"),
+        ("/things?q=" + "x" * 16_384, [], 414, "address-too-long"),
+        ("/things", [("transfer-encoding", "gzip, chunked")], 501, "not-implemented"),
+        ("/things", [("transfer-encoding", "chunked")] * 2, 501, "not-implemented"),
+        ("/things", [("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")], 501, "not-implemented"),
+    ],
+)
+def test_what_is_beyond_all_bounds_is_refused_before_anything_else(
+    door: Door, method: str, path: str, headers: list[tuple[str, str]], status: int, slug: str
+) -> None:
+    answer = door.ask(method, path, headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["type"] == f"/problems/{slug}"
+    assert "x-request-id" in answer.headers
+
+
+def test_what_is_just_within_the_bounds_is_answered(door: Door) -> None:
+    fields = [(f"x-{number}", "y" * 1000) for number in range(64 - len(door.ask("GET", "/things").request.headers))]
+    assert door.ask("GET", "/things?q=" + "x" * 16_300, fields).status_code == 200
+    assert door.ask("POST", "/things", {"transfer-encoding": "Chunked"}).status_code == 201
+
+
+def test_an_answer_that_nobody_reads_is_broken_off(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exchange, "PATIENCE", 0.05)
+    sent = unread(door, 200_000, takes=20_000)
+    assert 0 < sum(len(message["body"]) for message in sent) < 200_000
+    assert all(message["more_body"] for message in sent), "it would be taken for whole"
+    assert door.logged[-1]["status"] == 499
+
+
+def test_of_more_answers_than_there_is_room_for_the_slowest_is_broken_off(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exchange, "MOST_WAITING", 500_000)
+
+    async def go() -> list[list[dict]]:
+        app = an_answer_of(200_000)
+        edge = Edge(app, lambda _: None, door.metrics, a_log(door.lines))
+        slow, slower = Reader(20_000), Reader(20_000)
+        waiting = [asyncio.create_task(edge(a_scope(), None, reader.take)) for reader in (slow, slower)]
+        await asyncio.sleep(0.01)
+        slow.takes = 40_000
+        slow.moves.set()
+        await asyncio.sleep(0.01)
+        eager = Reader(300_000)
+        await edge(a_scope(), None, eager.take)
+        slow.takes = 300_000
+        slow.moves.set()
+        await asyncio.wait_for(asyncio.gather(*waiting), 5)
+        return [eager.sent, slow.sent, slower.sent]
+
+    eager, slow, slower = asyncio.run(go())
+    assert [sent[-1]["more_body"] for sent in (eager, slow, slower)] == [False, False, True]
+
+
+class Reader:
+    """Takes so many bytes of an answer, and then no more until it is told to."""
+
+    def __init__(self, takes: int) -> None:
+        self.takes = takes
+        self.moves = asyncio.Event()
+        self.sent: list[dict] = []
+
+    async def take(self, message: dict) -> None:
+        if message["type"] == "http.response.body":
+            while sum(len(each["body"]) for each in self.sent) + len(message["body"]) > self.takes:
+                self.moves.clear()
+                await self.moves.wait()
+            self.sent.append(message)
+
+
+def an_answer_of(size: int) -> ASGIApp:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * size, "more_body": False})
+
+    return app
+
+
+def a_scope() -> dict:
+    return {"type": "http", "method": "GET", "path": "/things", "headers": []}
+
+
+def unread(door: Door, size: int, *, takes: int) -> list[dict]:
+    async def go() -> list[dict]:
+        reader = Reader(takes)
+        edge = Edge(an_answer_of(size), lambda _: None, door.metrics, a_log(door.lines))
+        await asyncio.wait_for(edge(a_scope(), None, reader.take), 5)
+        return reader.sent
+
+    return asyncio.run(go())
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

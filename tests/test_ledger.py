@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from api.domain import errors
 from api.domain.asof import AsOf, Standpoint
+from api.domain.command import RecordIt
 from api.ledger import views
 from api.ledger.database import Access, Database, lock_head
 from api.ledger.ledger import Ledger, Note, Unit, now
@@ -135,9 +136,11 @@ def test_what_was_accepted_before_the_stop_is_written_and_what_comes_after_is_re
 def test_a_fault_of_our_own_refuses_one_request_and_not_its_neighbours(writing):
     with held_head(writing.database):
         writing.ledger.append(writing.unit(an_entity("first")))
-        empty = writing.ledger.append(Unit(commands=[], actor=writing.actor))
+        faulty = writing.ledger.append(
+            Unit(commands=[RecordIt(kind="entity", id="faulty", body={})], actor=writing.actor)
+        )
         last = writing.ledger.append(writing.unit(an_entity("last")))
-    assert isinstance(empty.exception(60), errors.Unavailable)
+    assert isinstance(faulty.exception(60), errors.AskedWrongly)
     last.result(60)
     assert ids(writing) == ["first", "last"]
 
@@ -222,7 +225,7 @@ def test_a_refusal_by_the_database_rolls_the_group_back_and_each_is_tried_alone(
         position + 2,
         position + 3,
     ]
-    assert isinstance(futures[2].exception(60), errors.Unavailable)
+    assert isinstance(futures[2].exception(60), errors.AskedWrongly)
     assert ids(writing) == ["parler", "first", "second", "last"]
 
 
@@ -246,7 +249,7 @@ def test_what_was_decided_on_a_commit_that_failed_is_decided_again(database):
             requests = an_entity("first"), an_entity("poison"), revise("entity", "poison", expect=1), an_entity("last")
             first, poison, revised, last = [writing.ledger.append(writing.unit(each)) for each in requests]
         assert (first.result(60).position, last.result(60).position) == (position + 1, position + 2)
-        assert isinstance(poison.exception(60), errors.Unavailable)
+        assert isinstance(poison.exception(60), errors.AskedWrongly)
         assert isinstance(revised.exception(60), errors.UnknownRecord)
         assert head(writing) == position + 2
 

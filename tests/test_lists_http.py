@@ -329,7 +329,7 @@ def test_the_empty_ledger_has_empty_lists(world: Served) -> None:
 STRANGE = [("entities", "published_by=2021"), ("entities", "valid_at=2021"), ("entities", "live=true"), ("entities", "include=source"),
            ("sources", "valid_at=2021"), ("sources", "stance=asserts"), ("questions", "live=true"), ("questions", "source=paper"),
            ("claims", "agreement=disputed"), ("claims", "offset=5"), ("claims", "page=2"), ("timeline", "order=recorded"), ("timeline", "live=true"),
-           ("timeline", "facets=stance"), ("stats", "limit=5"), ("claims/c-1/links", "limit=5"), ("claims/c-1/revisions/1", "as_of=5")]  # fmt: skip
+           ("timeline", "facets=stance"), ("stats", "limit=5"), ("claims/c-1/links", "order=recorded"), ("claims/c-1/revisions/1", "as_of=5")]  # fmt: skip
 
 
 @pytest.mark.parametrize(("path", "query"), STRANGE)

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from api.domain.agreement import Claim, Link, state_of
+from api.domain.agreement import Claim, Link, state_of, tabulate
 from api.domain.answer import Answer
-from api.domain.meeting import bits, meetings, replaced, sweep, union
+from api.domain.meeting import bits, case_of, replaced, sweep, union
 from tests.agreement_builders import (
     CONTEXT,
     NO,
@@ -30,9 +30,10 @@ MONDAY = when("2021-01-11")
 
 
 def between(a: Claim, b: Claim, *, varies: bool = False) -> str:
-    found = meetings([a, b], varies=varies, context=CONTEXT)
-    assert (found.meets[0] == 2, found.conflicts[0] == 2) == (found.meets[1] == 1, found.conflicts[1] == 1)
-    return "meet" if found.meets[0] else "conflict" if found.conflicts[0] else "nothing"
+    table = tabulate([a, b], CONTEXT, varies=varies)
+    meets, conflicts = table.meets(0) >> 1, table.conflicts(0) >> 1
+    assert (meets, conflicts) == (table.meets(1) & 1, table.conflicts(1) & 1)
+    return "meet" if meets else "conflict" if conflicts else "nothing"
 
 
 def answers(a: Answer, b: Answer) -> str:
@@ -307,18 +308,18 @@ def test_that_holds_across_questions() -> None:
 
 @given(some_claims(), st.booleans())
 def test_all_pairs_are_judged_as_each_pair_is(claims: list[Claim], varies: bool) -> None:
-    found = meetings(claims, varies=varies, context=CONTEXT)
+    table = tabulate(claims, CONTEXT, varies=varies)
     for i, j in combinations(range(len(claims)), 2):
         told = relation(claims[i], claims[j], varies=varies)
         for one, other in ((i, j), (j, i)):
-            assert bool(found.meets[one] >> other & 1) == (told == "meet")
-            assert bool(found.conflicts[one] >> other & 1) == (told == "conflict")
-    assert not any((found.meets[i] | found.conflicts[i]) >> i & 1 for i in range(len(claims)))
+            assert bool(table.meets(one) >> other & 1) == (told == "meet")
+            assert bool(table.conflicts(one) >> other & 1) == (told == "conflict")
+    assert not any(table.conflicts(i) >> i & 1 for i in range(len(claims)))
 
 
 def test_a_thousand_ranges_are_swept_into_the_few_groups_they_make() -> None:
     claims = [a_claim(f"c{i}", number(low=str(i % 10), high=str(i % 10 + i % 3))) for i in range(1_000)]
-    groups = sweep(claims, (1 << 1_000) - 1)
+    groups = list(sweep([case_of(claim) for claim in claims], range(1_000)))
     assert union(groups) == (1 << 1_000) - 1
     assert sorted(groups) == sorted(
         sum(1 << i for i in range(1_000) if i % 10 <= point <= i % 10 + i % 3) for point in range(10)

@@ -3,15 +3,18 @@
 import ipaddress
 import re
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api.routes.limits import scheme_of
+from api.settings import Settings
 from tests.builders import a_claim, a_question, a_source, an_entity, an_id, retract, revise
-from tests.served import Served, refused
+from tests.served import DATABASES, Served, migrated, refused, serve
 
 
 def _http(moment: datetime) -> str:
@@ -222,13 +225,40 @@ def test_links_name_the_server_as_the_client_did(served: Served, path: str, host
     assert links["timemap"][0][0] == f"http://{host}{path}/timemap"
 
 
-@pytest.mark.parametrize("host", ["", "x:port", "a,b", "s3cret.example/x?", 'x"><s3cret>', "a b", "é.example"])
-def test_a_host_that_is_none_is_not_repeated(served: Served, path: str, host: str) -> None:
+BAD_HOSTS = ["", "x:port", "a,b", "s3cret.example/x?", 'x"><s3cret>', "a b", "é.example", "-a", "a..b", ".", "x:70000",
+             "[::g]", "[1:2]", "user@x", "x:1:2", "a" * 64, "a." * 127 + "abc", "[::1]x"]  # fmt: skip
+
+
+@pytest.mark.parametrize("host", BAD_HOSTS)
+def test_a_host_that_is_none_is_refused(served: Served, path: str, host: str) -> None:
     response = served.client.get(path, headers={"Host": host.encode("latin-1")})
-    if response.status_code == 200:
-        assert _links(response.headers["link"])["timemap"][0][0] == f"{path}/timemap"
-    else:
-        assert "s3cret" not in str(refused(response, 400, "bad-parameter", parameter="Host"))
+    assert "s3cret" not in str(refused(response, 400, "bad-parameter", parameter="Host"))
+
+
+@pytest.fixture(params=DATABASES)
+def named(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Served]:
+    """A service that knows under which URL it is public."""
+    url = "https://ledger.example/archive/"
+    with migrated(request, request.param, tmp_path, public_url=url) as settings, serve(settings) as service:
+        yield service
+
+
+def test_links_name_the_public_url_where_one_is_set(named: Served) -> None:
+    named.append(an_entity("parler"))
+    for host in ("internal:8000", "evil.example"):
+        links = _links(named.get("/v1/entities/parler", Host=host).headers["link"])
+        assert links["timemap"][0][0] == "https://ledger.example/archive/v1/entities/parler/timemap"
+        timemap = named.get("/v1/entities/parler/timemap", Host=host, Accept="application/link-format")
+        assert "<https://ledger.example/archive/v1/entities/parler/revisions/1>" in timemap.text
+        assert host not in timemap.text
+
+
+@pytest.mark.parametrize(
+    "url", ["ledger.example", "ftp://x", "https://x/?a=1", "https://x/#a", "https://u@x/", "https://"]
+)
+def test_a_public_url_is_absolute_and_plain(url: str) -> None:
+    with pytest.raises(ValueError, match="public_url"):
+        Settings(public_url=url)
 
 
 @pytest.mark.parametrize(

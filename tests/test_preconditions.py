@@ -4,10 +4,11 @@ import itertools
 import re
 from collections.abc import Callable
 
+import psycopg
 import pytest
 
 from tests.builders import a_claim, a_question, a_source, an_entity, an_id, retract, revise
-from tests.served import Served, refused  # noqa: F401 - the fixture
+from tests.served import Served, migrated, refused, serve
 
 REVISE = {"action": "revise", "reason": "Spelt otherwise", "changes": {"name": "Parler LLC"}}
 RETRACT = {"action": "retract", "reason": "Not in the source"}
@@ -212,3 +213,17 @@ def test_if_none_match_does_not_touch_a_create(served: Served) -> None:
     body = {"id": an_id("e"), "type": "platform", "name": "Parler"}
     assert served.post("/v1/entities", body, If_None_Match="*").status_code == 201
     refused(served.post("/v1/entities", body, If_None_Match="*"), 409, "id-taken", pointer="/id")
+
+
+def test_where_it_cannot_be_told_what_was_missed_the_answer_is_an_outage(request, tmp_path, postgres):
+    with migrated(request, "postgresql", tmp_path, read_timeout=0.5) as settings, serve(settings) as served:
+        served.append(an_entity("e"))
+        served.append(revise("entity", "e", expect=1, name="Other"))
+        with psycopg.connect(settings.database_url.replace("+psycopg", "")) as other:
+            # What is missed is read from here, and the refusal is not.
+            other.execute("LOCK TABLE payload IN ACCESS EXCLUSIVE MODE")
+            response = served.post("/v1/entities/e/revisions", REVISE, If_Match='"2"')
+        problem = refused(response, 503, "unavailable")
+        assert "current" not in problem
+        assert response.headers["retry-after"] == "1"
+        assert served.post("/v1/entities/e/revisions", REVISE, If_Match='"2"').status_code == 412

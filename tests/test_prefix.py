@@ -238,7 +238,8 @@ def _check_records(access: Access, past: Past, choice: random.Random) -> None:
         page = views.history(access, kind, public_id, asked=asked, cursor=None, limit=100)
         assert [msgspec.json.decode(item) for item in page.items] == past.history(kind, public_id)
     for claim in past.of("claim"):
-        outgoing, incoming, _ = views.links(access, claim, asked)
+        found = views.links(access, claim, asked)
+        outgoing, incoming = found.outgoing, found.incoming
         assert (outgoing, sorted(incoming, key=_by_place)) == (
             past.links(claim)[0],
             sorted(past.links(claim)[1], key=_by_place),

@@ -1,11 +1,12 @@
 """What the writer knows of the present, and what it costs to know it."""
 
+import contextlib
 import random
 from collections.abc import Callable
 
 import pytest
 
-from api.domain.errors import LedgerError
+from api.domain.errors import BeyondLimit, LedgerError
 from api.ledger.answers import answers
 from api.ledger.database import Access, Database
 from api.ledger.lists import Selection
@@ -51,6 +52,40 @@ def _look(access: Access) -> None:
     Present(access, lambda: None, 1_000).read_questions(QUESTIONS)
 
 
+def test_to_look_for_records_costs_the_same_however_many_there_are_of_their_kind(writing):
+    writing.append(an_entity("parler"))
+    before = _cost_to_look_for_some(writing.database)
+    writing.append(*(an_entity() for _ in range(4_000)))
+    assert _cost_to_look_for_some(writing.database) <= 1.2 * before + 40
+
+
+def _cost_to_look_for_some(database: Database) -> int:
+    access = Watched(database)
+    named = [("entity", name) for name in ("parler", *(f"nobody-{n}" for n in range(200)))]
+
+    def look(reads: Access) -> None:
+        Present(reads, lambda: None, 1_000).read_records(named)
+
+    look(access)
+    cost = effort(access, look)
+    access.close()
+    return cost
+
+
+def test_a_question_larger_than_what_is_remembered_is_not_read_anew_for_each_append(writing):
+    writing.append(*ground(), *(a_question(name, about="parler", answer_type="text") for name in _ASKED))
+    said = [{"type": "text", "text": f"Because of reason {number}"} for number in range(60)]
+    writing.append(*(a_claim(source="paper", question=name, answer=answer) for name in _ASKED for answer in said))
+    access = Watched(writing.database)
+    present = Present(access, lambda: None, 2)
+    for name in (*_ASKED, "q", "q"):
+        present.read_questions([name])
+        present.forget_if_large()
+    claims = [sql for sql, _ in access.asked if "JOIN payload" in sql and "r.question IN" in sql]
+    assert len(claims) == len(_ASKED)
+    access.close()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_state_that_is_kept_is_what_the_claims_add_up_to_whatever_was_done_to_them(writing, seed):
     """Few things to say and many claims: they say the same, fall silent, are linked and let go of, and are redacted."""
@@ -89,6 +124,119 @@ def test_a_correction_from_another_question_lapses_with_that_question(writing, i
             writing.redact("claim", "x")
         states.append(dict(writing.database.access().rows(_STATES))["q"])
     assert states == ["open", "single-origin", "open"]
+
+
+def test_what_was_said_of_a_revision_that_is_redacted_holds_for_those_after_it(writing):
+    writing.append(*ground(), *(a_question(one, about="parler") for one in _ASKED))
+    writing.append(a_claim("c", source="paper", question="p"), a_claim("wrong", source="paper", question="q"))
+    writing.append(link("c", "supersedes", "wrong", expect=1))
+    writing.append(revise("claim", "wrong", expect=1, answer={"type": "time", "edtf": "2021-01-12"}))
+    assert dict(writing.database.access().rows(_STATES))["q"] == "open"
+    writing.redact("claim", "wrong", first=1, last=1)
+    assert dict(writing.database.access().rows(_STATES))["q"] == "open"
+
+
+def test_a_batch_that_would_have_too_much_weighed_anew_is_refused_and_writes_nothing(writing, monkeypatch):
+    monkeypatch.setattr("api.ledger.writer.MOST_WEIGHED", 30)
+    writing.append(*ground(), a_source("other"))
+    writing.append(*(a_claim(source="paper", question="offline-when") for _ in range(12)))
+    toggled = [retract("source", "paper", expect=1), restore("source", "paper", expect=2)]
+    writing.append(*toggled)
+    again = [retract("source", "paper", expect=3), restore("source", "paper", expect=4)]
+    with pytest.raises(BeyondLimit) as refused:
+        writing.append(*again, retract("source", "other", expect=1), retract("question", "offline-when", expect=1))
+    assert refused.value.operation == 3
+    writing.append(*again, revise("source", "paper", expect=5, title="Another"), retract("source", "other", expect=1))
+
+
+def test_claims_recorded_in_the_batch_itself_count_among_those_weighed_anew(writing, monkeypatch):
+    monkeypatch.setattr("api.ledger.writer.MOST_WEIGHED", 30)
+    writing.append(*ground())
+    made = [a_source("other"), *(a_claim(source="other", question="offline-when") for _ in range(12))]
+    flips = [(retract if n % 2 else restore)("source", "other", expect=n) for n in range(1, 6)]
+    with pytest.raises(BeyondLimit) as refused:
+        writing.append(*made, *flips)
+    assert refused.value.operation == len(made) + 2
+    writing.append(*made, *flips[:2])
+
+
+def test_sources_that_lead_up_to_one_count_where_that_one_changes_over_and_over(writing, monkeypatch):
+    monkeypatch.setattr("api.ledger.writer.MOST_WEIGHED", 30)
+    writing.append(*ground(), *(a_source(f"copy-{n}", derives_from=["paper"]) for n in range(12)))
+    flips = [(retract if n % 2 else restore)("source", "paper", expect=n) for n in range(1, 6)]
+    with pytest.raises(BeyondLimit) as refused:
+        writing.append(*flips)
+    assert refused.value.operation == 2
+
+
+def test_what_repeats_each_other_is_not_parted_over_and_over_in_one_batch(writing, monkeypatch):
+    monkeypatch.setattr("api.ledger.writer.MOST_WEIGHED", 30)
+    writing.append(
+        *ground(),
+        a_source("other"),
+        *(an_entity(f"e{n}") for n in range(24)),
+        a_question("p", about="parler", answer_type="text"),
+    )
+    said = [{"type": "text", "text": f"Because of reason {n}"} for n in range(24)]
+    claims = [
+        a_claim(f"c{n}", source="paper", via=[("paper", "other")[n % 2]], speaker=f"e{n}", question="p", answer=said[n])
+        for n in range(24)
+    ]
+    writing.append(*claims)
+    flips = [(link if n % 2 else unlink)("c0", "repeats", "c1", expect=n) for n in range(1, 9)]
+    with pytest.raises(BeyondLimit) as refused:
+        writing.append(*flips)
+    assert refused.value.operation == 5
+    writing.append(*flips[:4])
+
+
+@pytest.mark.parametrize("is_dry_run", [True, False])
+def test_what_was_only_tried_leaves_no_mark_on_what_is_weighed_next(writing, is_dry_run):
+    quantity = {"answer_type": "quantity", "unit": "users", "varies": False}
+    writing.append(*ground(), a_source("other"), a_question("q", about="parler", **quantity))
+    said = {"type": "quantity", "amount": "5", "unit": "users"}
+    writing.append(
+        a_claim("c", source="paper", question="q", answer=said), a_claim("x", source="paper", question="q", answer=said)
+    )
+    writing.redact("claim", "x")
+    refused = retract("source", "nobody", expect=1)
+    with contextlib.nullcontext() if is_dry_run else pytest.raises(LedgerError):
+        tried = retract("question", "q", expect=1), *([] if is_dry_run else [refused])
+        writing.ledger.append(writing.unit(*tried, is_dry_run=is_dry_run)).result(60)
+    writing.append(a_claim("d", source="other", question="q", answer=said))
+    assert dict(writing.database.access().rows(_STATES))["q"] == "agreed"
+
+
+@pytest.mark.parametrize("kind", ["source", "entity"])
+def test_what_changes_around_claims_reaches_all_that_rest_on_it(writing, kind):
+    """A source three steps up, by which a claim came; an entity that another is part of, in an answer."""
+    writing.append(an_entity("parler"), an_entity("whole"), an_entity("other"), a_source("agency"), a_source("daily"))
+    writing.append(an_entity("part", part_of="whole"), a_source("paper", derives_from=["agency"]), a_source("blog"))
+    writing.append(a_question("p", about="parler", answer_type="entity"), a_source("copy", derives_from=["paper"]))
+    writing.append(
+        a_claim("c", source="blog", via=["copy"], question="p", answer={"type": "entity", "entity": "part"}),
+        a_claim("d", source="agency", question="p", answer={"type": "entity", "entity": "whole"}),
+    )
+    states = [dict(writing.database.access().rows(_STATES))["p"]]
+    deeds = {
+        "source": [
+            revise("source", "paper", expect=1, derives_from=["daily"]),
+            retract("source", "agency", expect=1),
+            restore("source", "agency", expect=2),
+        ],
+        "entity": [
+            revise("entity", "part", expect=1, part_of="other"),
+            revise("entity", "part", expect=2, part_of="whole"),
+        ],
+    }
+    for deed in deeds[kind]:
+        writing.append(deed)
+        states.append(dict(writing.database.access().rows(_STATES))["p"])
+    expected = {
+        "source": ["single-origin", "agreed", "single-origin", "agreed"],
+        "entity": ["single-origin", "disputed", "single-origin"],
+    }
+    assert states == expected[kind]
 
 
 _ASKED = ("p", "q")

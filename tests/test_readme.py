@@ -170,7 +170,7 @@ def test_shortened_answers_are_compared_with_care(shown: str, real: Any, is_alik
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_every_setting_has_its_row(name: str) -> None:
     field = Settings.model_fields[name]
-    default = {None: "", (): "", True: "`true`"}.get(field.default, f"`{field.default}`")
+    default = {None: "", (): "", True: "`true`", False: "`false`"}.get(field.default, f"`{field.default}`")
 
     assert f"| `LEDGER_{name.upper()}` | {default} | {field.description} |" in README
 

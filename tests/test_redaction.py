@@ -14,7 +14,7 @@ from api.domain.errors import NotRedactable, Redacted, Unavailable, UnknownRecor
 from api.domain.redaction import state_of
 from api.ledger import feed, genesis, proofs, redaction, views
 from api.ledger.answers import answers
-from api.ledger.database import DRIVER_ERRORS
+from api.ledger.faults import DRIVER_ERRORS
 from api.ledger.ledger import Ledger, Note, Unit
 from api.ledger.lists import Selection
 from tests.auditor import audit
@@ -170,8 +170,9 @@ def test_links_to_what_is_redacted_stay_and_count_for_nothing(writing):
     access = writing.database.access()
     assert [each["claim"] for each in _agreement(access, views.stand(access).position)["superseded"]] == ["one"]
     writing.redact("claim", "one")
-    outgoing, incoming, at = views.links(access, "two", AsOf())
-    assert ([each["claim"] for each in outgoing], incoming) == (["one"], [])
+    links = views.links(access, "two", AsOf())
+    outgoing, incoming, at = links.outgoing, links.incoming, links.at
+    assert ([(each["claim"], bool(each["redacted"])) for each in outgoing], incoming) == ([("one", True)], [])
     assert _agreement(access, at.position)["superseded"] == []
     writing.append(revise("claim", "two", expect=2, note="x"))
     writing.redact("claim", "two")

@@ -14,6 +14,7 @@ from litestar.routes import HTTPRoute
 
 from api.ledger import redaction
 from api.ledger.database import Access, lock_head
+from api.ledger.pages import Traces
 from tests.builders import a_claim, a_question, a_source, an_entity, link, revise
 from tests.served import Served, refused
 
@@ -149,6 +150,28 @@ def test_nothing_of_a_redacted_record_is_left_anywhere(ground: Served, erased: b
                 assert ground.get(f"/v1/{kind}?q={word}&as_of={position}").json()["items"] == []
 
 
+@pytest.mark.parametrize("served", ["postgresql"], indirect=True, scope="module")
+def test_nothing_is_left_in_pages_and_statistics_of_postgresqls_own(ground: Served) -> None:
+    """Long texts stand in a table of their own, words in pages that wait and in those that are merged, values in statistics."""
+    access, words = ground.database.access(), [_word() for _ in range(3)]
+    frequent, merged, waiting = words
+    many = [f"many-{number}" for number in range(10)]
+    ground.append(*(a_source(one, authors=[frequent], note=_long(merged)) for one in many))
+    access.rows("SELECT gin_clean_pending_list('ix_search_index_tokens')")
+    ground.append(*(revise("source", one, expect=1, note=_long(waiting)) for one in many))
+    access.run("ANALYZE")
+    stated = "SELECT count(*) > 0 FROM pg_stats WHERE most_common_vals::text LIKE ? OR most_common_elems::text LIKE ?"
+    for word in words:
+        assert access.rows(stated, (f"%{word}%", f"%{word}%")) == [(True,)], word
+    [(toast,)] = access.rows("SELECT pg_relation_size(reltoastrelid) FROM pg_class WHERE oid = 'payload'::regclass")
+    assert toast > 0
+    assert _in_files(ground, words) == set(words)
+    for one in many:
+        body = {"kind": "source", "id": one, **WHY}
+        assert ground.post("/v1/redactions", body).status_code == 201
+    assert _in_files(ground, words) == set()
+
+
 def test_nothing_of_a_single_redacted_revision_is_left_and_the_others_are(ground: Served) -> None:
     first, second, third, claim = (_word() for _ in range(4))
     ground.append(
@@ -216,8 +239,8 @@ def test_who_writes_for_long_while_traces_are_erased_is_waited_for(
             is_held.set()
             time.sleep(2.5)
 
-    def erase_and_let_another_write(access: Access, tables: Sequence[str]) -> None:
-        erase(access, tables)
+    def erase_and_let_another_write(access: Access, tables: Sequence[str], traces: Traces) -> None:
+        erase(access, tables, traces)
         holding.start()
         is_held.wait()
 

@@ -73,6 +73,7 @@ ASKED: dict[str, Ask] = {
     "recordQuestion": _post("/v1/questions", {"id": "q-covered", "about": ["parler"], "text": "When?", "answer_type": "time"}),
     "recordClaim": _post("/v1/claims", {"id": "c-covered", "source": "paper", "question": "q-time", "statement": "X", "answer": {"type": "time", "edtf": "2021"}}),
     "getQuestionAnswers": _get("/v1/questions/q-time/answers?include=source"),
+    "listQuestionConflicts": _get("/v1/questions/q-time/conflicts"),
     "getTimeline": _get("/v1/timeline?include=source"),
     "listEvents": _get("/v1/events?limit=5"),
     "getEvent": _get("/v1/events/2"),

@@ -100,6 +100,10 @@ REFUSED: list[Any] = [
         errors.BadAnswer, "/body/answer/entities/1",
         a_claim(source="paper", question="which", answer={"type": "entities", "entities": ["aws", "aws"]}),
     ),
+    (
+        errors.BeyondLimit, "/body/answer/entities",
+        a_claim(source="paper", question="which", answer={"type": "entities", "entities": [f"e{n}" for n in range(101)]}),
+    ),
     (errors.IntervalReversed, "/body/answer/edtf", a_claim(**C, answer=_time("2021/2020"))),
     (errors.IntervalReversed, "/body/valid", a_claim(source="paper", question="how-many", answer=QUANTITY, valid="2021/2020")),
     (errors.IntervalReversed, "/body/published", a_source(published="2021/2020")),
@@ -286,12 +290,13 @@ def test_a_link_keeps_the_position_that_made_it(writing):
     assert shown["statement"] == "Parler went offline."
     assert msgspec.json.decode(views.current(access, "claim", "b").document)["revision"] == 1
     writing.append(unlink("a", "repeats", "b", expect=7), link("a", "repeats", "b"))
-    outgoing, _, at = views.links(access, "a", AsOf())
+    links = views.links(access, "a", AsOf())
+    outgoing, at = links.outgoing, links.at
     assert [(link["relation"], link["position"]) for link in outgoing] == [
         ("contradicts", made + 2),
         ("repeats", at.position),
     ]
-    _, incoming, _ = views.links(access, "b", AsOf(position=made))
+    incoming = views.links(access, "b", AsOf(position=made)).incoming
     assert [(link["relation"], link["claim"], link["position"]) for link in incoming] == [("repeats", "a", made)]
 
 

@@ -125,7 +125,32 @@ def test_of_a_repeated_key_the_last_counts() -> None:
 
 @given(VALUES)
 def test_depth_is_counted_outside_strings(value: text.Json) -> None:
-    assert text.depth(text.canonical(value)) == slow_depth(value)
+    assert text.measure(text.canonical(value), deepest=1000).depth == slow_depth(value)
+
+
+@given(VALUES, st.integers(0, 40))
+def test_a_text_is_measured_alike_wherever_it_is_cut(value: text.Json, filler: int) -> None:
+    # Slices end somewhere within the value, in a string or an escape too.
+    raw = text.canonical(["\\" * (filler + text._SLICE // 2 - 20), value])
+    assert text.measure(raw, deepest=1000) == (1 + slow_depth(value), 2)
+
+
+@pytest.mark.parametrize(
+    ("raw", "members"),
+    [
+        (b"[1]", 1),
+        (b"[[1,2],[3,4]]", 2),
+        (rb'["a,b","\",",{"c":1,"d":[5,6]}]', 3),
+        (b"[" + b"0," * 9999 + b"0]", 10_000),
+    ],
+)
+def test_members_are_those_of_the_outermost_array(raw: bytes, members: int) -> None:
+    assert text.measure(raw, deepest=32).members == members
+
+
+def test_nothing_is_measured_beyond_a_limit() -> None:
+    assert 33 <= text.measure(b"[" * 10_000_000, deepest=32).depth < 100_000
+    assert 5001 <= text.measure(b"[" + b"0," * 5_000_000, deepest=32, longest=5000).members < 100_000
 
 
 @pytest.mark.parametrize(
@@ -145,7 +170,7 @@ def test_depth_is_counted_outside_strings(value: text.Json) -> None:
     ],
 )
 def test_depth_of_awkward_texts(raw: bytes, expected: int) -> None:
-    assert text.depth(raw) == expected
+    assert text.measure(raw, deepest=200_000).depth == expected
 
 
 # Patterns

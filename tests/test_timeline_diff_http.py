@@ -159,7 +159,7 @@ def test_a_patch_really_leads_from_one_revision_to_the_other(past: Served, accep
 def test_links_are_shown_from_both_ends_at_any_position(past: Served) -> None:
     made = past.get("/v1/claims/aged/revisions/3").json()["position"]
     gone = past.get("/v1/claims/aged/revisions/6").json()["position"]
-    expected = {"relation": "repeats", "reason": "Same words", "position": made}
+    expected = {"relation": "repeats", "reason": "Same words", "position": made, "redacted": None}
     for position in (made, made + 1, gone - 1):
         shown = past.get(f"/v1/claims/aged/links?as_of={position}").json()
         assert shown["outgoing"] == [{**expected, "claim": "other"}]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.ledger.database import DRIVER_ERRORS
+from api.ledger.faults import DRIVER_ERRORS
+from api.ledger.protection import unprotected
 from tests.auditor import audit
 from tests.builders import ground, retract, revise
 
@@ -100,3 +101,40 @@ def test_an_event_that_only_claims_to_redact_frees_no_later_payload(access):
         access.run("DELETE FROM payload WHERE position = 5")
     access.run("ROLLBACK")
     audit(access)
+
+
+def test_every_trigger_of_the_migrations_is_known_and_missed_where_it_is_gone(access):
+    assert unprotected(access) == []
+    named = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
+    if not access.is_sqlite:
+        named = (
+            "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal"
+        )
+    triggers = access.rows(named)
+    assert len(triggers) >= 7
+    for name, table in triggers:
+        access.run("BEGIN")
+        access.run(f"DROP TRIGGER {name}" if access.is_sqlite else f"DROP TRIGGER {name} ON {table}")
+        assert unprotected(access) == [name]
+        access.run("ROLLBACK")
+
+
+def test_a_trigger_that_refuses_nothing_or_is_switched_off_protects_nothing(access):
+    toothless = (
+        ["DROP TRIGGER event_no_update", "CREATE TRIGGER event_no_update BEFORE UPDATE ON event BEGIN SELECT 1; END"]
+        if access.is_sqlite
+        else ["ALTER TABLE event DISABLE TRIGGER event_append_only"]
+    )
+    access.run("BEGIN")
+    for statement in toothless:
+        access.run(statement)
+    assert len(unprotected(access)) == 1
+    access.run("ROLLBACK")
+    if not access.is_sqlite:
+        access.run("BEGIN")
+        access.run(
+            "CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN RETURN NEW; END'"
+        )
+        assert len(unprotected(access)) == 6
+        access.run("ROLLBACK")

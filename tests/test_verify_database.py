@@ -15,12 +15,12 @@ from api.archive.verify import Doubts, verify_database
 from api.domain import checkpoint, event
 from api.domain.merkle import Frontier
 from api.ledger.checkpoints import kept_path
-from api.ledger.database import Access, Database
+from api.ledger.database import Database
 from api.ledger.words import stored_words
 from api.settings import Settings
 from tests.builders import a_claim, an_entity, ground, retract, revise
 from tests.served import DATABASES, Served, migrated, serve
-from tests.test_verify_flips import unprotect
+from tests.tampering import Vandal
 
 
 @pytest.fixture(params=DATABASES)
@@ -30,14 +30,13 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting
 
 
 @pytest.fixture
-def stored(settings: Settings) -> Iterator[Access]:
-    """A ledger of 23 events that nobody serves and nothing protects."""
+def stored(settings: Settings) -> Iterator[Vandal]:
+    """A ledger of 23 events that nobody serves, and somebody who changes it."""
     with serve(settings) as service:
         write(service)
     database = Database(settings)
     access = database.connect()
-    unprotect(access)
-    yield access
+    yield Vandal(access)
     access.close()
     database.close()
 
@@ -68,7 +67,7 @@ def run(settings: Settings, *words: str) -> Result:
     return CliRunner().invoke(main, ["verify", *words], env=environment)
 
 
-def test_a_sound_ledger_says_so_and_is_not_changed(settings: Settings, stored: Access) -> None:
+def test_a_sound_ledger_says_so_and_is_not_changed(settings: Settings, stored: Vandal) -> None:
     before = stored.rows("SELECT * FROM head")
     result = run(settings)
     assert result.exit_code == 0, result.output
@@ -95,10 +94,13 @@ def test_a_sound_ledger_says_so_and_is_not_changed(settings: Settings, stored: A
         (["DELETE FROM term WHERE since = 9"], 9, "a row of term is missing"),
         (["INSERT INTO agreement VALUES (9, 9, 12, 'open')"], 9, "a row of agreement is there"),
         (["UPDATE head SET rules = rules + 1"], None, "under rules"),
+        (["UPDATE head SET purged = 99"], 23, "the head says that redactions up to position 99 were purged"),
+        (["UPDATE head SET purged = -1"], 23, "the head says that redactions up to position -1 were purged"),
+        (["INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules) SELECT 2, position, recorded_at, frontier, is_seeded, rules FROM head"], None, "the head has 2 rows"),
     ],
 )  # fmt: skip
 def test_what_is_removed_or_added_is_named(
-    settings: Settings, stored: Access, statements: list[str], place: int | None, what: str
+    settings: Settings, stored: Vandal, statements: list[str], place: int | None, what: str
 ) -> None:
     for statement in statements:
         stored.run(statement)
@@ -107,7 +109,7 @@ def test_what_is_removed_or_added_is_named(
     assert run(settings).exit_code == 1
 
 
-def test_two_events_that_change_places_are_found_at_both(settings: Settings, stored: Access) -> None:
+def test_two_events_that_change_places_are_found_at_both(settings: Settings, stored: Vandal) -> None:
     for statement in (
         "position = -9 WHERE position = 9",
         "position = 9 WHERE position = 10",
@@ -120,7 +122,7 @@ def test_two_events_that_change_places_are_found_at_both(settings: Settings, sto
     assert [each for each in findings if "the entry is that of another position" in each.what]
 
 
-def test_an_event_that_stands_twice_is_found(settings: Settings, stored: Access) -> None:
+def test_an_event_that_stands_twice_is_found(settings: Settings, stored: Vandal) -> None:
     """One event is written over the next: each column is in order by itself, and the number of events too."""
     columns = stored.row("SELECT entry, leaf_hash, type, kind, record, revision, actor FROM event WHERE position = 9")
     said = stored.row("SELECT salt, payload FROM payload WHERE position = 9")
@@ -136,7 +138,7 @@ def test_an_event_that_stands_twice_is_found(settings: Settings, stored: Access)
     ]
 
 
-def test_a_fork_of_the_same_size_is_found_by_what_was_signed(settings: Settings, stored: Access) -> None:
+def test_a_fork_of_the_same_size_is_found_by_what_was_signed(settings: Settings, stored: Vandal) -> None:
     """The last event says something else, and all that is derived from it agrees: only the signature knows better."""
     fork(stored, 23)
     findings = found(settings)
@@ -145,7 +147,7 @@ def test_a_fork_of_the_same_size_is_found_by_what_was_signed(settings: Settings,
     assert before == findings
 
 
-def fork(access: Access, size: int) -> None:
+def fork(access: Vandal, size: int) -> None:
     """Write another last event, in all the tables of the log and the head, as a forger would."""
     raw, said = access.rows(
         "SELECT entry, payload FROM event e JOIN payload p ON p.position = e.position ORDER BY e.position"
@@ -165,7 +167,7 @@ def fork(access: Access, size: int) -> None:
     access.run("UPDATE head SET frontier = ?", (frontier.to_bytes(),))
 
 
-def test_a_log_that_is_shorter_than_what_was_signed_is_found(settings: Settings, stored: Access) -> None:
+def test_a_log_that_is_shorter_than_what_was_signed_is_found(settings: Settings, stored: Vandal) -> None:
     """The database of another, younger ledger under the same key would look sound without the note beside the key."""
     key = checkpoint.SigningKey.decode(settings.signing_key_path.read_text().strip())
     note = checkpoint.sign(key.name, 40, b"\x02" * 32, key)
@@ -176,17 +178,78 @@ def test_a_log_that_is_shorter_than_what_was_signed_is_found(settings: Settings,
 
 
 @pytest.mark.parametrize("note", ["", "\n", "nothing", "a\n23\n", "a\n99999999999999999999999\nx\n\n"])
-def test_a_note_that_is_none_is_found(settings: Settings, stored: Access, note: str) -> None:
+def test_a_note_that_is_none_is_found(settings: Settings, stored: Vandal, note: str) -> None:
     kept_path(settings.signing_key_path).write_text(note)
     assert [each for each in found(settings) if "signed last is damaged" in each.what]
 
 
-def test_without_a_note_there_is_nothing_to_compare(settings: Settings, stored: Access) -> None:
+def test_a_note_that_is_gone_though_the_log_was_signed_is_found(settings: Settings, stored: Vandal) -> None:
     kept_path(settings.signing_key_path).unlink()
-    assert found(settings) == []
+    assert [str(each) for each in found(settings)] == [
+        "what was signed last is not kept beside the key any more, though the log was signed"
+    ]
 
 
-def test_an_earlier_checkpoint_must_be_a_prefix(settings: Settings, stored: Access, tmp_path: Path) -> None:
+def test_a_copy_without_key_and_note_is_sound_and_says_what_it_lacks(settings: Settings, stored: Vandal) -> None:
+    kept_path(settings.signing_key_path).unlink()
+    settings.signing_key_path.unlink()
+    result = run(settings)
+    assert result.exit_code == 0, result.output
+    assert "what was signed last, as neither key nor note is beside the database" in result.stdout.splitlines()[-1]
+
+
+def test_what_lies_outside_the_log_is_named(settings: Settings, stored: Vandal) -> None:
+    last = run(settings).stdout.splitlines()[-1]
+    assert (
+        last == "not looked at: actors' published names, API keys and receipts of requests, as they are not in the log"
+    )
+
+
+@pytest.mark.parametrize("table", ["event", "payload", "node"])
+def test_a_trigger_that_does_not_stand_is_found(settings: Settings, stored: Vandal, table: str) -> None:
+    database = Database(settings)
+    access = database.connect()
+    if access.is_sqlite:
+        names = [f"{table}_no_update", f"{table}_no_delete", f"{table}_no_replace"]
+        access.run(f"DROP TRIGGER {table}_no_delete")
+        access.run(f"DROP TRIGGER {table}_no_update")
+        access.run(f"CREATE TRIGGER {table}_no_update BEFORE UPDATE ON {table} BEGIN SELECT 1; END")
+        gone = names[:2]
+    else:
+        gone = [f"{table}_append_only", f"{table}_no_truncate"]
+        access.run(f"DROP TRIGGER {gone[0]} ON {table}")
+        # It would not fire where a session plays a replica.
+        access.run(f"ALTER TABLE {table} ENABLE TRIGGER {gone[1]}")
+    told = {str(each) for each in found(settings)}
+    assert told == {f"the trigger {name} does not stand as the migrations made it" for name in gone}
+    access.close()
+    database.close()
+
+
+def test_a_function_that_no_longer_refuses_is_found(settings: Settings, stored: Vandal) -> None:
+    if settings.is_sqlite:
+        return
+    stored.access.run(
+        "CREATE OR REPLACE FUNCTION ledger_refuse_unredacted() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RETURN OLD; END $$"
+    )
+    assert [str(each) for each in found(settings)] == [
+        "the trigger payload_no_delete does not stand as the migrations made it"
+    ]
+
+
+def test_a_trigger_that_nobody_made_for_the_ledger_is_found(settings: Settings, stored: Vandal) -> None:
+    """It could change, or throw away, what is about to be written."""
+    if stored.access.is_sqlite:
+        stored.access.run("CREATE TRIGGER guest BEFORE INSERT ON event BEGIN SELECT 1; END")
+    else:
+        stored.access.run(
+            "CREATE TRIGGER guest BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION ledger_refuse_change()"
+        )
+    assert [str(each) for each in found(settings)] == ["the trigger guest is none that the migrations made"]
+
+
+def test_an_earlier_checkpoint_must_be_a_prefix(settings: Settings, stored: Vandal, tmp_path: Path) -> None:
     key = checkpoint.SigningKey.decode(settings.signing_key_path.read_text().strip())
     leaves = [bytes(row[0]) for row in stored.rows("SELECT leaf_hash FROM event ORDER BY position LIMIT 7")]
     root = Frontier().append(leaves)[0].root()
@@ -203,17 +266,17 @@ def test_an_earlier_checkpoint_must_be_a_prefix(settings: Settings, stored: Acce
     assert run(settings, "--vkey", "nonsense").exit_code == 1
 
 
-def test_the_lines_are_bounded_and_the_rest_is_counted(settings: Settings, stored: Access) -> None:
+def test_the_lines_are_bounded_and_the_rest_is_counted(settings: Settings, stored: Vandal) -> None:
     stored.run("UPDATE feed SET item = ?", (b"{}",))
     result = run(settings, "--most", "3")
     assert result.stdout.splitlines()[:4] == [
         *(f"position {place}: a row of feed differs from what the log calls for, in: item" for place in (1, 2, 3)),
         "and 20 more",
     ]
-    assert result.stdout.splitlines()[-1] == "damaged: 23 differences found in 23 events"
+    assert result.stdout.splitlines()[-2] == "damaged: 23 differences found in 23 events"
 
 
-def test_what_is_said_repeats_nothing_that_is_stored(settings: Settings, stored: Access) -> None:
+def test_what_is_said_repeats_nothing_that_is_stored(settings: Settings, stored: Vandal) -> None:
     stored.run("UPDATE feed SET item = ? WHERE position = 9", (b"secret words",))
     stored.run("UPDATE record SET id = 'secret' WHERE first_position = 9")
     assert "secret" not in run(settings).output
@@ -222,7 +285,7 @@ def test_what_is_said_repeats_nothing_that_is_stored(settings: Settings, stored:
 def test_what_cannot_be_checked_is_neither_sound_nor_damaged(settings: Settings, tmp_path: Path) -> None:
     empty = run(settings)
     assert empty.exit_code == 2
-    assert "holds no ledger yet" in empty.stderr
+    assert "there is no ledger at" in empty.stderr
     nowhere = run(settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'nothing.db'}"}))
     assert nowhere.exit_code == 2
     assert not (tmp_path / "nothing.db").exists()
@@ -299,12 +362,12 @@ def test_a_redaction_is_lawful_and_more_than_it_covers_is_not(settings: Settings
     assert "24 events, 1 of them redacted" in result.stdout
     database = Database(settings)
     access = database.connect()
-    unprotect(access)
-    access.run("DELETE FROM payload WHERE position = 6")
+    vandal = Vandal(access)
+    vandal.run("DELETE FROM payload WHERE position = 6")
     assert [str(each) for each in found(settings)][:1] == [
         "position 6: the payload is missing, and no later event redacts it"
     ]
-    access.run("INSERT INTO payload SELECT 5, salt, payload FROM payload WHERE position = 7")
+    vandal.run("INSERT INTO payload SELECT 5, salt, payload FROM payload WHERE position = 7")
     assert [each for each in found(settings) if each.position == 5]
     access.close()
     database.close()

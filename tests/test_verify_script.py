@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.domain import checkpoint, merkle
 from tests.builders import a_claim, an_entity, ground, revise
-from tests.lying import at, lying
+from tests.lying import Lie, at, lying
 from tests.served import DATABASES, migrated
 from tests.witnessing import Serving, ledger
 
@@ -106,7 +106,7 @@ def test_it_is_served_as_it_is_shipped(evidence: Evidence) -> None:
 
 
 def test_it_is_short_and_needs_the_standard_library_alone() -> None:
-    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 400
+    assert len(SCRIPT.read_text(encoding="utf-8").splitlines()) <= 550
     told = subprocess.run(
         [sys.executable, "-I", "-S", str(SCRIPT), "--help"], capture_output=True, text=True, check=True
     )
@@ -145,7 +145,9 @@ def test_a_whole_log_is_derived_again(evidence: Evidence) -> None:
     for words in ([], ["--vkey", evidence.vkey], ["--since", "earlier"], ["--since", "now", "--vkey", evidence.vkey]):
         status, told = evidence.run("log", evidence.serving.url, *words)
         assert (status, told.split(" ")[0]) == (0, "proved:"), told
+        assert "every payload is the one that its entry commits to, but for 0 that were redacted" in told
         assert ("No key was given" in told) is ("--vkey" not in words)
+        assert told.splitlines()[-1].strip().startswith("Not looked at: what the server makes of it")
 
 
 @pytest.mark.parametrize(("command", "name"), [
@@ -248,6 +250,20 @@ def test_a_fork_is_refused(evidence: Evidence) -> None:
     assert "the log was forked" in told
 
 
+EVENTS = "/v1/events?exact=true&after="
+
+
+def forging(position: int, *changes: Any) -> Lie:
+    """Change members of one event as the feed has it to the byte."""
+
+    def changed(body: bytes) -> bytes:
+        page = json.loads(body)
+        page["items"][position - 1].update(zip(changes[::2], changes[1::2], strict=True))
+        return json.dumps(page).encode()
+
+    return at(f"{EVENTS}0", changed)
+
+
 @pytest.mark.parametrize("lie", [
     at("/tlog/tile/entries/000", lambda body: body.replace(b'"recorded"', b'"revised "', 1)),
     at("/tlog/tile/entries/000", lambda body: body[:-1]),
@@ -257,8 +273,17 @@ def test_a_fork_is_refused(evidence: Evidence) -> None:
     at("/tlog/checkpoint", lambda body: body[:-30] + b"\n"),
     at("/tlog/checkpoint", lambda body: b"\xff" + body),
     at("/tlog/checkpoint", lambda _: b""),
-    at("/v1/events/1", lambda body: body.replace(b"log_origin", b"log_origim")),
-    at("/v1/events/1", lambda _: b"{}"),
+    at(f"{EVENTS}0", lambda body: body.replace(b"log_origin", b"log_origim")),
+    at(f"{EVENTS}0", lambda _: b"{}"),
+    at(f"{EVENTS}100", lambda _: b'{"items": []}'),
+    at(f"{EVENTS}100", lambda body: body.replace(b"asserted", b"retracted", 1)),
+    forging(9, "payload", None, "salt", None),
+    forging(9, "payload", None),
+    forging(9, "salt", "00" * 32),
+    forging(9, "leaf_hash", "00" * 32),
+    forging(9, "position", 10),
+    forging(9, "entry", "{}"),
+    forging(1, "payload", None, "salt", None),
 ])  # fmt: skip
 def test_a_server_that_lies_is_refused(evidence: Evidence, lie: Any) -> None:
     assert (evidence.folder / "now").read_text().split("\n")[1] == "321"
@@ -269,8 +294,20 @@ def test_a_server_that_lies_is_refused(evidence: Evidence, lie: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [302, 404, 500])
-def test_a_server_that_does_not_answer_or_points_elsewhere_proves_nothing(evidence: Evidence, status: int) -> None:
-    with lying(evidence.serving.url, lambda path, was, body: (status if "tile" in path else was, body)) as address:
+@pytest.mark.parametrize("path", ["/tlog/tile/entries/001", f"{EVENTS}100"])
+def test_what_is_signed_and_not_given_is_refused(evidence: Evidence, status: int, path: str) -> None:
+    with lying(
+        evidence.serving.url, lambda asked, was, body: (status if asked.startswith(path) else was, body)
+    ) as address:
+        code, told = evidence.run("log", address)
+    assert code == 1
+    assert path in told
+    assert f"answered {status}" in told
+
+
+@pytest.mark.parametrize("status", [302, 404, 500])
+def test_without_a_checkpoint_nothing_can_be_checked(evidence: Evidence, status: int) -> None:
+    with lying(evidence.serving.url, lambda path, was, body: (status if "point" in path else was, body)) as address:
         assert evidence.run("log", address)[0] == 2
     assert evidence.run("log", "http://127.0.0.1:1")[0] == 2
     assert evidence.run("log", "file:///etc/passwd")[0] == 2
@@ -351,3 +388,33 @@ def test_its_trees_are_ours() -> None:
         for index in range(new):
             path = merkle.inclusion_path(index, new, lambda *at: stored[at])
             assert VERIFIER.climb(index, new - 1, leaves[index], leaves[index], path)[1] == roots[new]
+
+
+def test_what_was_redacted_is_told_from_what_is_missing(evidence: Evidence) -> None:
+    for operation in ({"id": "said", "first": 1, "last": 1}, {"id": "said"}):
+        redaction = {"kind": "claim", **operation, "basis": "safety", "reason": "A name"}
+        assert evidence.serving.client.post("/v1/redactions", json=redaction).status_code == 201
+    status, told = evidence.run("log", evidence.serving.url, "--vkey", evidence.vkey)
+    assert (status, "but for 2 that were redacted" in told) == (0, True), told
+    with lying(evidence.serving.url, forging(9, "payload", None, "salt", None)) as address:
+        status, told = evidence.run("log", address)
+    assert (status, "position 9: the payload is missing, and no later entry redacts it" in told) == (1, True), told
+
+
+def test_what_is_redacted_and_still_served_is_refused(evidence: Evidence) -> None:
+    before = json.loads((evidence.folder / "event").read_text())
+    entity = json.loads(before["payload"])["state"]["id"]
+    redaction = {"kind": "entity", "id": entity, "basis": "safety", "reason": "A name"}
+    assert evidence.serving.client.post("/v1/redactions", json=redaction).status_code == 201
+    shown = forging(POSITION, "payload", before["payload"], "salt", before["salt"])
+    with lying(evidence.serving.url, shown) as address:
+        status, told = evidence.run("log", address)
+    assert (status, "is still served" in told) == (1, True), told
+
+
+def test_what_is_redacted_while_the_log_is_read_is_not_checked(evidence: Evidence) -> None:
+    """The checkpoint comes first; a payload may be gone by a redaction that it does not hold."""
+    old = (evidence.folder / "now").read_bytes()
+    with lying(evidence.serving.url, at("/tlog/checkpoint", lambda _: old)) as address:
+        status, told = evidence.run("log", address)
+    assert (status, "run this again" in told) == (2, True), told

@@ -33,6 +33,7 @@ from tests.builders import (
     revise,
 )
 from tests.watched import Watched, effort, explain, nodes
+from tests.witnessing import until
 
 C = {"source": "paper", "question": "offline-when"}
 PLAIN = Selection(kind="claim", limit=3)
@@ -140,7 +141,7 @@ def test_the_difference_of_two_moments_read_page_by_page_is_the_whole_of_it(writ
             found, turned = found + page.records, turned + page.agreement
             if page.last is None:
                 break
-            cursor = int(page.last)
+            cursor = page.last
             wait()
     log = oracle.events(access)
     old, new = oracle.Past(log, start), oracle.Past(log, end)
@@ -166,6 +167,18 @@ def test_the_feed_followed_during_appends_gives_every_event_once_in_order(writin
     assert int(narrowed.last) == narrowed.at.position
     with pytest.raises(errors.NotYet):
         feed.follow(access, feed.Following(after=narrowed.at.position + 10_000))
+
+
+def test_what_is_recorded_is_read_at_its_time_though_the_clock_was_set_back(writing):
+    writing.append(*ground())
+    access = writing.database.access()
+    ((head, latest),) = access.rows("SELECT position, recorded_at FROM head")
+    set_back = latest - 3600 * 1_000_000
+    at = views.stand(access, AsOf(moment=latest), now=lambda: set_back)
+    assert (at.position, at.is_pinned) == (head, True)
+    assert views.stand(access, AsOf(moment=latest - 1), now=lambda: set_back).position == head - 1
+    with pytest.raises(errors.NotYet):
+        views.stand(access, AsOf(moment=latest + 1), now=lambda: set_back)
 
 
 def test_every_cursor_is_a_place_to_start(writing):
@@ -301,6 +314,20 @@ def test_reading_costs_the_same_whatever_the_length_of_the_history(writing, long
         assert work["long"][0] == work["short"][0], f"{name} asks more often"
         assert work["long"][1] <= 1.2 * work["short"][1] + 40, f"{name} does more: {work}"
     access.close()
+
+
+def test_a_server_knows_soon_how_much_was_written(writing):
+    """Without statistics it plans as for next to nothing, and what links add up to takes the square of their number."""
+    access = writing.database.access()
+    if access.is_sqlite:
+        pytest.skip("SQLite's plans are ours to see to")
+    for much in (600, 1_200, 2_400):
+        writing.append(*(an_entity() for _ in range(much)))
+        until(lambda much=much: _known(access) >= much)
+
+
+def _known(access: Access) -> int:
+    return int(access.rows("SELECT reltuples FROM pg_class WHERE relname = 'event' AND relkind = 'r'")[0][0])
 
 
 def test_what_a_question_adds_up_to_costs_the_same_however_many_links_there_are_elsewhere(writing):

@@ -29,7 +29,7 @@ from tests.naive_tree import Tree
 from tests.processes import started
 
 Found = TypeVar("Found")
-PATIENCE = 30
+PATIENCE = 60
 
 
 @dataclass

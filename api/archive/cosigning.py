@@ -18,7 +18,8 @@ from api.domain.errors import LedgerError
 from api.domain.submission import Submission
 from api.ledger import proofs
 from api.ledger.checkpoints import Checkpoints, Signed
-from api.ledger.database import DRIVER_ERRORS, Database
+from api.ledger.database import Database
+from api.ledger.faults import DRIVER_ERRORS
 from api.settings import WitnessAddress
 
 _log = logging.getLogger("ledger.cosigning")

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference from what must hold, and the position at which it shows, if it has one. It repeats no stored text."""
+    """One difference from what must hold, and the position at which it shows, if it has one. Of what is stored it repeats ids alone."""
 
     what: str
     position: int | None = None
 
     def __str__(self) -> str:
-        return self.what if self.position is None else f"position {self.position}: {self.what}"
+        said = self.what if self.position is None else f"position {self.position}: {self.what}"
+        # What others wrote, an id above all, must not command the terminal.
+        return "".join(letter if letter.isprintable() else "?" for letter in said)
 
 
 class Findings:

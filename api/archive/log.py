@@ -264,6 +264,15 @@ def check_note(findings: Findings, log: LogCheck, note: str, what: str, vkeys: S
     return None
 
 
+def is_signed_by(note: str, vkeys: Sequence[str]) -> bool:
+    """Say whether one of some keys signed a note, and no false signature under one of them stands there."""
+    try:
+        open_note(note, list(vkeys))
+    except ValueError:
+        return False
+    return True
+
+
 def vkey_at(state: dict[str, Any], size: int) -> str:
     """Give the key that signs checkpoints of a size, the last one in force; LookupError where the chain has none."""
     return str([key["vkey"] for key in state["keys"] if key["from"] <= max(size, 1)][-1])

@@ -4,6 +4,7 @@ One state of the database is looked at, whoever writes meanwhile. The database i
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,15 +15,17 @@ from api.archive.tree import TreeCheck
 from api.domain.agreement import RULES
 from api.domain.errors import LedgerError, Unavailable
 from api.domain.merkle import EMPTY_ROOT
-from api.ledger import inspection
-from api.ledger.database import DRIVER_ERRORS, Access, Database, is_damaged
+from api.ledger import inspection, protection
+from api.ledger.database import Access, Database
+from api.ledger.faults import DRIVER_ERRORS, is_damaged
 from api.ledger.inspection import Scratch, StoredHead
-from api.ledger.projection import NAMES
+from api.ledger.redaction import REDACTED_FROM
 from api.ledger.renewal import hold
 from api.ledger.upkeep import storage_faults
 
 Step = Callable[[str, int, int], None]
 _TOLD_EVERY = 500
+_BESIDE = "actors' published names, API keys and receipts of requests, as they are not in the log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,55 +39,67 @@ class Verdict:
     what: str = "derived rows"
     signed: int | None = None
     findings: int = 0
-    is_outdated: bool = False
+    is_sampled: bool = False
+    beside: str = ""
 
     @property
     def is_sound(self) -> bool:
         return self.findings == 0
 
     def sentence(self) -> str:
-        """Say it in a line."""
+        """Say it in a line, and in another what it is not about."""
+        beside = f"\nnot looked at: {self.beside}" if self.beside else ""
         size, count = f"{self.size:,} events", f"{self.findings:,} difference{'' if self.findings == 1 else 's'}"
         if not self.is_sound:
-            return f"damaged: {count} found in {size}"
+            return f"damaged: {count} found in {size}{beside}"
         signed = f", signed up to position {self.signed:,}" if self.signed is not None else ""
-        again = "; what was redacted meanwhile could not be derived: compare records again" if self.is_outdated else ""
+        sampled = " (sampled)" if self.is_sampled else ""
         return (
-            f"sound: {size}, {self.redacted:,} of them redacted; {self.compared:,} {self.what} compared{signed};"
-            f" root {self.root.hex()}{again}"
+            f"sound{sampled}: {size}, {self.redacted:,} of them redacted; {self.compared:,} {self.what} compared{signed};"
+            f" root {self.root.hex()}{beside}"
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubts:
-    """What the reader brings along: keys to accept alone, an earlier checkpoint, and how many records to compare.
+    """What the reader brings along: keys to accept alone, an earlier checkpoint, and how much to compare, all if None.
 
     The last is for a ledger that is looked at from outside; of a database every row is compared.
     """
 
     vkeys: Sequence[str] = ()
     since: str | None = None
-    sample: int = 300
+    sample: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """The note that was signed last; it is lost where its key is there without it."""
+
+    note: str | None
+    is_lost: bool = False
 
 
 def verify_database(
-    database: Database, kept: Path, tell: Callable[[Finding], None], step: Step, doubts: Doubts | None = None
+    database: Database, kept: Path | None, tell: Callable[[Finding], None], step: Step, doubts: Doubts | None = None
 ) -> Verdict:
     """Check the log, its tree, its projections, and the note at `kept` that was signed last, if one is there.
+
+    Without `kept` the database is looked at by itself, as a copy is.
 
     `tell` gets each difference as it is found; `step` the name of what is being done, how far it is, and how far it goes.
     Raises Unavailable, or a driver's error, where nothing can be said.
     """
     findings = Findings(tell)
     # The note comes before the snapshot: what is signed meanwhile is longer than what is looked at.
-    note = _read_note(findings, kept)
+    memory = _read_memory(findings, kept)
     verdict = Verdict(findings=findings.count)
     try:
         access = database.connect()
         try:
             with Scratch() as scratch, access.snapshot():
-                hold(access, NAMES)
-                verdict = _verify(access, scratch, findings, note, step, doubts or Doubts())
+                hold(access, REDACTED_FROM)
+                verdict = _verify(access, scratch, findings, memory, step, doubts or Doubts())
         finally:
             access.close()
     except (Unavailable, *DRIVER_ERRORS) as error:
@@ -94,19 +109,53 @@ def verify_database(
     return replace(verdict, findings=findings.count)
 
 
+def verify_log(database: Database, tell: Callable[[Finding], None], step: Step) -> Verdict:
+    """Check the log and its tree alone, and the head: what a checkpoint signs. Raises as `verify_database` does."""
+    findings = Findings(tell)
+    with closing(database.connect()) as access, Scratch() as scratch, access.snapshot():
+        hold(access, REDACTED_FROM)
+        log = LogCheck(findings, scratch)
+        try:
+            _check_log(access, log, findings, inspection.head(access), step)
+        except (Unavailable, *DRIVER_ERRORS) as error:
+            if not is_damaged(error):
+                raise
+            findings.add("the database cannot read on, because what is stored is broken")
+    return Verdict(
+        size=log.size, root=log.frontier.root(), redacted=log.redacted, what="derived rows", findings=findings.count
+    )
+
+
 def _verify(
-    access: Access, scratch: Scratch, findings: Findings, note: str | None, step: Step, doubts: Doubts
+    access: Access, scratch: Scratch, findings: Findings, memory: _Memory, step: Step, doubts: Doubts
 ) -> Verdict:
-    head = inspection.head(access)
+    head, note = inspection.head(access), memory.note
+    if head.is_signed and memory.is_lost:
+        findings.add("what was signed last is not kept beside the key any more, though the log was signed")
     for fault in storage_faults(access):
         findings.add(f"the database itself: {fault}")
+    _check_protection(findings, access)
     log = LogCheck(findings, scratch, {claimed_size(note or ""), claimed_size(doubts.since or "")})
     _check_log(access, log, findings, head, step)
     signed = check_note(findings, log, note, "what was signed last", doubts.vkeys) if note is not None else None
     if doubts.since is not None:
         check_note(findings, log, doubts.since, "the earlier checkpoint", doubts.vkeys)
     rows = _check_projections(access, scratch, findings, head, step, is_sound=log.is_sound)
-    return Verdict(size=log.size, root=log.frontier.root(), redacted=log.redacted, compared=rows, signed=signed)
+    beside = (
+        _BESIDE
+        if note is not None
+        else f"{_BESIDE}; what was signed last, as neither key nor note is beside the database"
+    )
+    return Verdict(
+        size=log.size, root=log.frontier.root(), redacted=log.redacted, compared=rows, signed=signed, beside=beside
+    )
+
+
+def _check_protection(findings: Findings, access: Access) -> None:
+    for name in protection.unprotected(access):
+        findings.add(f"the trigger {name} does not stand as the migrations made it")
+    for name in protection.added(access):
+        findings.add(f"the trigger {name} is none that the migrations made")
 
 
 def _check_log(access: Access, log: LogCheck, findings: Findings, head: StoredHead, step: Step) -> None:
@@ -129,6 +178,10 @@ def _check_head(log: LogCheck, findings: Findings, head: StoredHead) -> None:
         findings.add(f"the head says position {head.position}, and the log ends at {log.size}", log.size)
     if head.recorded_at != log.recorded_at:
         findings.add("the head's recorded_at is not the last event's", log.size)
+    if head.rows != 1:
+        findings.add(f"the head has {head.rows} rows")
+    if not 0 <= head.purged <= max(head.position, log.size):
+        findings.add(f"the head says that redactions up to position {head.purged} were purged", log.size)
     if log.is_gapless and head.frontier != log.frontier.to_bytes():
         findings.add("the head's frontier is not that of the log's tree", log.size)
 
@@ -163,11 +216,14 @@ def derive(findings: Findings, scratch: Scratch, head: StoredHead, step: Step) -
     return True
 
 
-def _read_note(findings: Findings, path: Path) -> str | None:
+def _read_memory(findings: Findings, path: Path | None) -> _Memory:
+    if path is None:
+        return _Memory(None)
     try:
-        return path.read_bytes().decode()
+        return _Memory(path.read_bytes().decode())
     except FileNotFoundError:
-        return None
+        # Beside a copy there is neither.
+        return _Memory(None, is_lost=path.with_name(path.name.removesuffix(".signed")).exists())
     except ValueError:
         findings.add("what was signed last is not UTF-8")
-        return None
+        return _Memory(None)

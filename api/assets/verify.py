@@ -6,10 +6,13 @@
   python verify.py consistency OLD.checkpoint NEW.checkpoint PROOF.json --vkey KEY
       that one checkpoint continues another (PROOF: GET /v1/proofs/consistency?from={old size}&to={new size})
   python verify.py log URL [--vkey KEY] [--since OLD.checkpoint]
-      that all entries of a served log lead to the root hash that its checkpoint signs
+      that all entries of a served log lead to the root hash that its checkpoint signs, that every payload served is the
+      one that its entry commits to, and that every one that is missing was redacted by a later entry
+      (not what the server makes of them, its records, lists, answers and searches: `ledger verify URL` compares those)
 
 KEY is the log's public key, one of GET /tlog/keys (repeat --vkey after a rotation). Compare it with what others were
 given: whoever shows you both the log and the key can show you any log. Exit status: 0 proved, 1 refused, 2 not checked.
+What the checkpoint signs and the server does not give is refused; without a checkpoint, nothing can be checked.
 Standards: RFC 8032 (Ed25519), 6962 and 9162 (Merkle trees), c2sp.org signed-note, tlog-checkpoint, tlog-proof, tlog-tiles.
 """
 
@@ -18,9 +21,11 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import http.client
 import json
 import re
 import sys
+import threading
 import time
 import urllib.error
 import urllib.parse
@@ -32,7 +37,10 @@ from typing import Any, NamedTuple
 Point = tuple[int, int, int, int]
 MOST_BYTES = 64 * 2**20
 HASH, TILE = 32, 256
+CHECKPOINT = "/tlog/checkpoint"
 EVENT = "entry leaf_hash payload position salt"
+PAGE, DEADLINE, LONGEST_PAUSE = 100, 120, 60
+BASES = ("court-order", "data-protection", "copyright", "safety", "error")
 ENTRY = "actor basis batch kind payload_digest position record recorded_at redacts revision schema type v"
 CONSISTENCY = "from from_root path to to_root"
 
@@ -101,32 +109,93 @@ def prove_consistency(old_file: str, new_file: str, proof_file: str, vkeys: list
 
 
 def check_log(url: str, vkeys: list[str], since_file: str | None) -> str:
-    note, since = get(url, "/tlog/checkpoint").decode(), read_text(since_file) if since_file else ""
+    note, since = get_checkpoint(url), read_text(since_file) if since_file else ""
     size, wanted = read_size(note), read_size(since) if since_file else 0
     require(wanted <= size, "the log is shorter than at the earlier checkpoint")
-    tree: list[tuple[int, bytes]] = []
-    roots, revisions, ledger, before = {0: join(tree)}, dict[str, int](), dict[str, Any](), ""
-    for position, raw in enumerate(get_entries(url, size), 1):
-        entry = read_entry(raw, position)
-        require(entry["recorded_at"] > before, f"position {position} is not later than the one before")
-        record, before = entry["record"], entry["recorded_at"]
-        require(entry["revision"] == revisions.get(record, 0) + 1, f"position {position} is out of turn in its record")
-        revisions[record] = entry["revision"]
-        ledger = entry if entry["kind"] == "ledger" else ledger
-        grow(tree, hash_leaf(raw))
-        if position in (size, wanted):
-            roots[position] = join(tree)
-    said = read_payload(ledger, json.loads(get(url, f"/v1/events/{ledger['position']}")))
-    chain = [(key["from"], key["vkey"]) for key in said["state"]["keys"]]
+    log = read_log(url, size, {wanted, size})
+    chain = [(key["from"], key["vkey"]) for key in log.ledger["state"]["keys"]]
     require(set(vkeys) <= {vkey for _, vkey in chain}, "a key that you gave is not one that the log records")
-    now = read_checkpoint(note, vkeys or [in_force(chain, size)])
-    require(now.root == roots[size], "the entries lead to another root hash than the one that is signed")
+    now = read_signed(note, chain, size, vkeys)
+    require(now.root == log.roots[size], "the entries lead to another root hash than the one that is signed")
+    require(now.origin == log.ledger["state"]["log_origin"], "the checkpoint is of another log")
     sentence = f"proved: the {size} entries of {now.origin} lead to the root hash that {now.signer} signed"
     if since_file:
-        old = read_checkpoint(since, vkeys or [in_force(chain, wanted)])
-        require((old.origin, old.root) == (now.origin, roots[wanted]), "the log does not begin with the earlier one")
+        old = read_signed(since, chain, wanted, vkeys)
+        require(
+            (old.origin, old.root) == (now.origin, log.roots[wanted]), "the log does not begin with the earlier one"
+        )
         sentence += f", and begin with the {wanted} of the earlier checkpoint"
-    return sentence + ("" if vkeys else f"\n  No key was given; compare the log's own: {in_force(chain, size)}")
+    sentence += f";\n  every payload is the one that its entry commits to, but for {len(log.gone)} that were redacted"
+    sentence += "" if vkeys else f"\n  No key was given; compare the log's own: {in_force(chain, size)}"
+    return f"{sentence}\n  Not looked at: what the server makes of it, its records, lists, answers and searches"
+
+
+class Log:
+    """What is kept of a log while it is read: enough for its roots, its revisions, its keys, and what was redacted."""
+
+    def __init__(self) -> None:
+        self.tree: list[tuple[int, bytes]] = []
+        self.roots = {0: join([])}
+        self.revisions: dict[str, int] = {}
+        self.gone: dict[tuple[str, int], int] = {}
+        self.redactions: list[dict[str, Any]] = []
+        self.ledger: dict[str, Any] = {}
+        self.before = ""
+
+
+def read_log(url: str, size: int, wanted: set[int]) -> Log:
+    log, events = Log(), get_events(url, size)
+    for position, raw in enumerate(get_entries(url, size), 1):
+        entry = read_entry(raw, position)
+        require(entry["recorded_at"] > log.before, f"position {position} is not later than the one before")
+        record, log.before = entry["record"], entry["recorded_at"]
+        require(
+            entry["revision"] == log.revisions.get(record, 0) + 1, f"position {position} is out of turn in its record"
+        )
+        log.revisions[record] = entry["revision"]
+        take_payload(log, entry, raw, next(events, {}))
+        grow(log.tree, hash_leaf(raw))
+        if position in wanted:
+            log.roots[position] = join(log.tree)
+    check_redactions(url, log, size)
+    return log
+
+
+def take_payload(log: Log, entry: dict[str, Any], raw: bytes, told: dict[str, Any]) -> None:
+    position, redacts = entry["position"], entry["redacts"]
+    require(told, f"position {position} is beyond the size of the checkpoint")
+    same = (told["position"], told["entry"], told["leaf_hash"]) == (position, raw.decode(), hash_leaf(raw).hex())
+    require(same, f"position {position} is served as another event than the one in the log")
+    if redacts is not None or entry["type"] == "redacted":
+        lawful = entry["type"] == "redacted" and entry["kind"] == "redaction" and entry["basis"] in BASES
+        first, last, known = redacts["first"], redacts["last"], log.revisions.get(redacts["record"], 0)
+        require(lawful and 1 <= first <= last <= known, f"position {position} redacts what it cannot")
+        log.redactions.append(entry)
+    if (told["payload"], told["salt"]) == (None, None):
+        require(entry["kind"] not in ("ledger", "redaction"), f"position {position}: this payload may never be missing")
+        log.gone[entry["record"], entry["revision"]] = position
+        return
+    require(told["payload"] and told["salt"], f"position {position}: salt and payload go together")
+    said = read_payload(entry, told)
+    if entry["kind"] == "ledger":
+        log.ledger = said
+
+
+def check_redactions(url: str, log: Log, size: int) -> None:
+    """Hold payloads to be missing where a later entry redacts them, and only there."""
+    unexplained = dict(log.gone)
+    for entry in log.redactions:
+        target = entry["redacts"]
+        for revision in range(target["first"], target["last"] + 1):
+            require(
+                (target["record"], revision) in log.gone, f"what position {entry['position']} redacts is still served"
+            )
+            unexplained.pop((target["record"], revision), None)
+    if unexplained:
+        later = json.loads(get(url, f"/v1/events?type=redacted&state=false&limit=1&after={size}"))["items"]
+        if later:
+            raise NotChecked("something was redacted while the log was read; run this again")
+        raise Refused(f"position {min(unexplained.values())}: the payload is missing, and no later entry redacts it")
 
 
 # What the ledger writes: entries, payloads, proofs, and its chain of keys.
@@ -156,6 +225,13 @@ def read_proof(text: str) -> tuple[int, list[bytes], dict[str, Any] | None, str]
         extra = json.loads(from_base64(lines.pop(0)[6:]))
     require(lines and re.fullmatch(r"index (0|[1-9][0-9]{0,15})", lines[0]), "the proof has no index")
     return int(lines[0][6:]), [from_base64(line) for line in lines[1:]], extra, note
+
+
+def read_signed(note: str, chain: list[tuple[int, str]], size: int, vkeys: list[str]) -> Checkpoint:
+    """Open a note by the key that the log has in force at its size, which is one of those that were given, if any were."""
+    key = in_force(chain, size)
+    require(not vkeys or key in vkeys, "the key in force at the checkpoint's size is none of those that you gave")
+    return read_checkpoint(note, [key])
 
 
 def in_force(chain: list[tuple[int, str]], size: int) -> str:
@@ -306,24 +382,57 @@ def multiply(times: int, point: Point) -> Point:
 BASE = decode_point((4 * pow(5, P - 2, P) % P).to_bytes(HASH, "little"))
 
 
+def get_checkpoint(url: str) -> str:
+    try:
+        return get(url, CHECKPOINT).decode()
+    except Refused as reason:
+        raise NotChecked(str(reason)) from reason
+
+
 def get(url: str, path: str) -> bytes:
-    """Ask a server, and no other that it may point to, for an answer of bounded size."""
+    """Ask a server, and no other that it may point to, for an answer of bounded size, in bounded time."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise NotChecked("give the address of a ledger: http(s)://host[:port]")
-    body: bytes = b""
     for pause in (1, 2, 4, 8, 16, 32, 0):
-        try:
-            with urllib.request.build_opener(NoRedirect).open(url.rstrip("/") + path, timeout=30) as answer:
-                body = answer.read(MOST_BYTES + 1)
+        found: list[tuple[int, bytes, str]] = []
+        asking = threading.Thread(target=ask, args=(url.rstrip("/") + path, found), daemon=True)
+        asking.start()
+        asking.join(DEADLINE)
+        status, body, after = found[0] if found else (0, b"", "")
+        if status not in (0, 429, 503) or not pause or (not status and pause > 2):
             break
-        except urllib.error.HTTPError as error:
-            if error.code not in (429, 503) or not pause:
-                raise NotChecked(f"{path} answered {error.code}") from error
-        except (OSError, ValueError) as error:
-            raise NotChecked(f"{path} does not answer") from error
-        time.sleep(pause)
+        time.sleep(min(LONGEST_PAUSE, max(pause, int(after))) if re.fullmatch("[0-9]{1,9}", after) else pause)
+    if not status and path == CHECKPOINT:
+        raise NotChecked(f"{path} does not answer")
+    if not status:
+        get(url, CHECKPOINT)
+        raise Refused(f"{path} does not answer, though {CHECKPOINT} does")
+    require(status == 200, f"{path} answered {status}")
     require(len(body) <= MOST_BYTES, f"{path} answered with too much")
     return body
+
+
+def ask(address: str, found: list[tuple[int, bytes, str]]) -> None:
+    """Give status, body and Retry-After of an answer; nothing where there is none."""
+    try:
+        with urllib.request.build_opener(NoRedirect).open(address, timeout=30) as answer:
+            found.append((answer.status, answer.read(MOST_BYTES + 1), ""))
+    except urllib.error.HTTPError as error:
+        found.append((error.code, b"", error.headers.get("Retry-After") or ""))
+    except (OSError, ValueError, http.client.HTTPException):
+        return
+
+
+def get_events(url: str, size: int) -> Iterator[dict[str, Any]]:
+    """Give each event as the feed has it to the byte, in order; of what is missing, the one that stands in its place."""
+    after = 0
+    while after < size:
+        page = json.loads(get(url, f"/v1/events?exact=true&after={after}&limit={min(PAGE, size - after)}"))
+        require(page["items"], f"position {after + 1}: no event is served there")
+        for told in page["items"]:
+            after += 1
+            require(" ".join(sorted(told)) == EVENT, f"position {after}: the event does not have the members of one")
+            yield told
 
 
 def get_entries(url: str, size: int) -> Iterator[bytes]:

@@ -26,38 +26,38 @@ _EXACT: Final = Context(prec=50, traps=[Inexact])
 _TOLERANCE: Final = Decimal("0.05")
 
 
-class TimeAnswer(Struct, frozen=True, forbid_unknown_fields=True, tag="time"):
+class TimeAnswer(Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag="time"):
     """When: a moment or a span. It is its own `valid`."""
 
     edtf: Edtf
 
 
-class EntityAnswer(Struct, frozen=True, forbid_unknown_fields=True, tag="entity"):
+class EntityAnswer(Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag="entity"):
     """Who or what: one entity."""
 
     entity: Id
 
 
-class BooleanAnswer(Struct, frozen=True, forbid_unknown_fields=True, tag="boolean"):
+class BooleanAnswer(Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag="boolean"):
     """Whether."""
 
     value: bool
 
 
-class TextAnswer(Struct, frozen=True, forbid_unknown_fields=True, tag="text"):
+class TextAnswer(Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag="text"):
     """What or why, in words that only a link can set against others."""
 
     text: Sentence
 
 
-class EntitiesAnswer(Struct, frozen=True, forbid_unknown_fields=True, tag="entities"):
+class EntitiesAnswer(Struct, frozen=True, gc=False, forbid_unknown_fields=True, tag="entities"):
     """Who or what, several: these among others, or, where `complete`, these and no more. No entity twice."""
 
     entities: Annotated[list[Id], Meta(min_length=1, max_length=200)]
     complete: bool = False
 
 
-class QuantityAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="quantity"):
+class QuantityAnswer(Struct, frozen=True, gc=False, forbid_unknown_fields=True, kw_only=True, tag="quantity"):
     """How much: an amount, inclusive bounds, or both; at least one of them."""
 
     amount: DecimalText | None = None

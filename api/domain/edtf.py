@@ -198,7 +198,7 @@ def can_coincide(a: Extent | None, b: Extent | None) -> bool:
     """Whether two `valid` can be the same moment: their widest readings overlap. None, unknown, always can."""
     if a is None or b is None:
         return True
-    (a_start, a_end), (b_start, b_end) = _widest(a), _widest(b)
+    (a_start, a_end), (b_start, b_end) = widest(a), widest(b)
     return a_start < b_end and b_start < a_end
 
 
@@ -207,47 +207,50 @@ def must_coincide(a: Extent | None, b: Extent | None) -> bool:
     if a is None or b is None:
         return False
     if a.shape == b.shape == "moment":
-        return can_coincide(a, b) and _is_brief(a) and _is_brief(b)
+        return can_coincide(a, b) and is_brief(a) and is_brief(b)
     return _encloses(a, b) or _encloses(b, a) or _overlap_narrowly(a, b)
 
 
 def _within(moment: Extent, at: Extent) -> bool:
-    if _has_unknown(moment) or _has_unknown(at):
+    if has_unknown(moment) or has_unknown(at):
         return False
-    (earliest, latest), (start, end) = _widest(moment), _widest(at)
+    (earliest, latest), (start, end) = widest(moment), widest(at)
     return start <= earliest and latest <= end
 
 
 def _encloses(span: Extent, other: Extent) -> bool:
-    surely = _narrowest(span)
-    if surely is None or _has_unknown(other):
+    surely = narrowest(span)
+    if surely is None or has_unknown(other):
         return False
-    start, end = _widest(other)
+    start, end = widest(other)
     return surely[0] <= start and end <= surely[1]
 
 
 def _overlap_narrowly(a: Extent, b: Extent) -> bool:
-    surely_a, surely_b = _narrowest(a), _narrowest(b)
+    surely_a, surely_b = narrowest(a), narrowest(b)
     if surely_a is None or surely_b is None:
         return False
     return max(surely_a[0], surely_b[0]) < min(surely_a[1], surely_b[1])
 
 
-def _is_brief(moment: Extent) -> bool:
-    earliest, latest = _widest(moment)
+def is_brief(moment: Extent) -> bool:
+    """Say whether a moment lies within a day, read in whatever zones."""
+    earliest, latest = widest(moment)
     return latest - earliest <= _ZONELESS_DAY
 
 
-def _has_unknown(extent: Extent) -> bool:
+def has_unknown(extent: Extent) -> bool:
+    """Say whether an end of its widest reading is not known."""
     return extent.start.earliest is None or extent.end.latest is None
 
 
-def _widest(extent: Extent) -> tuple[int, int]:
+def widest(extent: Extent) -> tuple[int, int]:
+    """Give [earliest, latest) of all it may cover; an unknown end reaches as far as an open one."""
     start, end = extent.start.earliest, extent.end.latest
     return OPEN_START if start is None else start, OPEN_END if end is None else end
 
 
-def _narrowest(span: Extent) -> tuple[int, int] | None:
+def narrowest(span: Extent) -> tuple[int, int] | None:
     """Give what a span covers for sure; None for a moment, and for a span with an unknown end."""
     start, end = span.start.latest, span.end.earliest
     return None if span.shape == "moment" or start is None or end is None else (start, end)

@@ -10,6 +10,7 @@ LedgerError
 │   ├── UnknownRecord
 │   ├── UnknownRevision
 │   ├── UnknownActor
+│   ├── UnknownGroup       the claims on a question form fewer groups
 │   └── NotYet             a position or time the ledger has not reached
 ├── Redacted               what was asked for was lawfully removed
 ├── PreconditionMissing    a revision must say what it is based on
@@ -18,6 +19,7 @@ LedgerError
 │   ├── AnswerDoesNotFit
 │   ├── BadAnswer
 │   ├── BadText
+│   ├── BeyondLimit        a chain too deep, or a list too long
 │   ├── Cycle
 │   ├── FieldFixed
 │   ├── IdForm
@@ -35,8 +37,11 @@ LedgerError
 │   ├── StillNamed
 │   └── UnknownReference
 ├── Unavailable            the database or the node cannot serve now
+│   ├── LogDamaged         something of the log is missing, or is not what was written
 │   ├── LogRefused         the log is not the one that was signed
-│   └── NotPurged          a redaction is recorded, and traces are left in the database's files
+│   ├── NotPurged          a redaction is recorded, and traces are left in the database's files
+│   └── ReadOnly           this node serves reads alone
+├── AskedWrongly           a fault of ours in what was asked of the database
 └── Misconfigured          a setting that cannot be honoured
 """
 
@@ -118,6 +123,17 @@ class UnknownActor(Absent):
 
 
 @dataclass(eq=False)
+class UnknownGroup(Absent):
+    """The claims on a question form fewer groups."""
+
+    groups: int
+    parameter: str = "group"
+
+    def sentence(self) -> str:
+        return f"the claims form {self.groups} groups here, numbered from 0"
+
+
+@dataclass(eq=False)
 class NotYet(Absent):
     """A position or time past the head."""
 
@@ -190,6 +206,17 @@ class BadAnswer(Conflict):
 @dataclass(eq=False)
 class BadText(Conflict):
     """Text no canonical form exists for: U+0000, a lone surrogate, a number beyond 2^53 - 1."""
+
+    rule: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
+class BeyondLimit(Conflict):
+    """A chain of records deeper, or a list of them longer, than agreement is computed for."""
 
     rule: str
     pointer: str = ""
@@ -377,12 +404,27 @@ class Unavailable(LedgerError):
         return self.reason
 
 
+class LogDamaged(Unavailable):
+    """Something of the log is missing, or is not what was written: reads go on, and this node neither signs nor appends."""
+
+
 class LogRefused(Unavailable):
     """The log is shorter than, or different from, what its key has signed: this node neither signs nor appends."""
 
 
 class NotPurged(Unavailable):
     """A redaction took place, and the database's own files may still hold what it removed."""
+
+
+class ReadOnly(Unavailable):
+    """This node serves a copy: it appends nothing, and signs nothing."""
+
+
+class AskedWrongly(LedgerError):
+    """A fault of ours, which the log tells of: the database cannot do what was asked of it, or it could not be asked."""
+
+    def sentence(self) -> str:
+        return "the ledger failed; the fault is logged"
 
 
 @dataclass(eq=False)

@@ -4,7 +4,9 @@ The Structs are the contract: their JSON Schemas are published, and their decode
 """
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -122,7 +124,9 @@ class _Envelope(Struct):
     kind: Kind
 
 
-_LINES = msgspec.json.Decoder(list[msgspec.Raw])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+# Empty lines by the thousand, so that many are passed over at once, and not more at once than takes a moment.
+_LINE = re.compile(rb"\n{1,65536}|[^\n]+")
 _MISSING = re.compile(r"Object missing required field `(\w+)`")
 # A name of another form is not repeated: it may hold anything.
 _UNKNOWN = re.compile(r"Object contains unknown field `([A-Za-z0-9_-]{1,64})`$")
@@ -143,19 +147,29 @@ def action_command(kind: str, public_id: str, action: Any, expect: Expect | None
 
 def read_batch(raw: bytes, *, is_lines: bool, most: int) -> list[Command]:
     """Read the operations of a batch, as NDJSON or as one JSON array. Raises BadBody naming the operation."""
-    operations = _lines(raw) if is_lines else _array(raw)
+    return read_operations(cut_batch(raw, is_lines=is_lines, most=most))
+
+
+def cut_batch(raw: bytes, *, is_lines: bool, most: int) -> list[bytes]:
+    """Cut a batch into its operations, and no further than there may be. Raises BadBody."""
+    operations = list(islice(_lines(raw), most + 1)) if is_lines else _array(raw)
     if not 1 <= len(operations) <= most:
         raise BadBody(f"a batch holds 1 to {most} operations")
+    return operations
+
+
+def read_operations(operations: Sequence[bytes]) -> list[Command]:
+    """Read operations one by one. Raises BadBody naming the operation."""
     return [_read(operation, index) for index, operation in enumerate(operations)]
 
 
-def _lines(raw: bytes) -> list[bytes]:
-    return [line for line in raw.split(b"\n") if line.strip()]
+def _lines(raw: bytes) -> Iterator[bytes]:
+    return (line for found in _LINE.finditer(raw) if (line := found[0]).strip())
 
 
 def _array(raw: bytes) -> list[bytes]:
     try:
-        return [bytes(item) for item in _LINES.decode(raw)]
+        return [bytes(item) for item in _ITEMS.decode(raw)]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_body(error) from None
 

@@ -3,6 +3,7 @@
 Also the shapes in which a record is shown: its representation, and the names of the fields that changed.
 """
 
+from collections.abc import Set as AbstractSet
 from typing import Any, Never, Protocol
 
 import msgspec
@@ -58,6 +59,9 @@ class Look(Protocol):
 
     def refuse_redacted(self, record: Record) -> Never:
         """Raise Redacted, saying by which redaction the record went."""
+
+    def naming(self, kind: str, field: str, ids: AbstractSet[str]) -> set[str]:
+        """Give the ids of the records of a kind that name one of these in a field."""
 
     def is_answered(self, question: str) -> bool:
         """Say whether any claim, retracted ones included, answers the question."""

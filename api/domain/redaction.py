@@ -1,4 +1,4 @@
-"""Redactions: what may be removed, what a redaction's record says, and which records a payload names (DESIGN section 6).
+"""Redactions: what may be removed, what a redaction's record says and when a text is one looked for (DESIGN section 6).
 
 The rules judge what is asked for against the record as it stands. What is deleted, and where, is the ledger's to know.
 """
@@ -25,7 +25,7 @@ Contained = Annotated[
         pattern=TEXT_PATTERN,
         min_length=1,
         max_length=500,
-        description="In a dry run: list the surviving payloads that hold this text; accents and case are folded.",
+        description="As one piece, in any one text of a payload; case and accents make no difference.",
     ),
 ]
 
@@ -40,7 +40,18 @@ class NewRedaction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     first: Annotated[Number, Meta(description="The first revision to redact; 1 by default.")] | None = None
     last: Annotated[Number, Meta(description="The last revision to redact; the latest by default.")] | None = None
     erase_id: Annotated[bool, Meta(description="Forget the public id too.")] = False
-    contains: Contained | None = None
+    contains: (
+        Annotated[
+            Contained | Annotated[list[Contained], Meta(min_length=1, max_length=20)],
+            Meta(description="List the surviving payloads that hold this text, or any of several."),
+        ]
+        | None
+    ) = None
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """What to look for in what survives."""
+        return [self.contains] if isinstance(self.contains, str) else self.contains or []
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,31 +137,52 @@ def represent(record: Record, entry: Entry, reason: str | None) -> bytes:
     )
 
 
-def names(kind: str, state: State) -> Iterator[tuple[str, str]]:
-    """Name every record that a payload names in a field for it, as (kind, id): itself, and those that it refers to."""
-    yield kind, state["id"]
-    for field, referred in _REFERENCES.get(kind, ()):
-        value = state[field]
-        yield from ((referred, each) for each in (value if isinstance(value, list) else [value]) if each is not None)
-    if kind == "claim":
-        answer = state["answer"]
-        entities = [answer["entity"]] if answer["type"] == "entity" else answer.get("entities", [])
-        yield from (("entity", each) for each in entities)
-        yield from (("claim", link["claim"]) for link in state["links"])
-    if kind == REDACTION and state["target"] is not None:
-        yield state["kind"], state["target"]
-
-
-def looking_for(contains: str | None, erased_id: str | None) -> list[Callable[[str], bool]]:
-    """Give what to ask of each text: whether it holds one, folded; whether it holds an id as a word of its own."""
+def looking_for(texts: Sequence[str], erased_id: str | None) -> list[Callable[[str], bool]]:
+    """Give what to ask of each text: whether it holds one of some, folded; whether it holds an id as a word of its own."""
     asked: list[Callable[[str], bool]] = []
-    if contains is not None:
-        folded = fold(contains)
-        asked.append(lambda text: folded in fold(text))
+    if texts:
+        folded = [fold(each) for each in texts]
+        asked.append(lambda text: _holds_any(fold(text), folded))
     if erased_id is not None:
         word = re.compile(rf"(?<![a-z0-9-]){re.escape(erased_id)}(?![a-z0-9-])")
         asked.append(lambda text: word.search(text) is not None)
     return asked
+
+
+def needles(texts: Sequence[str], erased_id: str | None) -> list[bytes]:
+    """Give what a payload must have among its bytes to hold one of these, where all of it is ASCII."""
+    wanted = [fold(each) for each in texts] + ([erased_id] if erased_id is not None else [])
+    return [max(_ESCAPED.split(each), key=len).encode() for each in wanted]
+
+
+def may_hold(payload: bytes, wanted: Sequence[bytes]) -> bool:
+    """Say whether a payload may hold what is looked for, so that not each has to be read; see `needles`."""
+    if not payload.isascii():
+        return True
+    folded = payload.lower()
+    return any(each in folded for each in wanted)
+
+
+def _holds_any(text: str, wanted: Sequence[str]) -> bool:
+    return any(each in text for each in wanted)
+
+
+# What JSON spells otherwise.
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
+_OF_FEW_WORDS = frozenset({"status", "type", "answer_type", "stance", "completeness", "relation"})
+
+
+def texts_in(said: Json) -> Iterator[str]:
+    """Give every text in a payload, but for those that are one of a few words."""
+    if isinstance(said, str):
+        yield said
+    elif isinstance(said, list):
+        for each in said:
+            yield from texts_in(each)
+    elif isinstance(said, dict):
+        for field, each in said.items():
+            if field not in _OF_FEW_WORDS:
+                yield from texts_in(each)
 
 
 def holds(said: Json, asked: Sequence[Callable[[str], bool]]) -> bool:
@@ -160,11 +192,3 @@ def holds(said: Json, asked: Sequence[Callable[[str], bool]]) -> bool:
     if isinstance(said, list):
         return any(holds(each, asked) for each in said)
     return isinstance(said, dict) and any(holds(each, asked) for each in said.values())
-
-
-_REFERENCES = {
-    "entity": (("part_of", "entity"),),
-    "source": (("publisher", "entity"), ("derives_from", "source"), ("part_of", "source")),
-    "question": (("about", "entity"),),
-    "claim": (("source", "source"), ("question", "question"), ("speaker", "entity"), ("via", "source")),
-}

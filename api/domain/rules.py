@@ -7,6 +7,7 @@ from api.domain import answer as answers
 from api.domain import edtf
 from api.domain.errors import (
     AnswerDoesNotFit,
+    BeyondLimit,
     Cycle,
     FieldFixed,
     IntervalReversed,
@@ -17,6 +18,14 @@ from api.domain.errors import (
 )
 from api.domain.record import Look, State
 
+# The fields by which records of a kind lead from one to the next.
+CHAINS = {"entity": ("part_of",), "source": ("derives_from", "part_of")}
+# Of how many claims one batch may have agreement weighed anew, by changing sources, entities and questions.
+MOST_WEIGHED = 100_000
+# Agreement follows these chains from every claim, and compares these lists with one another.
+MOST_DEEP = 32
+MOST_ABOVE = 1_000
+MOST_MEMBERS = 100
 _FIXED = {
     "entity": ("id",),
     "source": ("id",),
@@ -46,17 +55,15 @@ def _check_fixed(kind: str, before: State, state: State, look: Look) -> None:
 
 def _check_entity(before: State | None, state: State, look: Look) -> None:
     _need(look, "entity", state, "part_of", before)
-    if before is not None and before["part_of"] != state["part_of"]:
-        _refuse_cycle(look, "entity", "part_of", state)
+    _check_chain(look, "entity", "part_of", before, state)
 
 
 def _check_source(before: State | None, state: State, look: Look) -> None:
     _need(look, "entity", state, "publisher", before)
     _need_all(look, "source", state, "derives_from", before)
     _need(look, "source", state, "part_of", before)
-    for name in ("derives_from", "part_of"):
-        if before is not None and before[name] != state[name]:
-            _refuse_cycle(look, "source", name, state)
+    for name in CHAINS["source"]:
+        _check_chain(look, "source", name, before, state)
     published, modified = _date(state, "published"), _date(state, "modified")
     if published and modified and _is_before(modified, published):
         raise IntervalReversed("/modified")
@@ -98,6 +105,8 @@ def _check_answer(before: State | None, state: State, look: Look) -> None:
     if isinstance(given, answers.EntityAnswer):
         _need(look, "entity", state["answer"], "entity", said, "/answer")
     if isinstance(given, answers.EntitiesAnswer):
+        if len(given.entities) > MOST_MEMBERS and given.entities != (said or {}).get("entities"):
+            raise BeyondLimit(f"a list names at most {MOST_MEMBERS} entities", "/answer/entities")
         _need_all(look, "entity", state["answer"], "entities", said, "/answer")
 
 
@@ -119,7 +128,7 @@ def _need_all(look: Look, kind: str, state: State, field: str, before: State | N
 
 
 def _names(before: State | None, field: str) -> list[str]:
-    return _targets(before, field) if before and field in before else []
+    return targets(before, field) if before and field in before else []
 
 
 def _need_one(look: Look, kind: str, public_id: str, pointer: str, named_before: list[str]) -> None:
@@ -140,20 +149,39 @@ def _need_asserted(look: Look, kind: str, public_id: str) -> None:
         raise StatusRefused(f"the {kind} is retracted; new claims on it are refused", f"/{kind}")
 
 
-def _refuse_cycle(look: Look, kind: str, field: str, state: State) -> None:
-    """Walk the relation upward from the new state: whoever meets the record itself has found a cycle."""
-    waiting, seen = _targets(state, field), set()
-    while waiting:
-        public_id = waiting.pop()
-        if public_id == state["id"]:
+def _check_chain(look: Look, kind: str, field: str, before: State | None, state: State) -> None:
+    """Refuse a new value that closes a cycle, or makes a chain too deep: of what is above the record, it, and all below.
+
+    A chain that was too deep before there was a limit stays as it is, and grows no more.
+    """
+    if not state[field] or (before is not None and before[field] == state[field]):
+        return
+    above = _height_above(look, kind, field, state)
+    level, below = {state["id"]} if before is not None else set(), 0
+    while level := look.naming(kind, field, level) if level else level:
+        below += 1
+        if above + below > MOST_DEEP:
+            raise BeyondLimit(f"{field} would lead more than {MOST_DEEP} steps up from what is below this", f"/{field}")
+
+
+def _height_above(look: Look, kind: str, field: str, state: State) -> int:
+    """Count the steps from a record to the furthest that it leads up to, all that are as many steps away at once."""
+    level, steps, seen = set(targets(state, field)), 0, set[str]()
+    while level:
+        steps += 1
+        if state["id"] in level:
             raise Cycle(field, f"/{field}")
-        found = look.find(kind, public_id) if public_id not in seen else None
-        seen.add(public_id)
-        if found is not None and not found.is_redacted:
-            waiting += _targets(found.state, field)
+        seen |= level
+        if steps > MOST_DEEP or len(seen) > MOST_ABOVE:
+            limit = f"{MOST_DEEP} steps up" if steps > MOST_DEEP else f"up to more than {MOST_ABOVE} records"
+            raise BeyondLimit(f"{field} would lead more than {limit}", f"/{field}")
+        found = (look.find(kind, public_id) for public_id in level)
+        level = {each for record in found if record and not record.is_redacted for each in targets(record.state, field)}
+    return steps
 
 
-def _targets(state: State, field: str) -> list[str]:
+def targets(state: State, field: str) -> list[str]:
+    """Give the ids that a field holds: one, several or none."""
     value = state[field]
     if isinstance(value, list):
         return list(value)

@@ -1,185 +1,143 @@
-"""The agreement view: what the live claims on a question add up to, at any standpoint of the three clocks."""
+"""The agreement view: what the live claims on a question add up to, at any standpoint of the three clocks.
 
-from collections.abc import Iterator, Sequence
+All of it is computed, and shown in outline: the claims, and the pairs of them that conflict, are paged.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
 
 import msgspec
 
-from api.domain import agreement, edtf
+from api.domain import agreement
 from api.domain.asof import NOW, AsOf, Standpoint
-from api.domain.record import State
-from api.domain.source import published_bounds
-from api.ledger.lists import REVISION, Selection, documents, select
-from api.ledger.present import gather
-from api.ledger.reads import Reads, Row
-from api.ledger.standing import read_links, standing
-from api.ledger.views import Page, stand, view_at
+from api.domain.errors import UnknownGroup
+from api.domain.outline import outline, outline_of_group
+from api.ledger.lists import Documents, Selection, documents_at, select, with_grounds
+from api.ledger.reads import Reads
+from api.ledger.views import PAGE, Page, stand, view_at
+from api.ledger.weighing import Weighed, Weighing, add_up, conflicting, state_of
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A question, its agreement, and the claims that are on view, at a standpoint."""
+    """A question, its agreement in outline, and a page of its claims, with their sources where those were asked for."""
 
     question: bytes
     agreement: agreement.Agreement
-    claims: list[bytes]
-    sources: list[str]
-    at: Standpoint
+    outline: Mapping[str, Any]
+    page: Page
+    claim_count: int
+    sources: Documents | None
+
+    @property
+    def claims(self) -> list[bytes]:
+        return self.page.items
+
+    @property
+    def at(self) -> Standpoint:
+        return self.page.at
 
 
-_CLAIMS = (
-    "SELECT r.id, r.first_position, p.payload, v.document FROM record r"
-    f" JOIN revision v ON v.position = {REVISION} JOIN payload p ON p.position = v.position"
-    " WHERE r.question = ? AND r.first_position <= ? AND v.status = 'asserted' ORDER BY r.first_position"
-)
-_LINKING = (
-    "SELECT l.id, p.payload FROM record c"
-    # CROSS JOIN keeps SQLite from walking all the links there are; PostgreSQL takes it for an inner join.
-    " CROSS JOIN term t JOIN record l ON l.first_position = t.first_position AND l.question <> c.question"
-    " JOIN revision v ON v.position = (SELECT max(x.position) FROM revision x"
-    " WHERE x.first_position = l.first_position AND x.position <= ?)"
-    " JOIN payload p ON p.position = v.position WHERE c.question = ?"
-    " AND t.field = 'claim.link' AND t.value = c.id AND t.since <= ? AND t.until > ? AND v.status = 'asserted'"
-)
-_STATE = (
-    f"SELECT p.payload FROM record r JOIN payload p ON p.position = {REVISION} WHERE r.kind = ? AND r.id = ?"
-    " AND r.first_position <= ?"
-)
+def answers(
+    access: Reads, public_id: str, chosen: Selection, *, group: int | None = None, with_sources: bool = False
+) -> Answers:
+    """Give the agreement on a question, and its claims after the cursor: all of them, or those of one group.
+
+    Raises UnknownRecord where there is none at the position asked for, UnknownGroup where there are fewer groups.
+    """
+    at, question, weighed = _weigh(access, public_id, chosen)
+    added_up = add_up(weighed)
+    names = {claim.first_position: claim.id for claim in weighed.claims}
+    shown = outline(added_up)
+    if group is not None:
+        names = _names_in_group(names, added_up, group)
+    room = PAGE - len(question) - len(msgspec.json.encode(shown))
+    page, sources = _page_of(access, list(names), chosen, at, room), None
+    if with_sources:
+        page, grounds = with_grounds(access, page, ("source",), room)
+        sources = grounds["source"]
+    if group is not None:
+        shown["groups"] = [outline_of_group(added_up.groups[group], [names[int(key)] for key in page.keys])]
+    return Answers(question, added_up, shown, page, len(names), sources)
 
 
-class _Past:
-    """States of records as of one position, each read once, and what is on view at the other clocks."""
-
-    def __init__(self, access: Reads, at: Standpoint, chosen: Selection) -> None:
-        self.access, self.at, self._chosen = access, at, chosen
-        self._states: dict[tuple[str, str], State | None] = {}
-
-    def state(self, kind: str, public_id: str) -> State | None:
-        key = (kind, public_id)
-        if key not in self._states:
-            row = self.access.row(_STATE, (self.at.position, kind, public_id, self.at.position))
-            self._states[key] = msgspec.json.decode(row[0])["state"] if row else None
-        return self._states[key]
-
-    def is_asserted(self, kind: str, public_id: str) -> bool:
-        state = self.state(kind, public_id)
-        return state is not None and state["status"] == "asserted"
-
-    def is_on_view(self, claim: State) -> bool:
-        """Say whether a claim that is asserted, on a question that is, counts at the clocks of source and world."""
-        source = self.state("source", claim["source"])
-        if source is None or source["status"] != "asserted":
-            return False
-        published_by, valid_at, is_certain = self._chosen.published_by, self._chosen.valid_at, self._chosen.is_certain
-        if published_by is not None:
-            was_published = edtf.published_by_certain if is_certain else edtf.published_by_possible
-            if not was_published(published_bounds(source), published_by):
-                return False
-        if valid_at is not None:
-            holds = edtf.certain if is_certain else edtf.possible
-            return holds(standing(0, claim).claim.valid, valid_at)
-        return True
-
-
-def answers(access: Reads, public_id: str, chosen: Selection) -> Answers:
-    """Give the agreement on a question. Raises UnknownRecord where there is none at the position asked for."""
+def _weigh(access: Reads, public_id: str, chosen: Selection) -> tuple[Standpoint, bytes, Weighed]:
     at = stand(access, chosen.asked)
-    question = view_at(access, "question", public_id, at)
-    past = _Past(access, at, chosen)
-    shown = _on_view(past, public_id)
-    added_up = agreement.agree(*_weighing(past, public_id, shown))
-    sources = sorted({state["source"] for _, state in shown})
-    return Answers(question.document, added_up, [bytes(row[3]) for row, _ in shown], sources, at)
+    question = bytes(view_at(access, "question", public_id, at).document)
+    return at, question, Weighing(access, at, chosen).weigh(public_id, question)
 
 
-_Weighing = tuple[str, bool, list[agreement.Claim], agreement.Context, agreement.Foreign]
+def _names_in_group(names: Mapping[int, str], added_up: agreement.Agreement, group: int) -> dict[int, str]:
+    if group >= len(added_up.groups):
+        raise UnknownGroup(len(added_up.groups))
+    among = set(added_up.groups[group].claims)
+    return {place: name for place, name in names.items() if name in among}
 
 
-def _weighing(past: _Past, public_id: str, shown: Sequence[tuple[Row, State]]) -> _Weighing:
-    """Gather all that agreement on a question depends on."""
-    asked = past.state("question", public_id)
-    claims = [standing(row[1], state).claim for row, state in shown]
-    varies = bool(asked and asked["varies"])
-    return public_id, varies, claims, gather(claims, past.state), _foreign_links(past, public_id)
+def _page_of(access: Reads, places: Sequence[int], chosen: Selection, at: Standpoint, room: int) -> Page:
+    """Give the claims that begin after the cursor, at some places in order: as many as asked for, and as fit."""
+    after = 0 if chosen.cursor is None else int(chosen.cursor)
+    listed = [place for place in places if place > after]
+    items = documents_at(access, listed[: chosen.limit], at, room)
+    return Page(items, [str(place) for place in listed[: len(items)]], len(items) < len(listed), at)
 
 
-def _on_view(past: _Past, public_id: str) -> list[tuple[Row, State]]:
-    if not past.is_asserted("question", public_id):
-        return []
-    first, position = _first_position(past.access, "question", public_id), past.at.position
-    rows = past.access.rows(_CLAIMS, (position, first, position))
-    read = [(row, msgspec.json.decode(row[2])["state"]) for row in rows]
-    return [(row, state) for row, state in read if past.is_on_view(state)]
-
-
-def _foreign_links(past: _Past, public_id: str) -> list[tuple[str, agreement.Link]]:
-    """Give the links that claims on view make from other questions."""
-    first, position = _first_position(past.access, "question", public_id), past.at.position
-    targets = {row[0] for row in past.access.rows("SELECT id FROM record WHERE question = ?", (first,))}
-    found = []
-    for linking, payload in past.access.rows(_LINKING, (position, first, position, position)):
-        state = msgspec.json.decode(payload)["state"]
-        if past.is_asserted("question", state["question"]) and past.is_on_view(state):
-            found += [(linking, link) for link in read_links(state) if link.claim in targets]
-    return sorted(set(found), key=lambda pair: pair[1].position)
-
-
-def _first_position(access: Reads, kind: str, public_id: str) -> int:
-    row = access.row("SELECT first_position FROM record WHERE kind = ? AND id = ?", (kind, public_id))
-    return row[0] if row else 0
+def conflicts(access: Reads, public_id: str, chosen: Selection) -> Page:
+    """Give the pairs of claims that conflict, after the cursor: the first positions of the two, joined by a point."""
+    at, _, weighed = _weigh(access, public_id, chosen)
+    first, _, second = (chosen.cursor or "0.0").partition(".")
+    pairs = list(islice(conflicting(weighed, (int(first), int(second))), chosen.limit + 1))
+    shown = pairs[: chosen.limit]
+    items = [msgspec.json.encode((one.id, other.id)) for one, other in shown]
+    keys = [f"{one.first_position}.{other.first_position}" for one, other in shown]
+    return Page(items, keys, len(pairs) > len(shown), at)
 
 
 def questions_agreeing(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
     """List questions by their state of agreement as other clocks than the ledger's have it: computed, one by one."""
     at = stand(access, chosen.asked)
-    # The ledger may grow while questions are looked at one by one: all of them as of one position.
-    chosen = replace(chosen, asked=AsOf(position=at.position))
-    plain = replace(chosen, agreement=None, published_by=None, valid_at=None, limit=200)
-    past = _Past(access, at, chosen)
-    found: list[bytes] = []
-    ids: list[str] = []
-    keys: list[int] = []
-    cursor = chosen.cursor
-    while len(found) <= chosen.limit:
-        page, shown = select(access, replace(plain, cursor=cursor))
-        for document, public_id in zip(page.items, shown, strict=True):
-            on_view = _on_view(past, public_id)
-            if agreement.state_of(*_weighing(past, public_id, on_view)) == chosen.agreement:
-                found.append(document)
-                ids.append(public_id)
-                keys.append(_key(document, chosen.order))
-        cursor = page.last
-        if cursor is None:
+    found, size, is_more = list[tuple[bytes, str, str]](), 0, False
+    for each in _agreeing(access, chosen, at):
+        size += len(each[0])
+        is_more = len(found) == chosen.limit or (size > PAGE and bool(found))
+        if is_more:
             break
-    last = str(keys[chosen.limit - 1]) if len(found) > chosen.limit else None
-    return Page(found[: chosen.limit], last, at), ids[: chosen.limit]
+        found.append(each)
+    page = Page([document for document, *_ in found], [key for *_, key in found], is_more, at)
+    return page, [public_id for _, public_id, _ in found]
 
 
-def agreements(access: Reads) -> Iterator[agreement.Agreement]:
-    """Give the agreement on every question that stands now, in the order of recording."""
-    at = stand(access, NOW)
-    chosen = Selection(kind="question", asked=AsOf(position=at.position), limit=200)
-    past = _Past(access, at, chosen)
+def ids_agreeing(access: Reads, chosen: Selection) -> list[str]:
+    """Name all questions in a state of agreement, at clocks as above."""
+    return [public_id for _, public_id, _ in _agreeing(access, chosen, stand(access, chosen.asked))]
+
+
+def _agreeing(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[tuple[bytes, str, str]]:
+    """Give document, id and key of each question in the state asked for."""
+    plain = replace(chosen, agreement=None, published_by=None, valid_at=None)
+    weighing = Weighing(access, at, chosen)
+    for document, public_id, key in _questions(access, plain, at):
+        if state_of(weighing.weigh(public_id, document)) == chosen.agreement:
+            yield document, public_id, key
+
+
+def _questions(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[tuple[bytes, str, str]]:
+    """Walk questions, all of them as of one position: the ledger may grow meanwhile."""
+    chosen = replace(chosen, asked=AsOf(position=at.position), limit=200)
     while True:
-        page, ids = select(access, replace(chosen, terms=[("status", "asserted")]))
-        for public_id in ids:
-            on_view = _on_view(past, public_id)
-            yield agreement.agree(*_weighing(past, public_id, on_view))
+        page, ids = select(access, chosen)
+        yield from zip(page.items, ids, page.keys, strict=True)
         if page.last is None:
             return
         chosen = replace(chosen, cursor=page.last)
 
 
-def _key(document: bytes, order: str) -> int:
-    shown = msgspec.json.decode(document)
-    return int(shown["position" if "revised" in order else "first_position"])
-
-
-def sources_of(access: Reads, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
-    """Give the representations of the sources that some claims were made in, as of the same position."""
-    return documents(access, "source", [msgspec.json.decode(item)["source"] for item in items], at)
-
-
-def questions_of(access: Reads, items: Sequence[bytes], at: Standpoint) -> dict[str, bytes]:
-    """Give the representations of the questions that some claims answer, as of the same position."""
-    return documents(access, "question", [msgspec.json.decode(item)["question"] for item in items], at)
+def agreements(access: Reads) -> Iterator[agreement.Agreement]:
+    """Give the agreement on every question that stands now, in the order of recording."""
+    at = stand(access, NOW)
+    chosen = Selection(kind="question", terms=[("status", "asserted")])
+    weighing = Weighing(access, at, chosen)
+    for document, public_id, _ in _questions(access, chosen, at):
+        yield add_up(weighing.weigh(public_id, document))

@@ -8,9 +8,9 @@ import asyncio
 import itertools
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -19,14 +19,18 @@ import psycopg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
-from api.domain.errors import Unavailable
+from api.domain.errors import Misconfigured, Unavailable
 from api.ledger import spelling
 from api.ledger.aside import Aside, working_aside
 from api.ledger.column import Column, columns_of, register
-from api.ledger.engine import engine_for
+from api.ledger.engine import engine_for, make_file
+from api.ledger.faults import DRIVER_ERRORS, is_lost, name_statement, translated
 from api.ledger.pipeline import Pipelines
-from api.ledger.reads import Reads, Row, Value
+from api.ledger.reads import BRIEF, Reads, Row, TakesLong, Value
+from api.ledger.server import Server
 from api.settings import Settings
 
 Result = TypeVar("Result")
@@ -40,17 +44,23 @@ _BEGIN = "BEGIN ISOLATION LEVEL READ COMMITTED"
 _SWITCHED_OFF = ("enable_sort", "enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit")
 # With the choice so narrow, 3,000 rows of a table tell its planner as much as the usual 30,000.
 _SAMPLE = "SET default_statistics_target = 10"
-DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
-_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 _STREAMS, _STREAMED_AT_ONCE = itertools.count(), 200
-_CORRUPT_PG = ("XX001", "XX002")
-_CORRUPT_SQLITE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+# SQLite tells so often, in instructions of its own machine, that it is still at work: ten steps, some 30 microseconds.
+_TOLD_EVERY, _STEPS_TOLD = 1_000, 10
+# Of the time that a server is waited for: what it ends by itself is over before it is given up.
+_SHARE = 0.9
+# Threads that compute take turns with each other and with the event loop, which would wait for each: two get nothing done sooner.
+_COMPUTING_AT_ONCE = 1
 
 
 class _Cursor(Protocol):
     """What a statement leaves."""
 
     def fetchall(self) -> list[Row]: ...
+
+    def fetchmany(self, size: int) -> list[Row]: ...
+
+    def __iter__(self) -> Iterator[Row]: ...
 
 
 class _Connection(Protocol):
@@ -71,6 +81,8 @@ class Access(Reads):
         self._pipeline: AbstractContextManager[object] | None = None
         self._held: list[tuple[str, Sequence[Value | Column]]] | None = None
         self._aside: Aside | None = None
+        self._is_told = False
+        self._server = self.driver if isinstance(self.driver, Server) else None
         if not self.is_sqlite:
             self.driver.autocommit = True  # type: ignore[attr-defined]
             register(self.driver.adapters)  # type: ignore[attr-defined]
@@ -80,19 +92,95 @@ class Access(Reads):
             # In text form every byte of a document would cross the socket as two.
             self._reader: _Connection = self.driver.cursor(binary=True)  # type: ignore[attr-defined]
 
+    def wait_at_most(self, seconds: float) -> None:
+        """Give a server up, as lost, that takes longer to answer anything that is asked from now on."""
+        if self._server is not None:
+            self._server.patience, self._server.is_patient = seconds, False
+
+    def limit_reading(self, seconds: float) -> None:
+        """Let the server end each statement that takes almost as long: given up here, it would go on there."""
+        if self._server is not None:
+            self._server.bound("statement_timeout", _SHARE * seconds)
+
+    def limit_waiting(self, seconds: float) -> None:
+        """Let the server end each wait for a lock that takes almost as long. A commit it never breaks off."""
+        if self._server is not None:
+            self._server.bound("lock_timeout", _SHARE * seconds)
+
+    def check_durable(self) -> None:
+        """Raise Unavailable where the database is set up such that a crash may lose what it acknowledges."""
+        if self._server is not None:
+            self._server.check_durable()
+
+    def confirm(self) -> None:
+        """Wait until all that was read here is known to last, on the standbys that a server waits for too.
+
+        Raises a driver's error where that is not known.
+        """
+        if self._server is not None:
+            self.settle()
+            self._server.confirm()
+
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        try:
+            return self._rows(sql, parameters)
+        except DRIVER_ERRORS as error:
+            name_statement(error, sql)
+            raise
+
+    def _rows(self, sql: str, parameters: Sequence[Value]) -> list[Row]:
         if self.is_sqlite:
             if self._aside is not None:
                 self.settle()
+            if self.steps_left is not None:
+                return self._rows_in_brief(sql, parameters, self.steps_left)
             return self.driver.execute(sql, parameters).fetchall()
         self.settle()
         return self._reader.execute(spelling.percent(sql), parameters).fetchall()
+
+    def _measured(self, sql: str, parameters: Sequence[Value], most: int) -> Iterable[Row]:
+        # SQLite works out a row when it is asked for: those that nobody takes cost nothing.
+        if not self.is_sqlite:
+            return super()._measured(sql, parameters, most)
+        try:
+            return self.driver.execute(sql, parameters)
+        except DRIVER_ERRORS as error:
+            name_statement(error, sql)
+            raise
+
+    def in_brief(self, view: Callable[..., Result], *given: object, **named: object) -> Result:
+        """Run a view in the event loop, on SQLite, with the steps that are granted there. Raises TakesLong."""
+        if not self._is_told:
+            # In threads it would only make them wait for one another.
+            self.driver.set_progress_handler(self._is_too_long, _TOLD_EVERY)  # type: ignore[attr-defined]
+            self._is_told = True
+        self.steps_left = BRIEF
+        try:
+            return view(self, *given, **named)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise TakesLong from error
+            raise
+        finally:
+            self.steps_left = None
+
+    def _rows_in_brief(self, sql: str, parameters: Sequence[Value], most: int) -> list[Row]:
+        rows = self.driver.execute(sql, parameters).fetchmany(most + 1)
+        self.spend(len(rows) + 1)
+        return rows
+
+    def _is_too_long(self) -> bool:
+        """Take the steps of a statement under way. Says whether SQLite is to break off."""
+        if self.steps_left is None:
+            return False
+        self.steps_left -= _STEPS_TOLD
+        return self.steps_left < 0
 
     def stream(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[Row]:
         """Give rows one after another, however many there are; on PostgreSQL only within a transaction."""
         self.settle()
         if self.is_sqlite:
-            yield from self.driver.execute(sql, parameters)  # type: ignore[misc]
+            yield from self.driver.execute(sql, parameters)
             return
         with self.driver.cursor(f"stream_{next(_STREAMS)}", binary=True) as cursor:  # type: ignore[attr-defined]
             cursor.itersize = _STREAMED_AT_ONCE
@@ -107,7 +195,11 @@ class Access(Reads):
         self._execute(sql, parameters)
 
     def _execute(self, sql: str, parameters: Sequence[Value | Column] = ()) -> None:
-        self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
+        try:
+            self.driver.execute(sql if self.is_sqlite else spelling.percent(sql), parameters)
+        except DRIVER_ERRORS as error:
+            name_statement(error, sql)
+            raise
 
     def update(self, table: str, changed: str, keys: str, rows: Sequence[Sequence[Value]], *, where: str) -> None:
         """Change a row for each of `rows`, which hold new values and then those of the key columns; `where` holds too."""
@@ -124,6 +216,26 @@ class Access(Reads):
         elif rows:
             sql = f"INSERT INTO {table} ({columns}) SELECT * FROM {spelling.given(table, columns)}"
             self.run(sql, columns_of(spelling.types(table, columns), rows))
+
+    def delete(self, table: str, keys: str, rows: Sequence[Sequence[Value]]) -> None:
+        """Delete the row that each of `rows` names by its key columns."""
+        if not rows:
+            return
+        if self.is_sqlite:
+            for row in rows:
+                self.run(spelling.delete_row(table, keys), row)
+        else:
+            self.run(spelling.delete_all(table, keys), columns_of(spelling.types(table, keys), rows))
+
+    @property
+    def changes(self) -> int:
+        """How many rows were changed on SQLite by this connection."""
+        return int(self.driver.total_changes)  # type: ignore[attr-defined]
+
+    @property
+    def file(self) -> Path:
+        """Where SQLite's database is."""
+        return Path(self.rows("PRAGMA database_list")[0][2])
 
     @contextmanager
     def aside(self) -> Iterator[None]:
@@ -210,6 +322,7 @@ class Access(Reads):
         if self._pipeline is None:
             meanwhile()
             self._execute("COMMIT")
+            self._check_confirmed()
         else:
             self._execute("COMMIT")
             meanwhile()
@@ -217,13 +330,19 @@ class Access(Reads):
     def settle(self) -> None:
         """Wait for what was sent, as any next statement does.
 
-        Raises what a statement of its transaction raised, and then nothing of it is left.
+        Raises what a statement of its transaction raised, and then nothing of it is left; Unconfirmed where it was committed
+        and no standby is known to have it.
         """
         try:
             self._catch_up()
+            self._check_confirmed()
         except BaseException:
             self.roll_back()
             raise
+
+    def _check_confirmed(self) -> None:
+        if self._server is not None:
+            self._server.check_confirmed()
 
     def roll_back(self) -> None:
         """Leave nothing of the transaction. The database may have ended it by itself (a full disk, a lost connection)."""
@@ -251,6 +370,11 @@ class Access(Reads):
             with suppress(*DRIVER_ERRORS):
                 self.run("ROLLBACK")
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is closed, by whichever side."""
+        return self._server is not None and self._server.closed
+
     def detach(self) -> "psycopg.Connection[Any]":
         """Give the driver's connection away: whoever takes it closes it."""
         self._pooled.detach()
@@ -265,65 +389,163 @@ class Database:
 
     def __init__(self, settings: Settings) -> None:
         self.is_sqlite = settings.is_sqlite
-        self.engine = engine = engine_for(settings)
+        self._settings = settings
+        self._gives_up = threading.Event()
+        self.engine = engine_for(settings, self._gives_up)
         self._local = threading.local()
         self._threads = ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="reader")
-        self._pipelines = Pipelines(lambda: _connect(engine).detach())
+        self._computing = ThreadPoolExecutor(_COMPUTING_AT_ONCE, thread_name_prefix="computing")
+        self._at_length = ThreadPoolExecutor(1, thread_name_prefix="at length")
+        self._pipelines = Pipelines(lambda: self.connect_to_read().detach(), settings.read_timeout)
 
     def access(self) -> Access:
         """Give this thread's connection for reading; statements on it see what is committed."""
         found: Access | None = getattr(self._local, "access", None)
         if found is None:
-            found = self._local.access = self.connect()
+            found = self._local.access = self.connect_to_read()
         return found
 
     def connect(self) -> Access:
-        """Open a connection of one's own. Raises Unavailable."""
+        """Open a connection of one's own, for what may take long. Raises Unavailable."""
         return _connect(self.engine)
 
-    async def read(self, view: Callable[..., Result], *given: object, slow: bool = False, **named: object) -> Result:
-        """Run a view: at once on SQLite, on PostgreSQL among those of other requests, and in a thread if it is slow."""
-        if self.is_sqlite and not slow:
-            return self.call(view, *given, **named)
+    def connect_to_read(self) -> Access:
+        """Open a connection that gives up a server which takes too long to answer a read. Raises Unavailable."""
+        return self._opened(_let_read)
+
+    def connect_to_write(self) -> Access:
+        """Open a connection on which what is committed lasts, and that gives up a server which takes too long to do it.
+
+        Raises Unavailable, also where the server is set up such that a crash may lose what it acknowledges.
+        """
+        return self._opened(_let_write)
+
+    def _opened(self, set_up: Callable[[Access, Settings], None]) -> Access:
+        access = self.connect()
+        try:
+            set_up(access, self._settings)
+        except DRIVER_ERRORS as error:
+            access.close()
+            raise translated(error) from error
+        except BaseException:
+            access.close()
+            raise
+        return access
+
+    def give_up(self) -> None:
+        """Wait no longer for any server, in whatever thread: the process is to end."""
+        self._gives_up.set()
+        self._pipelines.give_up()
+
+    async def read(
+        self,
+        view: Callable[..., Result],
+        *given: object,
+        slow: bool = False,
+        computes: bool = False,
+        **named: object,
+    ) -> Result:
+        """Run a view: at once on SQLite, on PostgreSQL among those of other requests, and in a thread if it is slow.
+
+        One that turns out to take long is begun again in a thread, so it changes nothing but what it returns. Of those
+        that then compute, and do not merely wait for the database, few run at a time.
+        """
         if not slow:
-            # Where it is not to be had, a thread waits for it, and nobody else.
-            with suppress(*_LOST):
-                return await self._pipelines.read(lambda access: view(access, *given, **named))
-        work = partial(self.call, view, *given, **named)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            try:
+                return await self._read_in_loop(view, *given, **named)
+            except (TakesLong, psycopg.errors.LockNotAvailable):
+                pass
+            except psycopg.Error as error:
+                # Where a connection is not to be had, a thread waits for it, and nobody else.
+                if not is_lost(error):
+                    raise translated(error) from error
+        work, threads = partial(self.call, view, *given, **named), self._computing if computes else self._threads
+        return await asyncio.get_running_loop().run_in_executor(threads, work)
+
+    async def at_length(self, work: Callable[..., Result], *given: object) -> Result:
+        """Do what may take minutes in a thread that nobody else waits for, one such work after another."""
+        return await asyncio.get_running_loop().run_in_executor(self._at_length, partial(work, *given))
+
+    async def _read_in_loop(self, view: Callable[..., Result], *given: object, **named: object) -> Result:
+        if self.is_sqlite:
+            brief: Result = self.call(Access.in_brief, view, *given, **named)
+            return brief
+        return await self._pipelines.read(lambda access: view(access, *given, **named))
 
     def call(self, view: Callable[..., Result], *given: object, **named: object) -> Result:
-        """Run a view here. A connection that the server closed is opened anew, once."""
+        """Run a view here; once more, by a new connection, where the old one was lost. Raises what a driver's error means."""
         try:
             return view(self.access(), *given, **named)
-        except _LOST:
-            self._local.access = None
-        except sqlite3.OperationalError as error:
-            raise Unavailable("the database does not answer") from error
+        except DRIVER_ERRORS as error:
+            self._forget_lost()
+            if not is_lost(error):
+                raise translated(error) from error
         try:
             return view(self.access(), *given, **named)
-        except _LOST as error:
+        except DRIVER_ERRORS as error:
+            self._forget_lost()
+            raise translated(error) from error
+
+    def _forget_lost(self) -> None:
+        """Let go this thread's connection if it serves no longer."""
+        access: Access | None = getattr(self._local, "access", None)
+        if access is not None and access.is_lost:
             self._local.access = None
-            raise Unavailable("the database does not answer") from error
+            access.close()
 
     def migrate(self) -> None:
-        """Bring the schema up to date, one node at a time. Everything or nothing. Raises Unavailable."""
+        """Make the file if there is none, and bring the schema up to date, one node at a time. Everything or nothing.
+
+        Raises Unavailable or Misconfigured.
+        """
+        if self.is_sqlite:
+            make_file(self._settings.sqlite_path)
         try:
             with self.engine.begin() as connection:
                 if not self.is_sqlite:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _MIGRATION_LOCK})
                 _upgrade(connection)
-        except sa.exc.OperationalError as error:
-            raise Unavailable("the database cannot be reached") from error
+        except sa.exc.DBAPIError as error:
+            raise Unavailable("the schema cannot be brought up to date") from error
+        except CommandError as error:
+            rule = "the database has a schema that this version does not know: a newer one, or another program's"
+            raise Misconfigured("LEDGER_DATABASE_URL", rule) from error
+
+    def check_schema(self) -> None:
+        """Raise Misconfigured unless the schema is this version's; nothing is changed."""
+        newest = ScriptDirectory(str(shipped("migrations"))).get_current_head()
+        with closing(self.connect()) as access:
+            try:
+                found = access.rows("SELECT version_num FROM alembic_version")
+            except DRIVER_ERRORS as error:
+                if is_lost(error):
+                    raise translated(error) from error
+                raise Misconfigured("LEDGER_DATABASE_URL", "the database holds no ledger") from error
+        if found != [(newest,)]:
+            rule = "the database has another schema than this version of the ledger, which `ledger migrate` brings up to date"
+            raise Misconfigured("LEDGER_DATABASE_URL", rule)
 
     def close(self) -> None:
         """Close what this thread, the event loops and the threads for slow reads have opened."""
         self._pipelines.close()
         self._threads.shutdown()
+        self._computing.shutdown()
+        self._at_length.shutdown(cancel_futures=True)
         access: Access | None = self._local.__dict__.pop("access", None)
         if access is not None:
             access.close()
         self.engine.dispose()
+
+
+def _let_read(access: Access, settings: Settings) -> None:
+    access.wait_at_most(settings.read_timeout)
+    access.limit_reading(settings.read_timeout)
+
+
+def _let_write(access: Access, settings: Settings) -> None:
+    access.wait_at_most(settings.write_timeout)
+    access.limit_waiting(settings.write_timeout)
+    access.check_durable()
 
 
 def _connect(engine: sa.Engine) -> Access:
@@ -368,31 +590,10 @@ def _found(heads: list[Row]) -> Row:
     return heads[0]
 
 
-def is_damaged(error: BaseException) -> bool:
-    """Say whether an error tells that what is stored is broken, and not that it cannot be reached."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, DRIVER_ERRORS):
-        found = found.__cause__
-    if isinstance(found, psycopg.Error):
-        return found.sqlstate in _CORRUPT_PG
-    return found is not None and getattr(found, "sqlite_errorcode", 0) & 0xFF in _CORRUPT_SQLITE
-
-
-def is_locked_out(error: BaseException) -> bool:
-    """Say whether the head was held by somebody else for longer than one waits."""
-    is_busy = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
-    return is_busy or isinstance(error, psycopg.errors.LockNotAvailable)
-
-
 def ready_to_insert_first(access: Access) -> None:
     """Keep other nodes out while the very first row is written, when there is no head yet to lock."""
     if not access.is_sqlite:
         access.run("LOCK TABLE head IN EXCLUSIVE MODE")
-
-
-def bytes_within(access: Reads) -> str:
-    """Give a condition on a payload `p`: that it holds the one parameter's bytes."""
-    return "instr(p.payload, ?) > 0" if access.is_sqlite else "position(? IN p.payload) > 0"
 
 
 def _decode_leniently(raw: bytes) -> str:

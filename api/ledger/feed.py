@@ -2,15 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
 
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.errors import NotYet
 from api.domain.record import KINDS
+from api.ledger.lists import MOST_VALUES
 from api.ledger.reads import Reads, Row, Value
+from api.ledger.soundness import check_gapless, check_gone, check_payload, checked_entry
 from api.ledger.tables import FOREVER
-from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
+from api.ledger.views import LAST_REDACTION, PAGE, stand, stand_at
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the log: rendered items, and the position up to which nothing was left out."""
+
+    items: list[bytes]
+    last: int
+    at: Standpoint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +44,7 @@ class Following:
 
 
 _ITEM = (
-    f"SELECT f.item, f.position, (SELECT position FROM head), {LAST_REDACTION} FROM feed f{{}}"
+    f"SELECT f.item AS said, f.position, (SELECT position FROM head), {LAST_REDACTION} FROM feed f{{}}"
     " WHERE f.position > ? AND f.position <= ?"
 )
 _WITH_RECORD = (
@@ -42,28 +54,30 @@ _WITH_RECORD = (
 )
 
 
-def follow(access: Reads, wanted: Following) -> Page:
-    """Give the events after a position. `last` is where to go on: the last one looked at, never skipping any."""
+def follow(access: Reads, wanted: Following) -> Stretch:
+    """Give the events after a position. `last` is where to go on, never skipping any."""
     # Positions have no gaps, so an unfiltered page ends where its count says.
     end = FOREVER if wanted.is_narrowed else wanted.after + wanted.limit
-    rows = _events(access, wanted, end)
+    rows, is_cut = _events(access, wanted, end)
     at = stand_at(None, *rows[0][2:]) if rows else stand(access)
     if wanted.after > at.head:
         raise NotYet(at.head)
     if not rows:
         # Before the page is known to be empty up to the head, something may have been recorded.
-        rows = _events(access, wanted, min(end, at.position))
+        rows, is_cut = _events(access, wanted, min(end, at.position))
+    if not wanted.is_narrowed:
+        check_gapless([row[1] for row in rows], wanted.after, rows[-1][1] if is_cut else min(end, at.position))
     items = [bytes(row[0]) if wanted.with_state else _without_state(row[0]) for row in rows]
-    last = rows[-1][1] if len(rows) == wanted.limit else at.position
-    return Page(items, str(last), at)
+    last = rows[-1][1] if is_cut or len(rows) == wanted.limit else at.position
+    return Stretch(items, last, at)
 
 
-def _events(access: Reads, wanted: Following, end: int) -> list[Row]:
-    """Read a page up to `end`: (item, position), and the head and last redaction with each."""
+def _events(access: Reads, wanted: Following, end: int) -> tuple[list[Row], bool]:
+    """Read a page up to `end`: (item, position), and the head and last redaction with each; and whether it ended before."""
     conditions, values = _conditions(wanted)
     item = _ITEM.format(_WITH_RECORD if wanted.is_narrowed else "")
     sql = f"{item}{conditions} ORDER BY f.position LIMIT ?"
-    return access.rows(sql, (wanted.after, end, *values, wanted.limit))
+    return access.rows_within(sql, (wanted.after, end, *values, wanted.limit), PAGE)
 
 
 def _conditions(wanted: Following) -> tuple[str, list[Value]]:
@@ -102,28 +116,35 @@ class ExactEvent:
 
 
 _EXACT = (
-    "SELECT e.position, e.entry, p.payload, p.salt, e.leaf_hash FROM event e"
+    "SELECT p.payload AS said, e.position, e.entry, p.salt, e.leaf_hash FROM event e"
     " LEFT JOIN payload p ON p.position = e.position WHERE e.position > ? AND e.position <= ? ORDER BY e.position"
 )
 
 
 def event(access: Reads, position: int) -> ExactEvent:
-    """Give one event as it is in the log. Raises NotYet past the head."""
+    """Give one event as it is in the log. Raises NotYet past the head, and LogDamaged where it is not what was written."""
     at = stand(access)
-    row = access.row(_EXACT, (position - 1, position)) if position <= at.head else None
-    if row is None:
+    if not 0 < position <= at.head:
         raise NotYet(at.head)
-    return _exact(row, at)
+    return _exact(access, position - 1, position, at)[0][0]
 
 
-def exact(access: Reads, after: int, limit: int) -> Page:
+def exact(access: Reads, after: int, limit: int) -> Stretch:
     """Give the events after a position as they are in the log, rendered. Raises NotYet for a position past the head."""
     at = stand(access)
     if after > at.head:
         raise NotYet(at.head)
     end = min(at.position, after + limit)
-    items = [spelt(_exact(row, at)) for row in access.rows(_EXACT, (after, end))]
-    return Page(items, str(end), at)
+    found, is_cut = _exact(access, after, end, at)
+    items, size = list[bytes](), 0
+    for item in map(spelt, found):
+        # In a JSON string, a payload may take twice its bytes.
+        if items and size + len(item) > PAGE:
+            break
+        items.append(item)
+        size += len(item)
+    is_whole = not is_cut and len(items) == len(found)
+    return Stretch(items, end if is_whole else found[len(items) - 1].position, at)
 
 
 def spelt(event: ExactEvent) -> bytes:
@@ -139,8 +160,26 @@ def spelt(event: ExactEvent) -> bytes:
     )
 
 
-def _exact(row: Row, at: Standpoint) -> ExactEvent:
-    position, entry, payload, salt, leaf = row
+def _exact(access: Reads, after: int, end: int, at: Standpoint) -> tuple[list[ExactEvent], bool]:
+    """Read events to the byte, as many as fit on a page, and whether more follow.
+
+    Raises LogDamaged where one is missing, or does not say what its leaf commits to.
+    """
+    rows, is_cut = access.rows_within(_EXACT, (after, end), PAGE)
+    check_gapless([row[1] for row in rows], after, rows[-1][1] if is_cut else end)
+    gone = []
+    for payload, position, entry, salt, leaf in rows:
+        told = checked_entry(position, entry, leaf)
+        if payload is None:
+            gone.append(told)
+        else:
+            check_payload(told, salt, payload)
+    check_gone(access, gone)
+    return [_exact_event(row, at) for row in rows], is_cut
+
+
+def _exact_event(row: Row, at: Standpoint) -> ExactEvent:
+    payload, position, entry, salt, leaf = row
     # Salt and payload go together.
     said = None if payload is None else bytes(payload).decode()
     return ExactEvent(
@@ -157,15 +196,19 @@ _CHANGED = (
     " AND v.status <> 'redacted' ORDER BY v.position LIMIT ?"
 )
 _TURNED = (
-    "SELECT r.id, g.since, g.state, b.state FROM agreement g JOIN record r ON r.first_position = g.question"
+    "SELECT r.id, g.since, g.state, b.state, g.question FROM agreement g JOIN record r ON r.first_position = g.question"
     " LEFT JOIN agreement b ON b.question = g.question AND b.since <= ? AND b.until > ?"
-    " WHERE g.since > ? AND g.since <= ? AND g.until > ? ORDER BY g.since, r.first_position"
+    " WHERE g.since >= ? AND (g.since > ? OR g.question > ?) AND g.since <= ? AND g.until > ?"
+    " AND (b.state IS NULL OR b.state <> g.state) ORDER BY g.since, g.question LIMIT ?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What the ledger came to believe between two positions: a page of records, and of questions whose state turned."""
+    """What the ledger came to believe between two positions: a page of records, and of questions whose state turned.
+
+    `last` is the position to go on after; where one event turned more questions than fit, also the last of those.
+    """
 
     records: list[dict[str, object]]
     agreement: list[dict[str, object]]
@@ -174,18 +217,26 @@ class Changes:
     last: str | None
 
 
-def changes(access: Reads, *, old: AsOf, new: AsOf = NOW, cursor: int | None, limit: int) -> Changes:
+def changes(access: Reads, *, old: AsOf, new: AsOf = NOW, cursor: str | None, limit: int) -> Changes:
     """Compare two moments: `old` exclusive, `new` inclusive. Each record stands once, at its last event between them."""
     before, after = stand(access, old), stand(access, new)
-    start = max(before.position, cursor or 0)
-    values = (before.position, start, after.position, after.position, limit + 1)
-    rows = access.rows(_CHANGED, values)
-    shown = rows[:limit]
-    last = str(shown[-1][3]) if len(rows) > limit else None
-    end = shown[-1][3] if last is not None else after.position
-    values = (before.position, before.position, start, end, after.position)
-    turned = [_turned(row) for row in access.rows(_TURNED, values) if row[2] != row[3]]
-    return Changes([_changed(row) for row in shown], turned, before, after, last)
+    reached, _, question = (cursor or "0").partition(".")
+    start = max(before.position, int(reached))
+    # Without a question, all that the event at the start did is over.
+    turned_after = int(question) if question and start == int(reached) else FOREVER
+    values = (before.position, before.position, start, start, turned_after, after.position, after.position, limit + 1)
+    turned = access.rows(_TURNED, values)
+    records = access.rows(_CHANGED, (before.position, start, after.position, after.position, limit + 1))
+    ends = [(row[3], FOREVER) for row in records[limit - 1 : limit] if len(records) > limit]
+    ends += [(row[1], row[4]) for row in turned[limit - 1 : limit] if len(turned) > limit]
+    end = min(ends, default=None)
+    if end is not None:
+        records, turned = (
+            [row for row in records if row[3] <= end[0]],
+            [row for row in turned if (row[1], row[4]) <= end],
+        )
+    last = None if end is None else f"{end[0]}" if end[1] == FOREVER else f"{end[0]}.{end[1]}"
+    return Changes([_changed(row) for row in records], [_turned(row) for row in turned], before, after, last)
 
 
 def _changed(row: Row) -> dict[str, object]:
@@ -215,12 +266,12 @@ def _turned(row: Row) -> dict[str, object]:
 _COUNTED = (
     "SELECT t.field, t.value, count(*) FROM term t WHERE t.since <= ? AND t.until > ? AND t.field IN"
     " ('entity.status', 'source.status', 'question.status', 'claim.status', 'claim.stance', 'claim.relation',"
-    " 'source.type', 'source.language', 'question.answer_type') GROUP BY t.field, t.value ORDER BY t.field, t.value"
+    " 'source.type', 'source.language', 'question.answer_type') GROUP BY t.field, t.value ORDER BY count(*) DESC, t.value"
 )
 
 
 def stats(access: Reads, asked: AsOf = NOW) -> tuple[dict[str, object], Standpoint]:
-    """Count what the ledger holds at a position."""
+    """Count what the ledger holds at a position; of the values of a field the most frequent, MOST_VALUES at most."""
     at = stand(access, asked)
     counts: dict[str, dict[str, int]] = {}
     for name, value, count in access.rows(_COUNTED, (at.position, at.position)):
@@ -233,7 +284,7 @@ def stats(access: Reads, asked: AsOf = NOW) -> tuple[dict[str, object], Standpoi
     recorded: dict[str, int] = dict(access.rows(sql, (at.position,)))
     kinds = {kind: _statuses(recorded.get(kind, 0), counts.get(f"{kind}.status", {})) for kind in KINDS}
     others = {
-        name: counts.get(name, {})
+        name: dict(islice(counts.get(name, {}).items(), MOST_VALUES))
         for name in ("claim.stance", "claim.relation", "source.type", "source.language", "question.answer_type")
     }
     return {"events": at.position, "by_type": types, "records": kinds, "agreement": states, "values": others}, at

@@ -4,7 +4,7 @@ import glob
 import os
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from api.domain.decide import Decision
 from api.domain.errors import Misconfigured
 from api.domain.merkle import Frontier
 from api.domain.record import ASSERTED, State
+from api.ledger import soundness
 from api.ledger.change import change
 from api.ledger.database import Access, Database, ready_to_insert_first
 from api.ledger.ledger import now
@@ -24,10 +25,15 @@ from api.ledger.reads import Reads
 from api.ledger.rebuild import rebuild
 from api.ledger.writer import LEDGER, Writer
 
+_OWN = (
+    "SELECT e.position, e.entry, e.leaf_hash, p.salt, p.payload FROM record r JOIN event e ON e.position = r.position"
+    " LEFT JOIN payload p ON p.position = r.position WHERE r.kind = ? AND r.id = ?"
+)
 __all__ = [
     "clear_seeding",
     "keys_beside",
     "ledger_state",
+    "open_copy",
     "open_ledger",
     "rebuild",
     "rotate_key",
@@ -40,13 +46,14 @@ def open_ledger(
 ) -> State:
     """Begin the ledger if the database holds none, else check that the key and the name are its own.
 
-    Returns the state of the ledger's own record. Raises Misconfigured.
+    Returns the state of the ledger's own record. Raises Misconfigured, or Unavailable where a crash may lose what is written.
     """
     access = database.connect()
     try:
         with access.transaction():
             ready_to_insert_first(access)
             if access.row("SELECT position FROM head") is None:
+                access.check_durable()
                 _begin(access, key_path, origin, is_seeded, clock)
         if access.row("SELECT rules FROM head WHERE rules <> ?", (RULES,)):
             rebuild(access)
@@ -59,15 +66,24 @@ def open_ledger(
         access.close()
 
 
+def open_copy(database: Database) -> State:
+    """Check that this version can serve the ledger as it is, which is not changed. Raises Misconfigured."""
+    database.check_schema()
+    with closing(database.connect()) as access:
+        if access.row("SELECT rules FROM head WHERE rules <> ?", (RULES,)):
+            rule = f"what it shows was computed under other rules than {RULES}; start it once without --read-only"
+            raise Misconfigured("LEDGER_DATABASE_URL", rule)
+        return ledger_state(access)
+
+
 def ledger_state(access: Reads) -> State:
-    """Give the latest state of the ledger's own record: its name and its keys."""
-    row = access.row(
-        "SELECT p.payload FROM record r JOIN payload p ON p.position = r.position WHERE r.kind = ? AND r.id = ?",
-        (LEDGER, LEDGER),
-    )
+    """Give the latest state of the ledger's own record: its name and its keys. Raises LogDamaged, for it is never redacted."""
+    row = access.row(_OWN, (LEDGER, LEDGER))
     if row is None:
         raise Misconfigured("LEDGER_DATABASE_URL", "the database holds no ledger")
-    state: State = msgspec.json.decode(row[0])["state"]
+    position, entry, leaf, salt, payload = row
+    soundness.check_payload(soundness.checked_entry(position, entry, leaf), salt, payload)
+    state: State = msgspec.json.decode(payload)["state"]
     return state
 
 

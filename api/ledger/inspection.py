@@ -8,17 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import sqlalchemy as sa
 
 from api.domain.errors import Unavailable
 from api.ledger import rebuild
 from api.ledger.database import Access, Database
-from api.ledger.reads import Row, Value
+from api.ledger.reads import Row, Value, stored_bytes
 from api.ledger.tables import PROJECTIONS
 from api.ledger.upkeep import make_scratch
-from api.ledger.words import stored_words
+from api.ledger.words import stored_words, words_of_kinds
 from api.settings import Settings
 
 _LOG = (
@@ -34,11 +34,6 @@ _MISNUMBERED = (
 _HELD = (
     "SELECT e.position, e.record, e.revision, p.position IS NOT NULL FROM event e"
     " LEFT JOIN payload p ON p.position = e.position ORDER BY e.position"
-)
-_SHOWN = (
-    "SELECT r.kind, r.id, v.document, p.position IS NOT NULL FROM revision v"
-    " JOIN record r ON r.first_position = v.first_position LEFT JOIN payload p ON p.position = v.position"
-    " WHERE v.position = ?"
 )
 _EVENT_COLUMNS = "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor"
 _COPIED_AT_ONCE = 500
@@ -72,12 +67,15 @@ class StoredEvent:
 
 @dataclass(frozen=True, slots=True)
 class StoredHead:
-    """The row that says where the log ends."""
+    """The row that says where the log ends; there is one, or `rows` of them."""
 
     position: int
     recorded_at: int
     frontier: bytes
     rules: int
+    purged: int = 0
+    is_signed: bool = False
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,26 +88,38 @@ class Table:
     order: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class KnownRecord:
+    """A record as the log has it: where it begins, where its latest revision is, and that one's number."""
+
+    kind: str
+    id: str
+    first_position: int
+    position: int
+    revision: int
+
+
 def head(access: Access) -> StoredHead:
     """Give the head. Raises Unavailable where no ledger has begun."""
-    row = access.row("SELECT position, recorded_at, frontier, rules FROM head")
-    if row is None:
+    rows = access.rows("SELECT position, recorded_at, frontier, rules, purged, is_signed FROM head ORDER BY one")
+    if not rows:
         raise Unavailable("the database holds no ledger yet")
-    return StoredHead(row[0], row[1], _raw(row[2]), row[3])
+    position, recorded_at, frontier, rules, purged, is_signed = rows[0]
+    return StoredHead(position, recorded_at, stored_bytes(frontier), rules, purged, bool(is_signed), len(rows))
 
 
 def events(access: Access) -> Iterator[StoredEvent]:
     """Give every event with what it says, in order of position."""
     for position, entry, leaf, *columns, salt, payload in access.stream(_LOG):
         is_gone = salt is None and payload is None
-        said = (None, None) if is_gone else (_raw(salt), _raw(payload))
-        yield StoredEvent(position, _raw(entry), _raw(leaf), said[0], said[1], Columns(*columns))
+        said = (None, None) if is_gone else (stored_bytes(salt), stored_bytes(payload))
+        yield StoredEvent(position, stored_bytes(entry), stored_bytes(leaf), said[0], said[1], Columns(*columns))
 
 
 def nodes(access: Access, level: int, first: int, end: int) -> dict[int, bytes]:
     """Give the stored nodes of a level from number `first` up to `end`."""
     sql = "SELECT number, hash FROM node WHERE level = ? AND number >= ? AND number < ?"
-    return {number: _raw(value) for number, value in access.rows(sql, (level, first, end))}
+    return {number: stored_bytes(value) for number, value in access.rows(sql, (level, first, end))}
 
 
 def nodes_beyond(access: Access, level: int, end: int) -> Iterator[tuple[int, int]]:
@@ -160,7 +170,17 @@ class Scratch:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="ledger-verify-")
-        self._database = Database(Settings(database_url=f"sqlite:///{Path(self._folder.name) / 'scratch.db'}"))
+        settings = Settings(
+            database_url=f"sqlite:///{Path(self._folder.name) / 'scratch.db'}",
+            signing_key=Path(self._folder.name) / "none",
+            public_read=True,
+            read_only=False,
+            rate_limit="off",
+            reader_threads=1,
+        )
+        # For whoever answers from it: by the log alone, however this machine's own ledger is set up.
+        self.settings = settings.model_copy(update={"read_only": True})
+        self._database = Database(settings)
         self._database.migrate()
         self.access = self._database.connect()
         make_scratch(self.access)
@@ -186,6 +206,15 @@ class Scratch:
         if len(self._events) >= _COPIED_AT_ONCE:
             self.flush()
 
+    def keep_nodes(self, nodes: Sequence[tuple[int, int, bytes]]) -> None:
+        """Take nodes of the tree in: level, number, hash. Leaves stand with their events."""
+        with self.access.transaction():
+            self.access.insert("node", "level, number, hash", [node for node in nodes if node[0]])
+
+    def nodes(self, level: int, first: int, end: int) -> dict[int, bytes]:
+        """Give nodes of a level from number `first` up to `end`."""
+        return nodes(self.access, level, first, end)
+
     def flush(self) -> None:
         with self.access.transaction():
             self.access.insert("event", _EVENT_COLUMNS, self._events)
@@ -210,17 +239,34 @@ class Scratch:
             for row in self.access.stream("SELECT entry FROM event WHERE kind = ? ORDER BY position", (kind,))
         )
 
-    def latest_positions(self, kinds: Sequence[str]) -> list[int]:
-        """Give the positions of the latest revisions of all records of these kinds."""
-        sql = f"SELECT position FROM record WHERE kind IN ({', '.join('?' * len(kinds))}) ORDER BY position"
-        return [row[0] for row in self.access.rows(sql, tuple(kinds))]
+    def records(self) -> Iterator[KnownRecord]:
+        """Give every record but the ledger's own, in the order of recording; of one whose id was erased nothing is known."""
+        sql = "SELECT kind, id, first_position, position, revision FROM record WHERE kind <> 'ledger' ORDER BY first_position"
+        for row in self.access.stream(sql):
+            yield KnownRecord(*row)
 
-    def shown(self, position: int) -> tuple[str, str, bytes, bool]:
-        """Give the kind, id and representation that the event at a position made, and whether its payload is there."""
-        row = self.access.row(_SHOWN, (position,))
-        if row is None:
-            raise Unavailable("no revision was derived at this position")
-        return row[0], row[1], bytes(row[2]), bool(row[3])
+    def record_before(self, position: int, kinds: Sequence[str]) -> KnownRecord | None:
+        """Give the last record of these kinds that was first recorded by a position."""
+        row = self.access.row(
+            "SELECT kind, id, first_position, position, revision FROM record"
+            f" WHERE kind IN ({', '.join('?' * len(kinds))}) AND first_position <= ? ORDER BY first_position DESC LIMIT 1",
+            (*kinds, position),
+        )
+        return KnownRecord(*row) if row is not None else None
+
+    def moments(self) -> Iterator[int]:
+        """Give the times at which answers begin to hold, and at which sources were published, where a start is stated."""
+        yield from (
+            row[0] for row in self.access.stream("SELECT start_earliest FROM span WHERE start_earliest IS NOT NULL")
+        )
+
+    def terms(self) -> Iterator[tuple[str, str]]:
+        """Give every value by which records are, or were, found, as (kind.field, value)."""
+        yield from self.access.stream("SELECT DISTINCT field, value FROM term ORDER BY field, value")
+
+    def words(self) -> Iterator[tuple[str, frozenset[str]]]:
+        """Give every word by which records are, or were, found, with their kinds."""
+        yield from words_of_kinds(self.access)
 
     def derive(self, head: StoredHead, progress: Callable[[int], None]) -> None:
         """Make the projections from the copied log, by the same rebuild that a live ledger has."""
@@ -228,8 +274,3 @@ class Scratch:
         sql = "INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules) VALUES (1, ?, ?, ?, ?, ?)"
         self.access.run(sql, row)
         rebuild.rebuild(self.access, progress, most_remembered=_REMEMBERED)
-
-
-def _raw(value: Any) -> bytes:  # noqa: ANN401 - SQLite keeps any type in any column
-    """Give stored bytes; what is no bytes at all can only be damage, and equals nothing."""
-    return bytes(value) if isinstance(value, bytes | memoryview) else b""

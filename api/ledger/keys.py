@@ -59,7 +59,8 @@ def revoke(access: Access, key: str) -> None:
     """Let a key do nothing from now on. Raises Misconfigured where there is none of that id."""
     if access.row("SELECT id FROM key WHERE id = ?", (key,)) is None:
         raise Misconfigured("key", "no key has this id")
-    access.run("UPDATE key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (now(), key))
+    with access.transaction():
+        access.run("UPDATE key SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL", (now(), key))
 
 
 def recognise(access: Reads, key: str) -> Caller | None:

@@ -8,23 +8,40 @@ second has been sent. The lock is the head's row, so any number of processes may
 import asyncio
 import contextlib
 import logging
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 
-from api.domain.errors import LedgerError, Unavailable
-from api.ledger.database import DRIVER_ERRORS, Database, is_locked_out
-from api.ledger.upkeep import Backfill
-from api.ledger.writer import Note, Outcome, Sealed, Unit, Writer, Written, is_durable
+from api.domain.errors import AskedWrongly, BeyondLimit, LedgerError, Unavailable
+from api.ledger.database import Access, Database
+from api.ledger.faults import (
+    DRIVER_ERRORS,
+    Late,
+    Unconfirmed,
+    described,
+    is_locked_out,
+    is_outage,
+    took_its_time,
+    translated,
+)
+from api.ledger.upkeep import Aftercare
+from api.ledger.writer import PROBE, Note, Outcome, Sealed, Unit, Writer, Written, is_durable
 
 __all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]
 
 _log = logging.getLogger("ledger")
 _Waiter = asyncio.Future[None]
 _Waiting = tuple[Unit, "Future[Outcome]", _Waiter | None]
+
+
+# In seconds: for so long what was written shows that more can be; so often it is tried whether what failed works again;
+# and so long a question whether it does may take.
+_SHOWN_FOR, _TRIED_EVERY, _ANSWERED_WITHIN = 10.0, 2.0, 5.0
 
 
 def now() -> int:
@@ -61,22 +78,31 @@ class Ledger:
         group_size: int = 64,
         clock: Callable[[], int] = now,
         guard: Callable[[], None] = lambda: None,
-        committed: Callable[[], None] = lambda: None,
+        hold: Callable[[Access], object] = lambda _: None,
+        committed: Callable[[Sealed], None] = lambda _: None,
     ) -> None:
-        """`guard` may raise what refuses every append; `committed` is called after each commit that wrote."""
+        """Make the writing end, which `start` starts.
+
+        `guard` may raise what refuses every append, `hold` what refuses those by the connection that it is given, before
+        the first of them; `committed` is given what each commit wrote, before anybody is told of it.
+        """
         self._database, self._clock, self._group_size = database, clock, group_size
-        self._guard, self._committed = guard, committed
-        self._backfill = Backfill(database)
+        self._guard, self._hold, self._committed = guard, hold, committed
+        self._aftercare = Aftercare(database)
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._door = threading.Lock()
         self._thread: threading.Thread | None = None
         self._writer: Writer | None = None
         self._sent: _Group | None = None
         self._is_locked_out = False
+        # When something was last written, by the monotonic clock; why it could not be since, and when that was tried.
+        self._wrote_at = self._tried_at = -math.inf
+        self._hindrance: str | None = None
+        self._probe: Future[Outcome] | None = None
         self.tally = Tally()
 
     def start(self) -> None:
-        self._backfill.start()
+        self._aftercare.start()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -88,7 +114,7 @@ class Ledger:
                 self._waiting.put(None)
         if thread is not None:
             thread.join()
-            self._backfill.stop()
+            self._aftercare.stop()
 
     async def appended(self, unit: Unit) -> Outcome:
         """Append and wait in the event loop, which is woken once for a whole group. Raises what refused the unit."""
@@ -101,6 +127,20 @@ class Ledger:
             future.cancel()
             raise
         return future.result()
+
+    async def check_writable(self) -> None:
+        """Raise Unavailable unless this process wrote something in the last seconds, or now can: it tries, if need be."""
+        moment = time.monotonic()
+        if self._hindrance is None and moment - self._wrote_at < _SHOWN_FOR:
+            return
+        if self._hindrance is not None and moment - self._tried_at < _TRIED_EVERY:
+            raise Unavailable(self._hindrance)
+        if self._probe is None or self._probe.done():
+            self._tried_at, self._probe = moment, self.append(PROBE)
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._probe)), _ANSWERED_WITHIN)
+        except TimeoutError:
+            raise Unavailable("the writer waits for the database, or is at work on something long") from None
 
     def append(self, unit: Unit, waiter: _Waiter | None = None) -> "Future[Outcome]":
         """Queue a unit. The future gives its Outcome once it is durable, or raises the LedgerError that refused it."""
@@ -156,18 +196,18 @@ class Ledger:
         """Share one commit; where the database or a fault of ours undoes it, try each alone, once."""
         try:
             self._guard()
+            writer = self._open_writer()
         except LedgerError as refusal:
             self._settle()
             self._answer(_Group(group, [refusal] * len(group)))
             return
         try:
-            writer = self._open_writer()
             # Those who were sent before are answered on the way.
             outcomes = writer.write([unit for unit, *_ in group], self._answer_sent, lambda: self._gather(group))
             self._sent = _Group(group, outcomes, writer.sealed)
         except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
-            _log.warning("a group of %d was rolled back: %s", len(group), type(error).__name__, exc_info=_fault(error))
-            self._recover(_Group(group, sealed=self._drop_writer()))
+            _log.warning("a group of %d was rolled back: %s", len(group), described(error), exc_info=_fault(error))
+            self._recover(error, _Group(group, sealed=self._drop_writer()))
 
     def _settle(self) -> None:
         """Wait for the commit that is under way, and answer."""
@@ -176,9 +216,9 @@ class Ledger:
         try:
             self._open_writer().settle()
         except Exception as error:  # noqa: BLE001 - as above
-            _log.warning("a commit failed: %s", type(error).__name__, exc_info=_fault(error))
+            _log.warning("a commit failed: %s", described(error), exc_info=_fault(error))
             self._drop_writer()
-            self._recover()
+            self._recover(error)
         else:
             self._answer_sent()
 
@@ -188,14 +228,16 @@ class Ledger:
             self._answer(sent)
 
     def _answer(self, group: _Group) -> None:
+        self._learn(group)
         written = sum(len(outcome.items) for outcome in group.outcomes if isinstance(outcome, Outcome))
         self.tally.groups += 1
         self.tally.units += len(group.waiting)
         self.tally.refused += sum(isinstance(outcome, LedgerError) for outcome in group.outcomes)
         self.tally.events += written
         if written:
-            self._backfill.note(written)
-            self._committed()
+            self._aftercare.note(written)
+        if group.sealed is not None:
+            self._committed(group.sealed)
         for (_, future, _), outcome in zip(group.waiting, group.outcomes, strict=True):
             if isinstance(outcome, LedgerError):
                 future.set_exception(outcome)
@@ -203,54 +245,75 @@ class Ledger:
                 future.set_result(outcome)
         _wake([waiter for *_, waiter in group.waiting if waiter is not None])
 
-    def _recover(self, *failed: _Group) -> None:
+    def _learn(self, group: _Group) -> None:
+        """Remember whether what was to be written could be. What the ledger refuses says nothing of that."""
+        for (unit, *_), outcome in zip(group.waiting, group.outcomes, strict=True):
+            if type(outcome) is Unavailable:
+                self._hindrance, self._tried_at = outcome.reason, time.monotonic()
+            elif isinstance(outcome, Outcome) and not (unit.is_dry_run or outcome.is_replay):
+                self._hindrance, self._wrote_at = None, time.monotonic()
+
+    def _recover(self, error: Exception, *failed: _Group) -> None:
         """Find out what became of those who were sent, and of those in hand; try again what was not written, one by one.
 
-        Where somebody else has the lock for long, one of them waits for it once more, and the others are told.
+        Where somebody else has SQLite's lock for long, one of them waits for it once more, and the others are told. A
+        server that did not answer in time, or gave no lock, is not waited for again.
         """
         groups = [*filter(None, [self._sent]), *failed]
-        self._sent, self._is_locked_out = None, False
+        self._sent, self._is_locked_out = None, took_its_time(error)
         for group in groups:
-            found = self._find_out(group.sealed)
+            found = self._find_out(group, error)
             if found is not None:
-                self._answer(_Group(group.waiting, found))
+                self._answer(found)
                 continue
             for waiting in group.waiting:
-                self._answer(_Group([waiting], [self._write_alone(waiting[0])]))
+                self._answer(self._write_alone(waiting))
 
-    def _find_out(self, sealed: Sealed | None) -> Sequence[Outcome | LedgerError] | None:
-        """Give the outcomes after all if the commit took place and only the word of it was lost."""
+    def _find_out(self, group: _Group, error: Exception) -> _Group | None:
+        """Give the outcomes after all if the commit took place and only the word of it was lost; None if it did not.
+
+        A commit whose wait for a standby ended early took place, but may be gone tomorrow: it is not known to last.
+        """
+        sealed = group.sealed
         if sealed is None:
+            # One that asked for too much, and was alone, need not be tried again.
+            if isinstance(error, BeyondLimit) and len(group.waiting) == 1:
+                return replace(group, outcomes=[error])
             return None
-        try:
-            access = self._database.connect()
-            try:
-                return sealed.outcomes if is_durable(access, sealed) else None
-            finally:
-                access.close()
-        except (LedgerError, *DRIVER_ERRORS):
-            lost = Unavailable("the database went away; whether this was written is not known")
-            return [lost for _ in sealed.outcomes]
+        if not isinstance(error, Late | Unconfirmed):
+            with contextlib.suppress(LedgerError, *DRIVER_ERRORS), closing(self._database.connect_to_write()) as access:
+                return replace(group, outcomes=sealed.outcomes) if is_durable(access, sealed) else None
+        unknown = Unavailable("the database went away, or its standby; whether this was written is not known")
+        return _Group(group.waiting, [unknown for _ in group.waiting])
 
-    def _write_alone(self, unit: Unit) -> Outcome | LedgerError:
+    def _write_alone(self, waiting: _Waiting) -> _Group:
         if self._is_locked_out:
-            return Unavailable("somebody else is writing, and takes long; nothing was written")
+            return _Group([waiting], [Unavailable("the database is held up for long; nothing was written")])
         try:
             writer = self._open_writer()
-            outcomes = writer.write([unit])
+            group = _Group([waiting], writer.write([waiting[0]]), writer.sealed)
             writer.settle()
         except LedgerError as refusal:
-            return refusal
+            return _Group([waiting], [refusal])
         except Exception as error:  # noqa: BLE001 - as above
-            _log.warning("an append was rolled back: %s", type(error).__name__, exc_info=_fault(error))
+            _log.warning("an append was rolled back: %s", described(error), exc_info=_fault(error))
             self._is_locked_out = is_locked_out(error)
-            found = self._find_out(self._drop_writer())
-            return found[0] if found else Unavailable("the database refused the transaction; nothing was written")
-        return outcomes[0]
+            found = self._find_out(_Group([waiting], sealed=self._drop_writer()), error)
+            return found or _Group([waiting], [_refusal(error)])
+        return group
 
     def _open_writer(self) -> Writer:
         if self._writer is None:
-            self._writer = Writer(self._database.connect(), self._clock)
+            access = self._database.connect_to_write()
+            try:
+                # What was committed last may be gone: this may be another server than before, or one that was set back.
+                self._hold(access)
+            except BaseException as error:
+                access.close()
+                if isinstance(error, DRIVER_ERRORS):
+                    raise translated(error) from error
+                raise
+            self._writer = Writer(access, self._clock)
         return self._writer
 
     def _drop_writer(self) -> Sealed | None:
@@ -260,6 +323,13 @@ class Ledger:
             return None
         writer.close()
         return writer.sealed
+
+
+def _refusal(error: Exception) -> LedgerError:
+    """Say why a transaction of which nothing is left could not be written."""
+    if is_outage(error):
+        return Unavailable("the database refused the transaction; nothing was written")
+    return translated(error) if isinstance(error, DRIVER_ERRORS) else AskedWrongly()
 
 
 def _fault(error: Exception) -> Exception | None:

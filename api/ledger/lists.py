@@ -4,18 +4,22 @@ A list walks records in their order and seeks each one's revision, so that dead 
 terms that hold between positions; the most telling one leads the walk.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+
+import msgspec
 
 from api.domain.asof import NOW, AsOf, Standpoint
 from api.domain.edtf import OPEN_END, OPEN_START, Bounds, Extent
 from api.ledger.reads import Reads, Row, Value
 from api.ledger.tables import FOREVER
-from api.ledger.views import LAST_REDACTION, Page, stand, stand_at
+from api.ledger.views import LAST_REDACTION, PAGE, Page, stand, stand_at
 from api.ledger.words import matching_words
 
 _END_OF_TIME = FOREVER - 1
 Clause = tuple[str, list[Value]]
+Documents = dict[str, bytes]
 
 # What a claim stands on is never revised: a column of its record. Every other filter is a term.
 _PARENTS = ("question", "source")
@@ -23,6 +27,8 @@ _PARENTS = ("question", "source")
 _NAMING = ("speaker", "answer")
 _ASSERTED = ("status", "asserted")
 MOST_VALUES = 100
+# Ids in one statement.
+_AT_ONCE = 500
 # The fields of which few records share a value come first.
 _TELLING = ("status", "speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
 REVISION = "(SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
@@ -93,7 +99,7 @@ def select(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
     at = stand(access, asked) if asked.moment is not None else None
     # What holds at the end of time holds now; the rows tell which position that is, and spare a statement.
     position = at.position if at else _END_OF_TIME if asked.position is None else asked.position
-    rows = _page(access, chosen, position)
+    rows, is_cut = _page(access, chosen, position)
     if at is None and rows:
         head, redaction = rows[0][3:]
         at = stand_at(asked.position, head, redaction)
@@ -101,14 +107,19 @@ def select(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
         at = stand(access, asked)
         if asked.position is None:
             # Before the page is known to be empty at the position it names, something may have been recorded.
-            rows = _page(access, chosen, at.position)
+            rows, is_cut = _page(access, chosen, at.position)
     shown = rows[: chosen.limit]
-    last = str(shown[-1][1]) if len(rows) > chosen.limit else None
-    return Page([bytes(row[0]) for row in shown], last, at), [row[2] for row in shown]
+    is_more = is_cut or len(rows) > chosen.limit
+    return Page([bytes(row[0]) for row in shown], [str(row[1]) for row in shown], is_more, at), [
+        row[2] for row in shown
+    ]
 
 
-def _page(access: Reads, chosen: Selection, position: int) -> list[Row]:
-    """Read one more than a page shows: (document, what orders it, id), and the head and last redaction with each."""
+def _page(access: Reads, chosen: Selection, position: int) -> tuple[list[Row], bool]:
+    """Read one more than a page shows: (document, what orders it, id), and the head and last redaction with each.
+
+    Fewer, where those would be too many bytes; whether that is so, stands beside them.
+    """
     query = _narrowed(access, chosen, position)
     column, direction = ("v.position" if "revised" in chosen.order else query.walked), "ASC"
     comparison = ">"
@@ -116,9 +127,9 @@ def _page(access: Reads, chosen: Selection, position: int) -> list[Row]:
         direction, comparison = "DESC", "<"
     if chosen.cursor is not None:
         query.where(f"{column} {comparison} ?", int(chosen.cursor))
-    columns = f"v.document, {column}, r.id, (SELECT position FROM head), {LAST_REDACTION}"
+    columns = f"v.document AS said, {column}, r.id, (SELECT position FROM head), {LAST_REDACTION}"
     sql = query.sql(columns, f"ORDER BY {column} {direction} LIMIT ?")
-    return access.rows(sql, (*query.table_values, *query.values, chosen.limit + 1))
+    return access.rows_within(sql, (*query.table_values, *query.values, chosen.limit + 1), PAGE)
 
 
 def timeline(access: Reads, chosen: Selection) -> Page:
@@ -133,46 +144,120 @@ def timeline(access: Reads, chosen: Selection) -> Page:
     if chosen.cursor is not None:
         starts, _, first = chosen.cursor.partition(".")
         query.where("(o.starts, o.first_position) > (?, ?)", int(starts), int(first))
-    sql = query.sql("v.document, o.starts, o.first_position", "ORDER BY o.starts, o.first_position LIMIT ?")
-    rows = access.rows(sql, (*query.table_values, *query.values, chosen.limit + 1))
+    sql = query.sql("v.document AS said, o.starts, o.first_position", "ORDER BY o.starts, o.first_position LIMIT ?")
+    rows, is_cut = access.rows_within(sql, (*query.table_values, *query.values, chosen.limit + 1), PAGE)
     shown = rows[: chosen.limit]
-    last = f"{shown[-1][1]}.{shown[-1][2]}" if len(rows) > chosen.limit else None
-    return Page([bytes(row[0]) for row in shown], last, at)
+    keys = [f"{starts}.{first}" for _, starts, first in shown]
+    return Page([bytes(row[0]) for row in shown], keys, is_cut or len(rows) > chosen.limit, at)
 
 
-def facets(
-    access: Reads, chosen: Selection, at: Standpoint, fields: Sequence[str]
-) -> dict[str, list[dict[str, object]]]:
+Facets = dict[str, list[dict[str, str | int]]]
+
+
+def facets(access: Reads, chosen: Selection, at: Standpoint, fields: Sequence[str]) -> Facets:
     """Count, for each field, the values that the selected records hold there; the most frequent, MOST_VALUES at most."""
-    counted: dict[str, list[dict[str, object]]] = {}
-    for name in fields:
-        query = _narrowed(access, chosen, at.position)
-        if name == "status":
-            value = "v.status"
-        elif chosen.kind == "claim" and name in _PARENTS:
-            value = "c.id"
-            query.join(f"JOIN record c ON c.first_position = r.{name}")
-        else:
-            value = "c.value"
-            fields = _fields(chosen.kind, name)
-            query.join(
-                f"JOIN term c ON c.first_position = r.first_position AND c.field IN ({_marks(fields)}) AND c.since <= ? AND c.until > ?",
-                *fields, at.position, at.position,
-            )  # fmt: skip
-        count = "count(DISTINCT r.first_position)"
-        sql = query.sql(f"{value}, {count}", f"GROUP BY {value} ORDER BY {count} DESC, {value} LIMIT {MOST_VALUES}")
-        rows = access.rows(sql, (*query.table_values, *query.values))
-        counted[name] = [{"value": value, "count": count} for value, count in rows]
-    return counted
+    return {name: _facet(_counts(access, chosen, at, name, MOST_VALUES)) for name in fields}
 
 
-def documents(access: Reads, kind: str, ids: Sequence[str], at: Standpoint) -> dict[str, bytes]:
+def facets_of(access: Reads, kind: str, ids: Sequence[str], at: Standpoint, fields: Sequence[str]) -> Facets:
+    """Count the values that some records hold, however many records those are: a statement looks at a part of them."""
+    counted: dict[str, Counter[str]] = {name: Counter() for name in fields}
+    for start in range(0, len(ids), _AT_ONCE):
+        some = Selection(kind=kind, asked=AsOf(position=at.position), ids=ids[start : start + _AT_ONCE])
+        for name, counts in counted.items():
+            counts.update(dict(_counts(access, some, at, name, FOREVER)))
+    return {name: _facet(sorted(counts.items(), key=_often)[:MOST_VALUES]) for name, counts in counted.items()}
+
+
+def _often(counted: tuple[str, int]) -> tuple[int, str]:
+    return -counted[1], counted[0]
+
+
+def _facet(counts: Iterable[tuple[str, int]]) -> list[dict[str, str | int]]:
+    return [{"value": value, "count": count} for value, count in counts]
+
+
+def _counts(access: Reads, chosen: Selection, at: Standpoint, name: str, most: int) -> list[tuple[str, int]]:
+    query = _narrowed(access, chosen, at.position)
+    if name == "status":
+        value = "v.status"
+    elif chosen.kind == "claim" and name in _PARENTS:
+        value = "c.id"
+        query.join(f"JOIN record c ON c.first_position = r.{name}")
+    else:
+        value = "c.value"
+        fields = _fields(chosen.kind, name)
+        query.join(
+            f"JOIN term c ON c.first_position = r.first_position AND c.field IN ({_marks(fields)}) AND c.since <= ? AND c.until > ?",
+            *fields, at.position, at.position,
+        )  # fmt: skip
+    count = "count(DISTINCT r.first_position)"
+    sql = query.sql(f"{value}, {count}", f"GROUP BY {value} ORDER BY {count} DESC, {value} LIMIT ?")
+    rows = access.rows(sql, (*query.table_values, *query.values, most))
+    return [(row[0], row[1]) for row in rows]
+
+
+class Grounds(msgspec.Struct):
+    """What a claim stands on."""
+
+    source: str
+    question: str
+
+
+_GROUNDS = msgspec.json.Decoder(Grounds)
+
+
+def with_grounds(
+    access: Reads, page: Page, kinds: Sequence[str], most: int = PAGE
+) -> tuple[Page, dict[str, Documents]]:
+    """Give a page of claims with the sources, or questions, that they stand on: of the claims, no more than fit with those."""
+    named = [[(kind, getattr(grounds, kind)) for kind in kinds] for grounds in map(_GROUNDS.decode, page.items)]
+    sizes = _sizes(access, dict.fromkeys(name for names in named for name in names), page.at)
+    seen, size, count = dict[tuple[str, str], None](), 0, 0
+    for item, names in zip(page.items, named, strict=True):
+        size += len(item) + sum(sizes.get(name, 0) for name in names if name not in seen)
+        if count and size > most:
+            break
+        seen |= dict.fromkeys(names)
+        count += 1
+    return page.first(count), {
+        kind: documents(access, kind, [public_id for each, public_id in seen if each == kind], page.at)
+        for kind in kinds
+    }
+
+
+def _sizes(access: Reads, names: Iterable[tuple[str, str]], at: Standpoint) -> dict[tuple[str, str], int]:
+    asked: dict[str, list[str]] = {}
+    for kind, public_id in names:
+        asked.setdefault(kind, []).append(public_id)
+    return {
+        (kind, row[0]): row[1]
+        for kind, ids in asked.items()
+        for row in access.rows(f"SELECT r.id, length(v.document) {_SHOWN} ({_marks(ids)})", (at.position, kind, *ids))
+    }
+
+
+_SHOWN = (
+    f"FROM record r JOIN revision v ON v.position = {REVISION} AND v.status <> 'redacted' WHERE r.kind = ? AND r.id IN"
+)
+
+
+def documents(access: Reads, kind: str, ids: Sequence[str], at: Standpoint) -> Documents:
     """Give the representations of some records as of a position, by id."""
     if not ids:
         return {}
     wanted = sorted(set(ids))
-    sql = f"SELECT r.id, v.document FROM record r JOIN revision v ON v.position = {REVISION} AND v.status <> 'redacted' WHERE r.kind = ? AND r.id IN ({_marks(wanted)})"
+    sql = f"SELECT r.id, v.document {_SHOWN} ({_marks(wanted)})"
     return {row[0]: bytes(row[1]) for row in access.rows(sql, (at.position, kind, *wanted))}
+
+
+def documents_at(access: Reads, places: Sequence[int], at: Standpoint, most: int) -> list[bytes]:
+    """Give the representations of the records that begin at some positions, in order: as many as fit, one at least."""
+    if not places:
+        return []
+    sql = f"SELECT v.document AS said FROM record r JOIN revision v ON v.position = {REVISION} WHERE r.first_position IN ({_marks(places)})"
+    rows, _ = access.rows_within(f"{sql} ORDER BY r.first_position", (at.position, *places), most)
+    return [bytes(row[0]) for row in rows]
 
 
 def _narrowed(access: Reads, chosen: Selection, position: int, leading: str | None = None) -> _Query:
@@ -232,7 +317,7 @@ def _fields(kind: str, name: str) -> tuple[str, ...]:
     return tuple(f"{kind}.{field}" for field in (_NAMING if name == "entity" else (name,)))
 
 
-def _marks(values: Sequence[str]) -> str:
+def _marks(values: Sequence[Value]) -> str:
     return ", ".join("?" * len(values))
 
 

@@ -5,8 +5,10 @@ A view stays a plain function: it runs in a greenlet, which rests from each quer
 """
 
 import asyncio
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -19,7 +21,8 @@ from psycopg.pq.abc import PGresult
 
 from api.domain.errors import Unavailable
 from api.ledger import spelling
-from api.ledger.reads import Reads, Row, Value
+from api.ledger.faults import Late, name_statement
+from api.ledger.reads import BRIEF, Reads, Row, Value
 
 Result = TypeVar("Result")
 Connection = psycopg.Connection[Any]
@@ -30,6 +33,7 @@ _OFTEN, _REMEMBERED = 5, 100
 _SETTINGS = "SET lock_timeout = 20; SET default_transaction_isolation = 'read committed'"
 # SQLSTATE invalid_sql_statement_name: to prepare it was spoilt by an error before it.
 _NOT_PREPARED = b"26000"
+_STOPPING = "the ledger is stopping"
 # In seconds: so long nobody reads here after a table was found locked.
 _WARY = 5.0
 
@@ -59,13 +63,29 @@ class _Sent:
     result: PGresult | None = None
 
 
-class Pipeline(Reads):
-    """One connection of one event loop. Each statement sees what was committed when it began."""
+class _Brief(Reads):
+    """What one view reads through a pipeline: no more than the event loop can take in without others waiting."""
 
     is_sqlite = False
 
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        self._connection, self._loop = connection, loop
+    def __init__(self, pipeline: "Pipeline") -> None:
+        self._pipeline, self.steps_left = pipeline, BRIEF
+
+    def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        result = self._pipeline.ask(sql, parameters)
+        self.spend(result.ntuples + 1)
+        return self._pipeline.load(result)
+
+
+class Pipeline:
+    """One connection of one event loop. Each statement sees what was committed when it began."""
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, patience: float = math.inf) -> None:
+        """Take over a connection, which is given up where the server says nothing for `patience` seconds while it is asked."""
+        self._connection, self._loop, self._patience = connection, loop, patience
+        # When the server was last heard, or asked after a rest, and when that is looked at again.
+        self._heard_at = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
         self._server = connection.pgconn
         self._server.nonblocking = 1
         self._server.enter_pipeline_mode()
@@ -86,7 +106,7 @@ class Pipeline(Reads):
         def work() -> None:
             outcome: tuple[Result | None, Exception | None]
             try:
-                outcome = view(self), None
+                outcome = view(_Brief(self)), None
             except Exception as error:  # noqa: BLE001 - whatever it is, it belongs to whom it is read for
                 outcome = None, error
             if not future.done():
@@ -98,13 +118,16 @@ class Pipeline(Reads):
             raise error
         return cast("Result", result)
 
-    def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """Send a query, and rest until its rows are there. For a view that this pipeline runs."""
+    def ask(self, sql: str, parameters: Sequence[Value]) -> PGresult:
+        """Send a query, and rest until its result is there. For a view that this pipeline runs."""
         view = getcurrent()
         given = self._values.dump_sequence(parameters, [PyFormat.AUTO] * len(parameters))
         statement = self._statement(sql, self._values.types or ())
         self._send(_Sent(statement, given, self._values.formats or (), view))
-        result: PGresult = cast("greenlet", view.parent).switch()
+        return cast("PGresult", cast("greenlet", view.parent).switch())
+
+    def load(self, result: PGresult) -> list[Row]:
+        """Read the rows of a result."""
         self._values.set_pgresult(result)
         return self._values.load_rows(0, result.ntuples, tuple)
 
@@ -114,9 +137,14 @@ class Pipeline(Reads):
 
     def close(self, why: str = "the connection was closed") -> None:
         """Close the connection. Whoever still waits is told that it is lost."""
+        self._close(psycopg.OperationalError(why))
+
+    def _close(self, why: psycopg.OperationalError) -> None:
         if self._is_closed:
             return
         self._is_closed, is_heard = True, not self._loop.is_closed()
+        if self._alarm is not None:
+            self._alarm.cancel()
         if is_heard:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
@@ -126,7 +154,11 @@ class Pipeline(Reads):
         self._waiting.clear()
         for view in views:
             if view is not None and is_heard:
-                view.throw(psycopg.OperationalError(why))
+                view.throw(type(why)(*why.args))
+
+    def give_up(self) -> None:
+        """Close the connection; whoever waits is told that there is no answer, and not to try another."""
+        self._close(Late("the process ends and waits for no server"))
 
     def _statement(self, sql: str, types: tuple[int, ...]) -> _Statement:
         """Find a statement among those that came lately, and prepare it where it comes often."""
@@ -170,9 +202,26 @@ class Pipeline(Reads):
     def _end_turn(self) -> None:
         """Let go what was sent in this turn of the loop. An error spoils what comes after it there, and no more."""
         self._is_turn_open = False
+        if None not in self._waiting:
+            # All turns before this one are answered: the server's time begins anew, whenever the alarm was set.
+            self._heard_at = self._loop.time()
+        if self._alarm is None:
+            self._set_alarm(self._patience)
         self._server.pipeline_sync()
         self._waiting.append(None)
         self._write()
+
+    def _set_alarm(self, seconds: float) -> None:
+        self._alarm = None if seconds == math.inf else self._loop.call_later(seconds, self._look_at_clock)
+
+    def _look_at_clock(self) -> None:
+        """Give the server up if it has not said a word for so long, though somebody waits."""
+        self._alarm = None
+        left = self._heard_at + self._patience - self._loop.time()
+        if self._waiting and left > 0:
+            self._set_alarm(left)
+        elif self._waiting:
+            self._close(Late("the server did not answer in time"))
 
     def _write(self) -> None:
         """Write what the socket takes, and the rest once it takes more."""
@@ -185,6 +234,7 @@ class Pipeline(Reads):
 
     def _receive(self) -> None:
         """Take what came: results, the end of a statement's results, or the end of a turn."""
+        self._heard_at = self._loop.time()
         self._server.consume_input()
         if self._server.ssl_in_use:
             # What TLS holds of a record that was read in part makes no socket readable.
@@ -211,7 +261,9 @@ class Pipeline(Reads):
             self._forget_name(sent)
             self._spoilt.append(sent)
         else:
-            sent.view.throw(error_from_result(result))
+            error = error_from_result(result)
+            name_statement(error, sent.statement.sql.decode())
+            sent.view.throw(error)
             if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) != b"ERROR":
                 # It was the last word of the server.
                 raise psycopg.OperationalError(result.get_error_message())
@@ -238,9 +290,11 @@ class Pipeline(Reads):
 class Pipelines:
     """The pipeline of each event loop, opened when it is first needed, and anew when it was lost."""
 
-    def __init__(self, connect: Callable[[], Connection]) -> None:
-        self._connect = connect
+    def __init__(self, connect: Callable[[], Connection], patience: float) -> None:
+        self._connect, self._patience = connect, patience
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Task[Pipeline]] = {}
+        # Reads wait for what is opened here, so it waits for nothing else.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="opening")
         self._is_closed, self._wary_until = False, 0.0
 
     async def read(self, view: Callable[[Reads], Result]) -> Result:
@@ -268,20 +322,29 @@ class Pipelines:
         for other in [other for other in self._opening if other.is_closed()]:
             if (left := _opened(self._opening.pop(other))) is not None:
                 left.close()
-        connection = await loop.run_in_executor(None, self._prepared)
+        if self._is_closed:
+            raise Unavailable(_STOPPING)
+        connection = await loop.run_in_executor(self._thread, self._prepared)
         if self._is_closed:
             connection.close()
-            raise Unavailable("the ledger is stopping")
-        return Pipeline(connection, loop)
+            raise Unavailable(_STOPPING)
+        return Pipeline(connection, loop, self._patience)
 
     def _prepared(self) -> Connection:
         connection = self._connect()
         connection.execute(_SETTINGS)
         return connection
 
+    def give_up(self) -> None:
+        """Let nobody wait for a server any longer, in whatever event loop."""
+        for loop, opening in [*self._opening.items()]:
+            if (pipeline := _opened(opening)) is not None and not loop.is_closed():
+                loop.call_soon_threadsafe(pipeline.give_up)
+
     def close(self) -> None:
         """Close every connection, those that are being opened as soon as they are there."""
         self._is_closed = True
+        self._thread.shutdown(wait=False)
         for pipeline in filter(None, map(_opened, self._opening.values())):
             pipeline.close()
 

@@ -4,16 +4,18 @@ It remembers what it read from one transaction to the next, as long as nobody el
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TypeGuard
 
 import msgspec
 
 from api.domain import agreement
-from api.domain.answer import Answer, EntitiesAnswer, EntityAnswer
 from api.domain.command import Command, Link, RecordIt, Revise, Unlink
 from api.domain.record import Record, State, buried_state
+from api.domain.tally import Effort
+from api.ledger.followed import Around, Followed, replaces_since, surround
 from api.ledger.reads import Reads, Row, Value
-from api.ledger.standing import WEIGHED, Sayings, Standing, forget_sayings, standing, stored
+from api.ledger.standing import WEIGHED, Standing, forget_sayings, read_links, standing, stored
 from api.ledger.tables import FOREVER
 
 MOST_REMEMBERED = 5_000
@@ -22,8 +24,14 @@ _CLAIMS_TO_A_RECORD = 10
 _AT_ONCE = 500
 _RECORD = (
     "SELECT r.kind, r.record, r.id, r.revision, r.position, v.recorded_at, r.first_position, f.recorded_at, f.actor,"
-    " p.payload FROM record r JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
+    " p.payload FROM {} JOIN event v ON v.position = r.position JOIN event f ON f.position = r.first_position"
     " LEFT JOIN payload p ON p.position = r.position WHERE "
+)
+_ONE_RECORD = _RECORD.format("record r") + "r.kind = ? AND r.id = ?"
+# One by one: given a list, a planner that has no statistics yet would walk all records of the kind.
+_RECORDS = (
+    f"WITH wanted (id) AS (VALUES {{}}) {_RECORD.format('wanted CROSS JOIN record r')}"
+    "r.first_position = (SELECT x.first_position FROM record x WHERE x.kind = ? AND x.id = wanted.id)"
 )
 
 _LINKING = (
@@ -34,6 +42,22 @@ _LINKING = (
 _CLAIMS = (
     "SELECT r.first_position, p.payload FROM record r JOIN payload p ON p.position = r.position WHERE r.question IN ("
 )
+# For the claims that were taken from some sources, and for those that name some values in a field: the questions that
+# they answer, and those of the claims that they link to. CROSS JOIN is for SQLite, as above.
+_ASKED = (
+    "SELECT DISTINCT q.id FROM {} CROSS JOIN record c CROSS JOIN record q WHERE q.first_position = c.question AND {}"
+)
+_LINKED = (
+    "SELECT DISTINCT q.id FROM {} CROSS JOIN record c CROSS JOIN term t CROSS JOIN record l CROSS JOIN record q"
+    f" WHERE t.first_position = c.first_position AND t.field IN ('claim.link', '') AND t.until = {FOREVER}"
+    " AND l.kind = 'claim' AND l.id = t.value AND q.first_position = l.question AND {}"
+)
+_TAKEN = "record s", "c.source = s.first_position AND s.kind = 'source' AND s.id IN ("
+_REACHED, _NAMED = (
+    ("term n", f"c.first_position = n.first_position AND n.field = '{each}' AND n.until = {FOREVER} AND n.value IN (")
+    for each in ("claim.reached_by", "claim.answer")
+)
+_ANSWERED = "SELECT r.id FROM record r JOIN payload p ON p.position = r.position WHERE r.question = ? LIMIT ?"
 _STATES = f"SELECT r.id, g.state FROM agreement g JOIN record r ON r.first_position = g.question WHERE g.until = {FOREVER} AND g.question IN ("
 
 
@@ -42,21 +66,22 @@ class Present:
 
     def __init__(self, access: Reads, flush: Callable[[], None], most_remembered: int) -> None:
         self._access, self._flush, self._most_remembered = access, flush, most_remembered
+        self.effort = Effort()
         self._records: dict[tuple[str, str], Record | None] = {}
-        # Of the questions that were read: their claims, those that are redacted left out, and who links to those; where
-        # no link touches any, only what they say.
-        self._claims: dict[str, dict[str, Standing]] = {}
-        self._sayings: dict[str, Sayings] = {}
-        self._linking: dict[str, set[str]] = {}
+        # The questions that were read, those that were used last at the end; redacted claims are on none.
+        self._followed: dict[str, Followed] = {}
         self._states: dict[str, str | None] = {}
-        # How many claims and sayings those are.
-        self._kept_count = 0
+        # At least as much as is kept of those questions, and from when on some are forgotten.
+        self._kept_count, self._kept_at_most = 0, _CLAIMS_TO_A_RECORD * most_remembered
+        # For each claim the claims that were made to link to it since the last flush.
+        self._linking: dict[str, set[str]] = {}
         # Claims by question that were put since the last flush, so are not in the database yet.
         self._fresh: dict[str, dict[str, Record]] = {}
 
     def flushed(self) -> None:
         """Learn that the database now holds all that was put."""
         self._fresh.clear()
+        self._linking.clear()
 
     def forget(self) -> None:
         """Read everything anew: another writer was here, or a transaction was rolled back."""
@@ -73,19 +98,30 @@ class Present:
     def forget_if_large(self) -> None:
         if len(self._records) > self._most_remembered:
             self._records.clear()
-        known = self._kept_count + len(self._states) + len(self._linking)
-        if known > _CLAIMS_TO_A_RECORD * self._most_remembered:
+        if len(self._states) > _CLAIMS_TO_A_RECORD * self._most_remembered:
             self._forget_questions()
+        if self._kept_count > self._kept_at_most:
+            self._forget_long_unused()
+
+    def _forget_long_unused(self) -> None:
+        """Forget half of what is kept of questions, but for the one that was used last: it is large, perhaps."""
+        sizes = {question: len(followed) for question, followed in self._followed.items()}
+        kept, most = sum(sizes.values()), _CLAIMS_TO_A_RECORD * self._most_remembered
+        while kept > most // 2 and len(self._followed) > 1:
+            question = next(iter(self._followed))
+            kept -= sizes[question]
+            del self._followed[question]
+        self._kept_count, self._kept_at_most = kept, max(most, 2 * kept)
 
     def _forget_questions(self) -> None:
-        for memory in (self._claims, self._sayings, self._linking, self._states):
-            memory.clear()
+        self._followed.clear()
+        self._states.clear()
         self._kept_count = 0
 
     def find(self, kind: str, public_id: str) -> Record | None:
         key = (kind, public_id)
         if key not in self._records:
-            row = self._access.row(_RECORD + "r.kind = ? AND r.id = ?", key)
+            row = self._access.row(_ONE_RECORD, key)
             self._records[key] = _record(row) if row else None
         return self._records[key]
 
@@ -107,8 +143,13 @@ class Present:
             asked.setdefault(kind, []).append(public_id)
         for kind, ids in asked.items():
             self._records.update(dict.fromkeys((kind, public_id) for public_id in ids))
-            for found in map(_record, self._rows_of(f"{_RECORD}r.kind = ? AND r.id IN (", ids, kind)):
+            for found in map(_record, self._records_of(kind, ids)):
                 self._records[kind, found.id] = found
+
+    def _records_of(self, kind: str, ids: Sequence[str]) -> Iterator[Row]:
+        for start in range(0, len(ids), _AT_ONCE):
+            some = ids[start : start + _AT_ONCE]
+            yield from self._access.rows(_RECORDS.format(", ".join(["(?)"] * len(some))), (*some, kind))
 
     def read_questions(self, wanted: Iterable[str]) -> None:
         """Read what agreement on questions needs: the last state, and, where it may yet turn, the claims."""
@@ -121,7 +162,7 @@ class Present:
         )
 
     def _is_known(self, question: str) -> bool:
-        return question in self._sayings or question in self._claims
+        return question in self._followed
 
     def _read_claims(self, questions: list[Record]) -> None:
         """Read the claims on questions, and in one statement more who links to them."""
@@ -130,22 +171,41 @@ class Present:
         for first_position, payload in self._rows_of(_CLAIMS, firsts):
             read = stored(first_position, payload)
             found[read.claim.question][read.claim.id] = read
-        for claim_id, linking in self._rows_of(_LINKING, firsts):
-            self._linking.setdefault(claim_id, set()).add(linking)
-        for question, claims in found.items():
-            for record in self._fresh.get(question, {}).values():
+        linking: dict[str, set[str]] = {}
+        for claim_id, maker in (*self._rows_of(_LINKING, firsts), *self._linked_since()):
+            linking.setdefault(claim_id, set()).add(maker)
+        self.read_records(("claim", maker) for makers in linking.values() for maker in makers)
+        for question in questions:
+            claims = found[question.id]
+            for record in self._fresh.get(question.id, {}).values():
                 claims.pop(record.id, None)
                 if not record.is_redacted:
                     claims[record.id] = _standing(record)
-            self._remember(question, claims)
+            self._follow(question, claims, {each: linking[each] for each in claims.keys() & linking.keys()})
 
-    def _remember(self, question: str, claims: dict[str, Standing]) -> None:
-        if claims.keys() & self._linking.keys() or any(each.claim.links for each in claims.values()):
-            self._claims[question] = claims
-            self._kept_count += len(claims)
-        else:
-            self._sayings[question] = Sayings(claims.values())
-            self._kept_count += len(self._sayings[question])
+    def _linked_since(self) -> Iterator[tuple[str, str]]:
+        return ((claim_id, maker) for claim_id, makers in self._linking.items() for maker in makers)
+
+    def _follow(self, question: Record, claims: Mapping[str, Standing], linking: Mapping[str, set[str]]) -> None:
+        followed = self._followed[question.id] = Followed(
+            partial(self._is_in_force, "source"), self._surround, self.effort
+        )
+        self._begin(followed, question)
+        for public_id, one in claims.items():
+            followed.put(None, one, is_apart=public_id in linking)
+        for claim_id in sorted(linking):
+            self._let_replace(followed, claim_id, linking[claim_id])
+        self._kept_count += len(followed)
+
+    def _let_replace(self, followed: Followed, claim_id: str, makers: Iterable[str]) -> None:
+        for maker in sorted(makers):
+            record = self.find("claim", maker)
+            links = read_links(record.state) if record is not None and self._is_live(record) else ()
+            followed.replace(claim_id, maker, replaces_since(links, claim_id))
+
+    def _is_live(self, claim: Record) -> bool:
+        """Say whether a claim is in force: itself, its source and its question."""
+        return claim.is_asserted and all(self._is_in_force(*parent) for parent in parents(claim.state))
 
     def _rows_of(self, sql: str, values: Sequence[Value], *first: Value) -> Iterator[Row]:
         """Run a statement that ends in an open list for as many values at once as a statement takes."""
@@ -165,14 +225,22 @@ class Present:
         return msgspec.json.decode(row[0])["state"] if row else None
 
     def is_answered(self, question: str) -> bool:
-        claims = self.claims_of(question)
-        return bool(claims) or (question in self._sayings and self._sayings[question].claim_count > 0)
+        """Say whether a question has claims, retracted or not."""
+        followed, fresh = self._followed.get(question), self._fresh.get(question, {})
+        if followed is not None:
+            return followed.claim_count > 0
+        if any(not record.is_redacted for record in fresh.values()):
+            return True
+        asked = self.find("question", question)
+        rows = self._access.rows(_ANSWERED, (asked.first_position, len(fresh) + 1)) if asked is not None else []
+        return any(public_id not in fresh for (public_id,) in rows)
 
     def put(self, before: Record | None, after: Record) -> bool:
         """Let the record stand as it now is. Says whether agreement on the question it is or answers may have changed."""
         self._records[after.kind, after.id] = after
         if after.kind == "question" and before is None:
-            self._sayings[after.id], self._states[after.id] = Sayings(), None
+            self._states[after.id] = None
+            self._follow(after, {}, {})
         # Of a redacted claim perhaps nothing is left that tells what it answered: then it is on no question.
         if after.kind == "claim" and "question" in after.state:
             return self._put_claim(before, after)
@@ -183,73 +251,88 @@ class Present:
         new = None if after.is_redacted else after
         if old is not None and new is not None and all(old.state[field] == new.state[field] for field in WEIGHED):
             return False
+        if old is None and new is None:
+            return False
         question = after.state["question"]
         self._fresh.setdefault(question, {})[after.id] = after
-        if after.state["links"] or (old is not None and old.state["links"]):
-            self._link(after)
-        said, claims = self._sayings.get(question), self._claims.get(question)
-        if said is not None:
-            was_last = old is not None and said.take(_standing(old))
-            is_first = new is not None and said.add(_standing(new))
-            self._kept_count += is_first - was_last
-            return was_last or is_first
-        if claims is not None:
-            self._kept_count -= claims.pop(after.id, None) is not None
-            if new is not None:
-                claims[after.id] = _standing(new)
-                self._kept_count += 1
+        followed = self._use(question)
+        if followed is not None:
+            followed.put(_standing(old) if old is not None else None, _standing(new) if new is not None else None)
+            self._kept_count += 1
+            if before is not None and old is None and new is not None:
+                self._link_back(followed, new)
+        for target in dict.fromkeys(
+            link["claim"] for each in (old, new) if each is not None for link in each.state["links"]
+        ):
+            self._link(after, target)
         return True
 
-    def _link(self, claim: Record) -> None:
-        """Note whom a claim links to. What the claims on either side say no longer tells enough of them."""
-        self._forget_sayings(claim.state["question"])
-        for link in claim.state["links"]:
-            self._linking.setdefault(link["claim"], set()).add(claim.id)
-            target = self.find("claim", link["claim"])
-            if target is not None and "question" in target.state:
-                self._forget_sayings(target.state["question"])
+    def _link_back(self, followed: Followed, claim: Record) -> None:
+        """Let others say of a claim what they said while its revision was redacted, and its question not known."""
+        makers = self.naming("claim", "link", [claim.id])
+        if makers:
+            followed.set_apart(_standing(claim))
+            self._let_replace(followed, claim.id, makers)
 
-    def _forget_sayings(self, question: str) -> None:
-        said = self._sayings.pop(question, None)
-        if said is not None:
-            self._kept_count -= len(said)
+    def _link(self, maker: Record, target: str) -> None:
+        """Let a claim say of another what it now says, where that one's question is followed."""
+        self._linking.setdefault(target, set()).add(maker.id)
+        linked = self.find("claim", target)
+        if linked is None or linked.is_redacted:
+            return
+        followed = self._use(linked.state["question"])
+        if followed is not None:
+            followed.set_apart(_standing(linked))
+            self._let_replace(followed, target, [maker.id])
+            self._kept_count += 1
 
-    def claims_of(self, question: str) -> dict[str, Standing]:
-        """Give the claims on a question, retracted ones included and redacted ones left out; none where no link touches any."""
-        self._know(question)
-        return self._claims.get(question, {})
+    def _use(self, question: str) -> Followed | None:
+        """Give a question that is followed, and let it be the last to be forgotten."""
+        followed = self._followed.pop(question, None)
+        if followed is not None:
+            self._followed[question] = followed
+        return followed
 
-    def _know(self, question: str) -> None:
-        asked = None if self._is_known(question) else self.find("question", question)
-        if asked is not None:
-            self._read_claims([asked])
+    def _know(self, question: Record) -> Followed:
+        if question.id not in self._followed:
+            self._read_claims([question])
+        return self._followed[question.id]
 
-    def _claims_linking_to(self, claim: str) -> list[Record]:
-        """Give the claims that link, or once linked, to this one, which stands on a question that was read."""
-        found = (self.find("claim", linking) for linking in sorted(self._linking.get(claim, ())))
-        return [record for record in found if record is not None and not record.is_redacted]
+    def links_from(self, question: Record) -> list[str]:
+        """Give the claims that those on a question link to."""
+        return [link.claim for _, link in self._know(question).links()]
 
-    def claims_from(self, sources: Iterable[str]) -> list[str]:
-        """Give the ids of claims that were taken from any of the sources."""
+    def questions_reached(self, sources: Sequence[str]) -> set[str]:
+        """Give the questions of claims that came from any of the sources or by them, and of those that these link to."""
+        self._flush()
+        return {
+            row[0]
+            for each in (_ASKED, _LINKED)
+            for those in (_TAKEN, _REACHED)
+            for row in self._rows_of(each.format(*those), sources)
+        }
+
+    def questions_answered_by(self, entities: Sequence[str]) -> set[str]:
+        """Give the questions of claims whose answers name any of the entities."""
+        self._flush()
+        return {row[0] for row in self._rows_of(_ASKED.format(*_NAMED), entities)}
+
+    def naming(self, kind: str, field: str, ids: Iterable[str]) -> set[str]:
+        """Give the ids of records that now name one of these in a field, in a statement for many."""
         self._flush()
         sql = (
-            "SELECT id FROM record WHERE source = (SELECT first_position FROM record WHERE kind = 'source' AND id = ?)"
+            "SELECT r.id FROM term t CROSS JOIN record r WHERE r.first_position = t.first_position AND t.field = ?"
+            f" AND t.until = {FOREVER} AND t.value IN ("
         )
-        return [row[0] for source in sources for row in self._access.rows(sql, (source,))]
-
-    def ids_with(self, field: str, values: Iterable[str]) -> list[str]:
-        """Give the ids of records that hold one of the values in a field now."""
-        self._flush()
-        sql = "SELECT r.id FROM term t JOIN record r ON r.first_position = t.first_position WHERE t.field = ? AND t.value = ? AND t.until = ?"
-        return [row[0] for value in values for row in self._access.rows(sql, (field, value, FOREVER))]
+        return {row[0] for row in self._rows_of(sql, list(ids), f"{kind}.{field}")}
 
     def below(self, kind: str, field: str, top: str) -> list[str]:
         """Give a record's id and those of all that lead up to it by a relation."""
-        found, waiting = {top}, [top]
-        while waiting:
-            fresh = set(self.ids_with(f"{kind}.{field}", [waiting.pop()])) - found
-            found |= fresh
-            waiting += fresh
+        found, level = {top}, {top}
+        while level:
+            level = self.naming(kind, field, level) - found
+            found |= level
+            self.effort.claims += len(level)
         return sorted(found)
 
     def state_of_agreement(self, question: str, first_position: int) -> str | None:
@@ -263,34 +346,33 @@ class Present:
     def note_state(self, question: str, state: str | None) -> None:
         self._states[question] = state
 
-    def fold(self, question: Record) -> str | None:
-        """Compute the state of agreement on a question from its live claims; a redacted one has none."""
+    def fold(self, question: Record, *, is_anew: bool) -> str | None:
+        """Give the state of agreement on a question; a redacted one has none.
+
+        `is_anew` where something around its claims may have changed: their source, what entities are part of, the
+        question itself, or whether claims that link to them are in force.
+        """
         if question.is_redacted:
             return None
-        claims = self.claims_of(question.id)
-        said = self._sayings.get(question.id)
-        asserted = said.asserted() if said is not None else [each.claim for each in claims.values() if each.is_asserted]
-        live = [claim for claim in asserted if question.is_asserted and self._is_in_force("source", claim.source)]
-        foreign = self._foreign_links(question, claims)
-        return agreement.state_of(question.id, bool(question.state["varies"]), live, gather(live, self._state), foreign)
+        followed = self._use(question.id)
+        if followed is None:
+            followed = self._know(question)
+            self.effort.claims += followed.claim_count if is_anew else 0
+        elif is_anew:
+            self._begin(followed, question)
+            for claim_id, makers in followed.makers().items():
+                self._let_replace(followed, claim_id, makers)
+        return followed.state
+
+    def _begin(self, followed: Followed, question: Record) -> None:
+        followed.begin(is_asserted=question.is_asserted, varies=bool(question.state.get("varies")))
 
     def _is_in_force(self, kind: str, public_id: str) -> bool:
         found = self.find(kind, public_id)
         return found is not None and found.is_asserted
 
-    def _foreign_links(self, question: Record, claims: Mapping[str, Standing]) -> list[tuple[str, agreement.Link]]:
-        found: list[tuple[str, agreement.Link]] = []
-        if not self._linking:
-            return found
-        for target in sorted(claims.keys() & self._linking.keys()):
-            for record in self._claims_linking_to(target):
-                asked = record.state["question"]
-                if asked == question.id or not record.is_asserted:
-                    continue
-                made = _standing(record).claim
-                if self._is_in_force("source", made.source) and self._is_in_force("question", asked):
-                    found += [(record.id, link) for link in made.links if link.claim == target]
-        return found
+    def _surround(self, around: Around, claim: agreement.Claim) -> None:
+        surround(around, claim, self._state)
 
     def _state(self, kind: str, public_id: str) -> State | None:
         found = self.find(kind, public_id)
@@ -328,35 +410,6 @@ def parents(claim: State) -> tuple[tuple[str, str], tuple[str, str]]:
 def _weighs(command: Command) -> bool:
     """Say whether agreement may depend on what a command changes in a claim."""
     return not WEIGHED.isdisjoint(command.changes) if isinstance(command, Revise) else True
-
-
-def entities_in(answer: Answer) -> list[str]:
-    """Name the entities that an answer consists of."""
-    if isinstance(answer, EntityAnswer):
-        return [answer.entity]
-    return list(answer.entities) if isinstance(answer, EntitiesAnswer) else []
-
-
-def gather(claims: Iterable[agreement.Claim], state: Callable[[str, str], State | None]) -> agreement.Context:
-    """Follow entities and sources upward from the claims; `state` gives a record's state, whatever its status."""
-    part_of: dict[str, str | None] = {}
-    derives_from: dict[str, tuple[str, ...]] = {}
-    for claim in claims:
-        waiting = entities_in(claim.answer)
-        while waiting:
-            entity = waiting.pop()
-            if entity not in part_of:
-                found = state("entity", entity)
-                part_of[entity] = found["part_of"] if found else None
-                waiting += [part_of[entity]] if part_of[entity] else []  # type: ignore[list-item]
-        waiting = [claim.source, *claim.via]
-        while waiting:
-            source = waiting.pop()
-            if source not in derives_from:
-                found = state("source", source)
-                derives_from[source] = tuple(found["derives_from"]) if found else ()
-                waiting += derives_from[source]
-    return agreement.Context(part_of=part_of, derives_from=derives_from)
 
 
 def _record(row: Row) -> Record:

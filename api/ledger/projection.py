@@ -20,7 +20,7 @@ from api.ledger.standing import WEIGHED
 from api.ledger.tables import FOREVER, PROJECTIONS
 from api.ledger.words import clear_words, insert_words
 
-_COLUMNS = {
+COLUMNS = {
     "record": "first_position, kind, id, record, position, revision, source, question",
     "revision": "position, first_position, kind, revision, until, status, recorded_at, document, summary",
     "feed": "position, item",
@@ -68,9 +68,9 @@ class Projector:
     ) -> None:
         self._access, self._write_log = access, write_log
         self.present = Present(access, self.flush, most_remembered)
-        self._open: dict[str, dict[Key, list[Value]]] = {table: {} for table in _COLUMNS}
-        self._rows: dict[str, list[list[Value]]] = {table: [] for table in _COLUMNS}
-        self._closing: dict[str, dict[Key, Key]] = {table: {} for table in _COLUMNS}
+        self._open: dict[str, dict[Key, list[Value]]] = {table: {} for table in COLUMNS}
+        self._rows: dict[str, list[list[Value]]] = {table: [] for table in COLUMNS}
+        self._closing: dict[str, dict[Key, Key]] = {table: {} for table in COLUMNS}
         self._words: list[tuple[int, str]] = []
 
     def forget(self) -> None:
@@ -92,7 +92,7 @@ class Projector:
         self._keep_words(before, after)
         if may_turn and not self._stays_disputed(before, after):
             for question in sorted(_touched_questions(self.present, before, after, fields)):
-                self._keep_agreement(question, after.position)
+                self._keep_agreement(question, after.position, is_anew=after.kind != "claim")
         return document
 
     def note_erased(self, fact: Fact) -> None:
@@ -125,17 +125,17 @@ class Projector:
                     changed, keys, where = _CLOSE[table]
                     self._access.update(table, changed, keys, [new + key for key, new in closing.items()], where=where)
             for table, rows in self._rows.items():
-                self._access.insert(table, _COLUMNS[table], rows)
+                self._access.insert(table, COLUMNS[table], rows)
             insert_words(self._access, self._words)
         self._clear()
         self.present.flushed()
 
     def _clear(self) -> None:
-        for table in _COLUMNS:
+        for table in COLUMNS:
             self._open[table].clear()
             self._closing[table].clear()
         # The lists were given away.
-        self._rows = {table: [] for table in _COLUMNS}
+        self._rows = {table: [] for table in COLUMNS}
         self._words = []
 
     def _add(self, table: str, key: Key, row: list[Value]) -> None:
@@ -237,18 +237,20 @@ class Projector:
             self._add("span", key, [after.kind, after.first_position, after.position, FOREVER, *new])
 
     def _keep_words(self, before: Record | None, after: Record) -> None:
-        old, new = search.text(before) if before else None, search.text(after)
+        old = search.text(before.kind, before.state) if before else None
+        new = search.text(after.kind, after.state)
         if old == new:
             return
         self._rows["search"].append([after.first_position, after.position])
         if new is not None:
             self._words.append((after.position, spaced(new)))
 
-    def _keep_agreement(self, public_id: str, position: int) -> None:
+    def _keep_agreement(self, public_id: str, position: int, *, is_anew: bool) -> None:
         question = self.present.find("question", public_id)
         if question is None:
             return
-        old, new = self.present.state_of_agreement(public_id, question.first_position), self.present.fold(question)
+        old = self.present.state_of_agreement(public_id, question.first_position)
+        new = self.present.fold(question, is_anew=is_anew)
         if old == new:
             return
         key = (question.first_position,)
@@ -282,7 +284,7 @@ def _touched_questions(present: Present, before: Record | None, after: Record, f
         return _touched_by_source(present, after)
     if after.kind == "entity" and "part_of" in changed:
         named = present.below("entity", "part_of", after.id)
-        return _questions_of(present, present.ids_with("claim.answer", named))
+        return present.questions_answered_by(named)
     return set()
 
 
@@ -300,15 +302,12 @@ def _touched_by_question(present: Present, before: Record | None, after: Record,
         return {after.id}
     if not changed & {"status", "varies"}:
         return set()
-    targets = [link.claim for each in present.claims_of(after.id).values() for link in each.claim.links]
-    return {after.id} | _questions_of(present, targets)
+    return {after.id} | _questions_of(present, present.links_from(after))
 
 
 def _touched_by_source(present: Present, after: Record) -> set[str]:
     sources = present.below("source", "derives_from", after.id)
-    claims = present.claims_from(sources) + present.ids_with("claim.reached_by", sources)
-    records = [record for record in (present.find("claim", claim) for claim in claims) if record]
-    return _questions_of(present, claims) | _linked_questions(present, *records)
+    return present.questions_reached(sources)
 
 
 def _questions_of(present: Present, claims: list[str]) -> set[str]:
@@ -323,6 +322,6 @@ def _linked_questions(present: Present, *claims: Record) -> set[str]:
 
 def throw_away(access: Access) -> None:
     """Delete every projection; the log is untouched."""
-    for table in _COLUMNS:
+    for table in COLUMNS:
         access.run(f"DELETE FROM {table}")
     clear_words(access)

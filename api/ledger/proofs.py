@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from api.domain import merkle
-from api.domain.errors import Unavailable
-from api.ledger.reads import Reads, Row
+from api.domain import event, merkle
+from api.domain.errors import LogDamaged
+from api.ledger.reads import Reads, Row, stored_bytes
 
 TILE_WIDTH = 256
 _TILE_LEVELS = 8
@@ -45,8 +45,11 @@ def root(access: Reads, size: int) -> bytes:
     return _worked_out(access, lambda read: merkle.root_at(size, read))
 
 
-def inclusion(access: Reads, position: int, size: int) -> Inclusion:
-    """Prove that the tree of `size` holds the event; 1 <= position <= size <= head. Raises Unavailable."""
+def inclusion(access: Reads, position: int, size: int, signed: bytes | None = None) -> Inclusion:
+    """Prove that the tree of `size` holds the event, under the root that was signed if one was.
+
+    1 <= position <= size <= head. Raises LogDamaged.
+    """
     index = position - 1
 
     def work_out(read: merkle.ReadNode) -> Inclusion:
@@ -55,11 +58,14 @@ def inclusion(access: Reads, position: int, size: int) -> Inclusion:
 
     proof = _worked_out(access, work_out)
     _vouch(merkle.verify_inclusion(index, size, proof.leaf_hash, proof.path, proof.root))
+    _vouch(signed in (None, proof.root))
+    for (entry,) in access.rows("SELECT entry FROM event WHERE position = ?", (position,)):
+        _check_leaf(position, stored_bytes(entry), proof.leaf_hash)
     return proof
 
 
 def consistency(access: Reads, first: int, second: int) -> Consistency:
-    """Prove that one tree begins with the other; 0 <= first <= second <= head. Raises Unavailable."""
+    """Prove that one tree begins with the other; 0 <= first <= second <= head. Raises LogDamaged."""
 
     def work_out(read: merkle.ReadNode) -> Consistency:
         path = merkle.consistency_path(first, second, read)
@@ -80,7 +86,7 @@ def _worked_out(access: Reads, work_out: Callable[[merkle.ReadNode], Result]) ->
     work_out(note)
     nodes = _nodes(access, wanted)
     if nodes.keys() != wanted.keys():
-        raise Unavailable("a node of the tree is missing; the log must be verified")
+        raise LogDamaged("a node of the tree is missing")
     return work_out(lambda level, number: nodes[level, number])
 
 
@@ -120,7 +126,7 @@ def tile(access: Reads, level: int, number: int, width: int) -> bytes:
 def bundle(access: Reads, number: int, width: int) -> bytes:
     """Give the first `width` entries of a bundle, each after its length in two bytes, big endian."""
     start = number * TILE_WIDTH
-    sql = "SELECT entry FROM event WHERE position > ? AND position <= ? ORDER BY position"
+    sql = "SELECT entry, leaf_hash, position FROM event WHERE position > ? AND position <= ? ORDER BY position"
     return _joined(access.rows(sql, (start, start + width)), width, _prefixed)
 
 
@@ -130,16 +136,22 @@ def complete(level: int, size: int) -> int:
 
 
 def _prefixed(row: Row) -> bytes:
-    entry = bytes(row[0])
+    entry = stored_bytes(row[0])
+    _check_leaf(row[2], entry, stored_bytes(row[1]))
     return len(entry).to_bytes(2, "big") + entry
 
 
 def _joined(rows: list[Row], width: int, write: Callable[[Row], bytes]) -> bytes:
     if len(rows) != width:
-        raise Unavailable("a node of the tree is missing; the log must be verified")
+        raise LogDamaged("a node of the tree is missing")
     return b"".join(map(write, rows))
+
+
+def _check_leaf(position: int, entry: bytes, leaf: bytes) -> None:
+    if event.leaf_hash(entry) != leaf:
+        raise LogDamaged(f"position {position}: the leaf is not that of the entry")
 
 
 def _vouch(holds: object) -> None:
     if not holds:
-        raise Unavailable("a proof did not hold; the log must be verified")
+        raise LogDamaged("the nodes of the tree do not fit together")

@@ -1,24 +1,89 @@
-"""What a view needs of a database, whatever carries its queries there: rows."""
+"""What a view needs of a database, whatever carries its queries there: rows, and how much of them it may take at once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 Value = int | str | bytes | bool | None
 # What a driver gives; each statement knows its own columns.
 Row = tuple[Any, ...]
 
+# What a view may take in the event loop: a row is a step, and so are 512 bytes of a document. Some milliseconds in all.
+BRIEF = 2_000
+_BYTES_A_STEP = 512
+# Bytes of a document that is read without being measured before: some hundreds of them are few MiB.
+_SHORT = 8 << 10
+# A window without an order takes rows as its subquery gives them. The row after the last that fits tells that there is more.
+_MEASURED = (
+    "SELECT * FROM (SELECT q.*, count(*) OVER w AS number, sum(COALESCE(length(q.said), 0)) OVER w - COALESCE(length(q.said), 0)"
+    " AS before FROM ({}) q WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE m.number <= 2 OR m.before <= ?"
+)
+
+
+class TakesLong(Exception):
+    """A view turns out to take longer than the event loop may be held up."""
+
+
+def stored_bytes(value: object) -> bytes:
+    """Give stored bytes; what is no bytes at all can only be damage, and equals nothing: SQLite keeps any type anywhere."""
+    return bytes(value) if isinstance(value, bytes | memoryview) else b""
+
 
 class Reads(ABC):
     """Queries to one database, in SQL, with `?` for parameters."""
 
     is_sqlite: bool
+    # Steps that are left to the view that reads; None where it may take its time.
+    steps_left: int | None = None
 
     @abstractmethod
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
-        """Give all rows of a query."""
+        """Give all rows of a query. Raises TakesLong where they are more than the view may take here."""
 
     def row(self, sql: str, parameters: Sequence[Value] = ()) -> Row | None:
         """Give the first row, if there is one."""
         rows = self.rows(sql, parameters)
         return rows[0] if rows else None
+
+    def rows_within(self, sql: str, parameters: Sequence[Value], most: int) -> tuple[list[Row], bool]:
+        """Give rows until their first column, named `said`, comes to `most` bytes: one at least. Says whether more follow.
+
+        What is beyond is not read. Raises TakesLong.
+        """
+        rows, is_more, size = _fitting(self._measured(sql, parameters, most), most)
+        self.spend(size // _BYTES_A_STEP)
+        return rows, is_more
+
+    def _measured(self, sql: str, parameters: Sequence[Value], most: int) -> Iterable[Row]:
+        """Give the rows that fit, and the one after them."""
+        # To measure rows costs as much again as to read them, so they are measured where some are long.
+        rows = self.rows(_short(sql), parameters)
+        if all(row[0] is not None for row in rows):
+            return rows
+        return [row[:-2] for row in self.rows(_MEASURED.format(sql), (*parameters, most))]
+
+    def spend(self, steps: int) -> None:
+        """Take steps from those that are left, before they are gone. Raises TakesLong where they are not."""
+        if self.steps_left is not None:
+            self.steps_left -= steps
+            if self.steps_left < 0:
+                raise TakesLong
+
+
+@lru_cache(maxsize=1_000)
+def _short(sql: str) -> str:
+    """Let a statement leave out what is long where it is `said`."""
+    said, rest = sql.removeprefix("SELECT ").split(" AS said", 1)
+    return f"SELECT CASE WHEN length({said}) <= {_SHORT} THEN {said} END AS said{rest}"
+
+
+def _fitting(rows: Iterable[Row], most: int) -> tuple[list[Row], bool, int]:
+    taken, size = list[Row](), 0
+    for row in rows:
+        length = len(row[0] or b"")
+        if taken and size + length > most:
+            return taken, True, size
+        taken.append(row)
+        size += length
+    return taken, False, size

@@ -18,8 +18,8 @@ from api.domain.redaction import Mark
 from api.ledger.database import Access, lock_head
 from api.ledger.present import parents
 from api.ledger.projection import NAMES, Fact, Projector, throw_away
-from api.ledger.renewal import filling_anew
-from api.ledger.upkeep import leaving_freed_pages, take_stock
+from api.ledger.renewal import alone, filling_anew
+from api.ledger.upkeep import take_stock
 
 _CHUNK = 2_000
 _AT_ONCE = 500
@@ -28,7 +28,7 @@ _FEW = 1_000
 # A rebuild meets every record again and again, and has the machine to itself.
 _REMEMBERED = 50_000
 _EVENTS = (
-    "SELECT e.entry, p.payload FROM event e LEFT JOIN payload p ON p.position = e.position"
+    "SELECT e.position, e.entry, p.payload FROM event e LEFT JOIN payload p ON p.position = e.position"
     " WHERE e.position > ? ORDER BY e.position LIMIT ?"
 )
 _REDACTIONS = (
@@ -85,7 +85,7 @@ def rebuild(
     Remembers so many records at most, some 3 KB each: fewer take less memory and more time.
     Raises Unavailable where a payload is missing that no redaction removed.
     """
-    with _sparing_the_collector(), leaving_freed_pages(access), access.transaction():
+    with _sparing_the_collector(), alone(access), access.transaction():
         head = int(lock_head(access)[0])
         with filling_anew(access, NAMES, sought=["record"]) if head >= _FEW else nullcontext():
             derive(access, progress, most_remembered=most_remembered)
@@ -110,17 +110,24 @@ def derive(
     access: Access, progress: Callable[[int], None] = lambda _: None, *, most_remembered: int = _REMEMBERED
 ) -> None:
     """Derive the projections anew, inside the transaction that is under way."""
-    buried = burials(access)
     throw_away(access)
+    with access.aside():
+        fold_log(access, progress, most_remembered=most_remembered)
+
+
+def fold_log(
+    access: Access, progress: Callable[[int], None] = lambda _: None, *, most_remembered: int = _REMEMBERED
+) -> None:
+    """Fold every event that the log holds into projections that are empty."""
+    buried = burials(access)
     projector = Projector(access, most_remembered=most_remembered)
     position = 0
-    with access.aside():
+    following = access.ask(_EVENTS, (position, _CHUNK))
+    while rows := following():
+        position = rows[-1][0]
         following = access.ask(_EVENTS, (position, _CHUNK))
-        while rows := following():
-            position += len(rows)
-            following = access.ask(_EVENTS, (position, _CHUNK))
-            _fold(projector, [(bytes(raw), bytes(said) if said is not None else None) for raw, said in rows], buried)
-            progress(position)
+        _fold(projector, [(bytes(raw), bytes(said) if said is not None else None) for _, raw, said in rows], buried)
+        progress(position)
 
 
 def burials(access: Access) -> dict[str, Burial]:

@@ -18,12 +18,25 @@ _SINGLE = {
     "question": ("answer_type", "unit"),
 }
 _MANY = {"source": ("derives_from", "authors"), "question": ("about",), "entity": ("same_as",)}
+# By which fields a record of a kind is named in others; a claim's source and question stand with the claim.
+NAMED_IN = {
+    "entity": ("entity.part_of", "source.publisher", "question.about", "claim.speaker", "claim.answer"),
+    "source": ("source.derives_from", "source.part_of", "claim.via"),
+    "claim": ("claim.link",),
+}
 _WORDS = {
     "entity": ("name", "names", "note"),
     "source": ("title", "authors", "url", "note"),
     "question": ("text", "note"),
     "claim": ("statement", "note"),
 }
+
+
+_OF_CLAIMS = ("answer_type", "stance", "speaker", "answer", "via", "reached_by", "link", "relation")
+FIELDS = (
+    *(f"{kind}.{field}" for fields in (_SINGLE, _MANY) for kind, names in fields.items() for field in names),
+    *(f"claim.{field}" for field in _OF_CLAIMS),
+)
 
 
 def terms(record: Record) -> set[Term]:
@@ -91,13 +104,12 @@ def _span(extent: Extent) -> Span:
     return starts, extent.shape == "moment", start.earliest, start.latest, end.earliest, end.latest
 
 
-def text(record: Record) -> str | None:
+def text(kind: str, state: State) -> str | None:
     """Give the text that `q` looks into; None where a record has none to be found by."""
-    state = record.state
-    if record.kind not in _WORDS or record.is_redacted:
+    if kind not in _WORDS or state["status"] == REDACTED:
         return None
-    texts = [record.id.replace("-", " ")]
-    for field in _WORDS[record.kind]:
+    texts = [state["id"].replace("-", " ")]
+    for field in _WORDS[kind]:
         value = state[field]
         if isinstance(value, dict):
             texts += [value[name] for name in sorted(value)]
@@ -105,6 +117,6 @@ def text(record: Record) -> str | None:
             texts += value
         elif value:
             texts.append(value)
-    if record.kind == "claim" and state["answer"]["type"] == "text":
+    if kind == "claim" and state["answer"]["type"] == "text":
         texts.append(state["answer"]["text"])
     return " ".join(texts)

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from api.domain.command import Command
-from api.domain.errors import LedgerError, Misconfigured
+from api.domain.errors import LedgerError, Misconfigured, Unavailable
 from api.domain.operation import read_batch
 from api.ledger import keys
 from api.ledger.database import Database, shipped
@@ -20,15 +20,15 @@ SEED_ACTOR = "seed"
 
 def seed(database: Database, ledger: Ledger, folder: Path | None) -> Iterator[tuple[Path, Outcome]]:
     """Replay the seed's files in the order of their names, unless it is all in. Goes on where a killed start stopped."""
-    access = database.access()
-    row = access.row("SELECT is_seeded FROM head")
+    row = database.access().row("SELECT is_seeded FROM head")
     if row is None or row[0]:
         return
-    actor = keys.actor_named(access, SEED_ACTOR)
-    for path in sorted((folder or shipped("seed")).glob("*.ndjson")):
-        yield path, import_file(ledger, path, actor)
-    clear_seeding(access)
-    take_stock(access)
+    with closing(database.connect_to_write()) as access:
+        actor = keys.actor_named(access, SEED_ACTOR)
+        for path in sorted((folder or shipped("seed")).glob("*.ndjson")):
+            yield path, import_file(ledger, path, actor)
+        clear_seeding(access)
+        take_stock(access)
 
 
 def import_file(ledger: Ledger, path: Path, actor: str) -> Outcome:
@@ -71,6 +71,9 @@ def _naming(paths: Sequence[Path]) -> Iterator[None]:
     """Say which file, operation and field was refused."""
     try:
         yield
+    except Unavailable:
+        # No file is to blame.
+        raise
     except LedgerError as refusal:
         name = ", ".join(path.name for path in paths)
         if refusal.operation is not None:

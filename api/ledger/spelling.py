@@ -5,7 +5,9 @@ from functools import lru_cache
 from itertools import chain
 from typing import Final
 
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlmodel import SQLModel
 
 from api.ledger.reads import Value
 from api.ledger.tables import Event
@@ -26,6 +28,18 @@ def types(table: str, columns: str) -> list[str]:
 def given(table: str, columns: str) -> str:
     """Spell a query whose rows are given as one array for each column: a statement for any number of rows."""
     return f"unnest({', '.join(f'%b::{name}[]' for name in types(table, columns))})"
+
+
+@lru_cache(maxsize=1)
+def create(tables: tuple[type[SQLModel], ...]) -> list[str]:
+    """Spell what makes tables on SQLite, with their indexes and without what protects them."""
+    dialect, made = sqlite.dialect(), [Event.metadata.tables[str(each.__tablename__)] for each in tables]
+    indexes = [
+        CreateIndex(index) for table in made for index in sorted(table.indexes, key=lambda index: str(index.name))
+    ]
+    return [str(each.compile(dialect=dialect)) for each in map(CreateTable, made)] + [
+        str(each.compile(dialect=dialect)) for each in indexes
+    ]
 
 
 def blocks(rows: Sequence[Sequence[Value]]) -> Iterator[tuple[int, list[Value]]]:
@@ -61,6 +75,20 @@ def update_all(table: str, changed: str, keys: str, where: str) -> str:
     """Spell the same for as many rows as are given."""
     rows = f"{given(table, f'{changed}, {keys}')} AS given ({_names(changed, keys)})"
     return _update(table, changed, keys, where, rows)
+
+
+@lru_cache(maxsize=100)
+def delete_row(table: str, keys: str) -> str:
+    """Spell a delete of one row, whose keys are given."""
+    return f"DELETE FROM {table} WHERE {' AND '.join(f'{name} = ?' for name in keys.split(', '))}"
+
+
+@lru_cache(maxsize=100)
+def delete_all(table: str, keys: str) -> str:
+    """Spell the same for as many rows as are given."""
+    names = keys.split(", ")
+    rows = f"{given(table, keys)} AS given ({', '.join(f'old_{name}' for name in names)})"
+    return f"DELETE FROM {table} USING {rows} WHERE {' AND '.join(f'{name} = old_{name}' for name in names)}"
 
 
 def _update(table: str, changed: str, keys: str, where: str, rows: str) -> str:

@@ -1,6 +1,5 @@
 """Claims as they stand, as much of them as agreement looks at. What many of them say alike is read once."""
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -18,7 +17,7 @@ _SAID = ("answer", "source", "speaker", "stance", "valid", "via")
 _REMEMBERED = 5_000
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """A claim as it stands, a fraction of its record.
 
     `says` is the same for claims that give one answer, from one source, in one stance and voice.
@@ -29,52 +28,7 @@ class Standing(msgspec.Struct, frozen=True):
     says: bytes
 
 
-class Sayings:
-    """The claims on a question where no link touches any: one for all that say the same, and how many those are.
-
-    Agreement needs no more, for it counts claims that say the same once, as one origin.
-    """
-
-    __slots__ = ("_claims", "_counts", "claim_count")
-
-    def __init__(self, standings: Iterable[Standing] = ()) -> None:
-        # Retracted claims are counted here alone.
-        self.claim_count = 0
-        self._claims: dict[bytes, agreement.Claim] = {}
-        self._counts: dict[bytes, int] = {}
-        for each in standings:
-            self.add(each)
-
-    def __len__(self) -> int:
-        return len(self._claims)
-
-    def asserted(self) -> Iterable[agreement.Claim]:
-        """Give one for each thing that claims say and do not retract."""
-        return self._claims.values()
-
-    def add(self, one: Standing) -> bool:
-        """Count a claim in. Says whether it says what no other does."""
-        self.claim_count += 1
-        if not one.is_asserted:
-            return False
-        count = self._counts[one.says] = self._counts.get(one.says, 0) + 1
-        if count == 1:
-            self._claims[one.says] = one.claim
-        return count == 1
-
-    def take(self, one: Standing) -> bool:
-        """Count a claim out. Says whether no other says what it said."""
-        self.claim_count -= 1
-        if not one.is_asserted:
-            return False
-        self._counts[one.says] -= 1
-        if self._counts[one.says]:
-            return False
-        del self._counts[one.says], self._claims[one.says]
-        return True
-
-
-class _State(msgspec.Struct, frozen=True):
+class _State(msgspec.Struct, frozen=True, gc=False):
     """A claim's state as it is stored. Canonical JSON is canonical in its parts too."""
 
     id: str
@@ -89,7 +43,7 @@ class _State(msgspec.Struct, frozen=True):
     via: msgspec.Raw
 
 
-class _Payload(msgspec.Struct, frozen=True):
+class _Payload(msgspec.Struct, frozen=True, gc=False):
     state: _State
 
 

@@ -29,7 +29,7 @@ def _key(**options: Any) -> Any:  # noqa: ANN401 - SQLModel's Field is untyped
 class Head(SQLModel, table=True):
     """One row: the newest position. Whoever holds its lock is the writer. `frontier` is the tree's compact range.
 
-    Of redactions up to `purged` no trace is left in the database's files.
+    Of redactions up to `purged` no trace is left in the database's files. `is_signed` once a checkpoint was published.
     """
 
     one: int = Field(sa_column=sa.Column(sa.SmallInteger, primary_key=True, autoincrement=False))
@@ -39,6 +39,7 @@ class Head(SQLModel, table=True):
     is_seeded: bool
     rules: int
     purged: int = Field(sa_column=sa.Column(_Big, nullable=False, server_default="0"))
+    is_signed: bool = Field(sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.false()))
 
 
 class Event(SQLModel, table=True):

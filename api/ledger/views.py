@@ -10,7 +10,7 @@ import jsonpatch
 import msgspec
 
 from api.domain.asof import NOW, AsOf, Standpoint
-from api.domain.errors import NotYet, Redacted, UnknownRecord, UnknownRevision
+from api.domain.errors import LogDamaged, NotYet, Redacted, UnknownRecord, UnknownRevision
 from api.domain.record import REDACTED, State, changed_fields
 from api.ledger.ledger import now as clock
 from api.ledger.reads import Reads
@@ -53,7 +53,8 @@ def stand(access: Reads, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -
     head, latest, redaction = access.row(_HEAD) or (0, 0, 0)
     if as_of.moment is None:
         return stand_at(as_of.position, head, redaction)
-    if as_of.moment > now():
+    # The clock may have been set back since; what is recorded stays where it is.
+    if as_of.moment > latest and as_of.moment > now():
         raise NotYet(head)
     if as_of.moment >= latest:
         return Standpoint(head, head, is_pinned=as_of.moment == latest, redaction=redaction)
@@ -146,19 +147,33 @@ def _know(access: Reads, kind: str, public_id: str, at: Standpoint) -> tuple[int
     return row[0], row[1]
 
 
+# Bytes of what records say on one page: with all that stands around it, the page ends before 2 MiB.
+PAGE = 3 << 19
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rendered items in order, and the key of the last one if more follow."""
+    """Rendered items in order, the key of each, and whether more follow."""
 
     items: list[bytes]
-    last: str | None
+    keys: list[str]
+    is_more: bool
     at: Standpoint
+
+    @property
+    def last(self) -> str | None:
+        """The key to go on after, if more follow."""
+        return self.keys[-1] if self.is_more and self.keys else None
+
+    def first(self, count: int) -> "Page":
+        """Give the page with no more items than `count`."""
+        return self if count >= len(self.items) else Page(self.items[:count], self.keys[:count], True, self.at)
 
 
 # The record is a scalar, and the newest revision is sought: what is not shown of a long history is not walked either.
 _FIRST = "(SELECT r.first_position FROM record r WHERE r.kind = ? AND r.id = ?)"
 _HISTORY = (
-    f"SELECT v.summary, v.revision, (SELECT position FROM head), {LAST_REDACTION}, v.status FROM revision v"
+    f"SELECT v.summary AS said, v.revision, (SELECT position FROM head), {LAST_REDACTION}, v.status FROM revision v"
     f" WHERE v.first_position = {_FIRST} AND v.revision <"
     f" (SELECT CASE WHEN x.revision < ? THEN x.revision + 1 ELSE ? END FROM revision x WHERE x.first_position = {_FIRST}"
     " AND x.position <= COALESCE(?, (SELECT position FROM head)) ORDER BY x.position DESC LIMIT 1)"
@@ -170,16 +185,18 @@ def history(access: Reads, kind: str, public_id: str, *, asked: AsOf, cursor: in
     """Give the lines of a record's history, newest first; of a redacted revision what the log still tells."""
     at = None if asked == NOW else stand(access, asked)
     key, before = (kind, public_id), FOREVER if cursor is None else cursor
-    rows = access.rows(_HISTORY, (*key, before, before, *key, at.position if at else None, limit + 1))
+    rows, is_cut = access.rows_within(
+        _HISTORY, (*key, before, before, *key, at.position if at else None, limit + 1), PAGE
+    )
     if not rows or rows[0][4] == REDACTED:
         # Nothing to show, or nothing there, or not any more: known only from one position for both.
         at = at or stand(access)
         _know(access, kind, public_id, at)
-        rows = access.rows(_HISTORY, (*key, before, before, *key, at.position, limit + 1))
+        rows, is_cut = access.rows_within(_HISTORY, (*key, before, before, *key, at.position, limit + 1), PAGE)
     elif at is None:
         at = Standpoint(rows[0][2], rows[0][2], is_pinned=False, redaction=rows[0][3])
     shown = rows[:limit]
-    return Page([bytes(row[0]) for row in shown], str(shown[-1][1]) if len(rows) > limit else None, at)
+    return Page([bytes(row[0]) for row in shown], [str(row[1]) for row in shown], is_cut or len(rows) > limit, at)
 
 
 _IS_THERE = f"status <> '{REDACTED}'"
@@ -244,9 +261,14 @@ def _state(access: Reads, first: int, revision: int, revisions: int, at: Standpo
         sql = "SELECT status, document FROM revision WHERE first_position = ? AND revision = ? AND position <= ?"
         for status, document in access.rows(sql, (first, revision, at.position)):
             _refuse_redacted(status, document)
+            raise LogDamaged("the payload of a revision is missing, and no redaction covers it")
         raise UnknownRevision(revisions)
     state: State = msgspec.json.decode(row[0])["state"]
     return state
+
+
+# Bytes of lines that a problem document holds.
+_MISSED = 256 << 10
 
 
 def since(access: Reads, kind: str, public_id: str, position: int | None) -> tuple[bytes, list[bytes], list[str]]:
@@ -256,8 +278,9 @@ def since(access: Reads, kind: str, public_id: str, position: int | None) -> tup
     """
     now = current(access, kind, public_id)
     first, revisions = _know(access, kind, public_id, now.at)
-    sql = "SELECT summary FROM revision WHERE first_position = ? AND position > ? AND position <= ? ORDER BY position DESC LIMIT 100"
-    lines = [bytes(row[0]) for row in access.rows(sql, (first, position or 0, now.position))]
+    sql = "SELECT summary AS said FROM revision WHERE first_position = ? AND position > ? AND position <= ? ORDER BY position DESC LIMIT 100"
+    rows, _ = access.rows_within(sql, (first, position or 0, now.position), _MISSED)
+    lines = [bytes(row[0]) for row in rows]
     # Of a revision that was redacted since, nobody may learn what it said.
     sql = f"SELECT revision FROM revision WHERE first_position = ? AND position = ? AND {_IS_THERE}"
     held = access.row(sql, (first, position or 0))
@@ -267,18 +290,49 @@ def since(access: Reads, kind: str, public_id: str, position: int | None) -> tup
 
 
 _INCOMING = (
-    "SELECT r.id, p.payload FROM term t JOIN record r ON r.first_position = t.first_position JOIN payload p ON p.position ="
+    "SELECT p.payload AS said, r.id, r.first_position FROM term t JOIN record r ON r.first_position = t.first_position"
+    " JOIN payload p ON p.position ="
     " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
-    " WHERE t.field = 'claim.link' AND t.value = ? AND t.since <= ? AND t.until > ? ORDER BY r.first_position"
+    " WHERE t.field = 'claim.link' AND t.value = ? AND t.since <= ? AND t.until > ? AND t.first_position > ?"
+    " ORDER BY t.first_position LIMIT ?"
+)
+_GONE = (
+    "SELECT r.id, v.document FROM record r JOIN revision v ON v.position ="
+    " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
+    f" WHERE r.kind = 'claim' AND v.status = '{REDACTED}' AND r.id IN ({{}})"
 )
 
 
-def links(access: Reads, public_id: str, asked: AsOf) -> tuple[list[State], list[State], Standpoint]:
-    """Give the links that a claim makes, and those that other claims make to it."""
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The links that a claim makes, each with what removed its target, and a page of those that others make to it.
+
+    `last` is where the last of those others begins, if more follow.
+    """
+
+    outgoing: list[State]
+    incoming: list[State]
+    last: str | None
+    at: Standpoint
+
+
+def links(access: Reads, public_id: str, asked: AsOf, *, cursor: int = 0, limit: int = 100) -> Links:
+    """Give the links of a claim both ways: its own, and those of the claims that begin after the cursor."""
     at = stand(access, asked)
-    outgoing = msgspec.json.decode(as_of(access, "claim", public_id, AsOf(position=at.position)).document)["links"]
+    document = as_of(access, "claim", public_id, AsOf(position=at.position)).document
+    values = (at.position, public_id, at.position, at.position, cursor, limit + 1)
+    rows, is_cut = access.rows_within(_INCOMING, values, PAGE - len(document))
     incoming = []
-    for source, payload in access.rows(_INCOMING, (at.position, public_id, at.position, at.position)):
+    for payload, source, _ in rows[:limit]:
         made = msgspec.json.decode(payload)["state"]["links"]
-        incoming += [{**link, "claim": source} for link in made if link["claim"] == public_id]
-    return outgoing, incoming, at
+        incoming += [{**link, "claim": source, "redacted": None} for link in made if link["claim"] == public_id]
+    last = str(rows[:limit][-1][2]) if is_cut or len(rows) > limit else None
+    return Links(_outgoing(access, document, at), incoming, last, at)
+
+
+def _outgoing(access: Reads, document: bytes, at: Standpoint) -> list[State]:
+    made: list[State] = msgspec.json.decode(document)["links"]
+    targets = sorted({link["claim"] for link in made})
+    gone = access.rows(_GONE.format(", ".join("?" * len(targets))), (at.position, *targets)) if targets else []
+    marks = {row[0]: msgspec.json.decode(row[1]) for row in gone}
+    return [{**link, "redacted": marks.get(link["claim"])} for link in made]

@@ -5,6 +5,7 @@ Both hold the same words, under the position since which a record is made of the
 
 import itertools
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 
 from api.ledger.column import column
 from api.ledger.database import Access
@@ -36,6 +37,16 @@ _INDEX_WORDS = (
 )
 
 
+def take_words_out(access: Access, rows: Sequence[tuple[int, str]]) -> None:
+    """Take words out again, given as they were indexed: FTS5 keeps no copy by which it would know them."""
+    if access.is_sqlite:
+        for since, words in rows:
+            access.run("INSERT INTO search_index (search_index, rowid, tokens) VALUES ('delete', ?, ?)", (since, words))
+    else:
+        for since, _ in rows:
+            access.run("DELETE FROM search_index WHERE since = ?", (since,))
+
+
 def clear_words(access: Access) -> None:
     """Take all words out. FTS5 does not keep what it would need to take them out one by one."""
     access.run(
@@ -61,6 +72,13 @@ def index_entries(access: Access) -> Iterator[tuple[str, int]] | None:
     if not access.is_sqlite:
         return None
     return ((word, since) for word, since in access.stream(_word_places(access)))
+
+
+def words_of_kinds(access: Access) -> Iterator[tuple[str, frozenset[str]]]:
+    """Give each word of SQLite's index with the kinds of record that are, or were, made of it."""
+    sql = f"SELECT w.term, v.kind FROM ({_word_places(access)}) w CROSS JOIN revision v ON v.position = w.doc"
+    for word, found in itertools.groupby(access.stream(sql), itemgetter(0)):
+        yield str(word), frozenset(str(kind) for _, kind in found)
 
 
 def _word_places(access: Access) -> str:

@@ -4,6 +4,7 @@ Here an accepted command becomes an event, to the byte of DESIGN section 6. Who 
 """
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Never
 
@@ -17,9 +18,11 @@ from api.domain.event import leaf_hash
 from api.domain.merkle import Frontier
 from api.domain.record import Record, State
 from api.domain.redaction import state_of
+from api.domain.rules import CHAINS, MOST_WEIGHED, targets
 from api.ledger import redaction
 from api.ledger.change import Change, change, event_row
 from api.ledger.database import Access, begin_at_head, lock_head
+from api.ledger.pages import Traces
 from api.ledger.present import Present
 from api.ledger.projection import Projector
 from api.ledger.reads import Row
@@ -28,6 +31,9 @@ LEDGER = "ledger"
 _SECOND = 1_000_000
 RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
 FOR_EVER = 2**62
+_TOO_MUCH = f"a batch has agreement weighed anew for at most {MOST_WEIGHED:,} claims, by what changes around them"
+# No digest is as short.
+_PROBED = b"probe"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +59,10 @@ class Unit:
     is_dry_run: bool = False
 
 
+# A unit that asks for nothing: what an append writes is written for it in the smallest, and taken back.
+PROBE = Unit(commands=(), actor="")
+
+
 class Written(msgspec.Struct, frozen=True):
     """One event of a unit: which revision of which record it made."""
 
@@ -66,13 +76,15 @@ class Written(msgspec.Struct, frozen=True):
 class Outcome:
     """What a unit did. `position` is its last; a replayed one was written by an earlier request with the same key.
 
-    `document` is the last event's representation, where it was rendered just now.
+    `document` is the last event's representation, where it was rendered just now; `traces` tell what a
+    redaction removed just now.
     """
 
     items: tuple[Written, ...]
     position: int
     is_replay: bool = False
     document: bytes | None = field(default=None, compare=False, repr=False)
+    traces: Traces | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(slots=True)
@@ -84,6 +96,8 @@ class _Draft:
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
     earlier: dict[tuple[str, str, int], State] = field(default_factory=dict)
     answered: set[str] = field(default_factory=set)
+    # Who names whom in the unit, or did before a later command of it.
+    naming_here: dict[tuple[str, str, str], set[str]] = field(default_factory=dict)
 
     def find(self, kind: str, public_id: str) -> Record | None:
         return self.records.get((kind, public_id)) or self.present.find(kind, public_id)
@@ -91,6 +105,16 @@ class _Draft:
     def refuse_redacted(self, record: Record) -> Never:
         mark = redaction.mark_at(self.access, record.position)
         raise errors.Redacted(mark.position, mark.basis)
+
+    def naming(self, kind: str, field: str, ids: AbstractSet[str]) -> set[str]:
+        """Give the ids of those that name one of some records: as the unit leaves them where it changed them."""
+        elsewhere = {name for name in self.present.naming(kind, field, ids) if (kind, name) not in self.records}
+        return elsewhere | {
+            name
+            for target in ids
+            for name in self.naming_here.get((kind, field, target), ())
+            if target in targets(self.records[kind, name].state, field)
+        }
 
     def is_answered(self, question: str) -> bool:
         return question in self.answered or self.present.is_answered(question)
@@ -103,6 +127,9 @@ class _Draft:
         self.earlier[record.kind, record.id, record.revision] = record.state
         if record.kind == "claim":
             self.answered.add(record.state["question"])
+        for name in CHAINS.get(record.kind, ()):
+            for target in targets(record.state, name):
+                self.naming_here.setdefault((record.kind, name, target), set()).add(record.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +239,8 @@ class Writer:
     def _learn(self, head: Row) -> None:
         """Look at the head, now locked; where somebody else moved it, forget what was remembered, and decided on that."""
         position, recorded_at, frontier, *_ = head
+        if position < self._known:
+            raise errors.LogDamaged(f"the head went back from position {self._known} to {position}")
         self._frontier = Frontier.from_bytes(bytes(frontier))
         self._is_alone = position == self._known
         if not self._is_alone:
@@ -241,6 +270,8 @@ class Writer:
         return outcomes
 
     def _judge(self, unit: Unit) -> Outcome | errors.LedgerError:
+        if not unit.commands:
+            return self._probe()
         try:
             replayed = self._replay(unit)
             if replayed is not None:
@@ -248,13 +279,21 @@ class Writer:
             changes = self._decide(unit)
         except errors.LedgerError as refusal:
             return refusal
-        document = None
+        document = traces = None
         if not unit.is_dry_run:
             document = self.accept(changes)
-            self._remove(unit.commands[0], changes[0])
+            traces = self._remove(unit.commands[0], changes[0])
             self._keep_note(unit, changes)
         items = tuple(_written(change) for change in changes)
-        return Outcome(items, items[-1].position, document=document)
+        return Outcome(items, items[-1].position, document=document, traces=traces)
+
+    def _probe(self) -> Outcome:
+        """Write a row and take it back, in the turn that an append would have. SQLite writes no row that stays the same."""
+        self._hold()
+        sql = "INSERT INTO receipt (key_digest, request_digest, first, last, expires_at) VALUES (?, ?, ?, ?, ?)"
+        self._access.run(sql, (_PROBED, _PROBED, 0, 0, 0))
+        self._access.run("DELETE FROM receipt WHERE key_digest = ?", (_PROBED,))
+        return Outcome((), self._position)
 
     def _replay(self, unit: Unit) -> Outcome | None:
         if unit.note is None or unit.is_dry_run:
@@ -330,23 +369,34 @@ class Writer:
         made = Decision("redacted", state_of(command, str(uuid7())), redacts, command.basis)
         return change(None, command, made, position=position, moment=moment, actor=unit.actor, batch=None)
 
-    def _remove(self, command: Command, made: Change) -> None:
+    def _remove(self, command: Command, made: Change) -> Traces | None:
         """Let a redaction's effect follow its event, in the same transaction."""
         redacts = made.fact.entry.redacts
-        if isinstance(command, Redact) and redacts is not None:
-            self.projector.flush()
-            redaction.remove(self._access, command, redacts)
-            self.projector.forget()
+        if not isinstance(command, Redact) or redacts is None:
+            return None
+        target = self.projector.present.find(command.target_kind, command.target)
+        if target is None:
+            return None
+        self.projector.flush()
+        traces = redaction.remove(self._access, command, redacts, target)
+        self.projector.forget()
+        return traces
 
     def accept(self, changes: Sequence[Change]) -> bytes:
         """Give the events their places: the log's rows are held back, the tree grows, the projections follow.
 
-        Returns the last one's representation.
+        Returns the last one's representation. Raises BeyondLimit, and then the transaction is to be rolled back, where
+        those after the first have too much weighed anew.
         """
-        document = b""
-        for each in changes:
+        document, effort = b"", self.projector.present.effort
+        effort.claims = 0
+        for index, each in enumerate(changes):
             self._held.append(each)
             document = self.projector.project(each.before, each.after, each.fact)
+            if effort.claims > MOST_WEIGHED and index > 0:
+                refusal = errors.BeyondLimit(_TOO_MUCH)
+                refusal.operation = index
+                raise refusal
         if changes:
             self._position = changes[-1].after.position
             self._recorded_at = changes[-1].after.revised_at

@@ -1,36 +1,136 @@
-"""How a request's body is read: its size, its pace, its depth and its media type, before what it says is looked at."""
+"""How a request's body is read: its type, size, pace and depth, and how much of all bodies a process holds at a time.
+
+What is done with a large body is done in threads of its own, so that neither reads nor checkpoints wait for it.
+"""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
 
 from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from api.domain.errors import BadBody
-from api.domain.text import depth
+from api.domain.text import measure
+from api.routes.exchange import PATIENCE
 from api.routes.problems import Refused
 from api.settings import Settings
 
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
-# Seconds until the next piece of a body must have come: a connection that says nothing more is let go.
-PATIENCE = 20
+_THREADS = 2
+# Up to here a body is looked at in the event loop, where it takes a fraction of a millisecond.
+_SMALL = 16 * 1024
+# Seconds after which it is worth while to send again what there was no room for.
+_BUSY = "2"
+_NUMBER = re.compile("[0-9]{1,18}")
 
 
-async def read_body(
-    request: Request[Any, Any, Any], settings: Settings, media_types: Sequence[str], headers: Mapping[str, str]
-) -> bytes:
-    """Read a body whole. Raises Refused for one too large, too deep, too slow or of another type; BadBody for a torn one."""
-    most = settings.max_batch if NDJSON in media_types else settings.max_body
+class Room:
+    """What one body takes of the room for all, in bytes."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+class Bodies:
+    """Reads the bodies of one process. For one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held = 0
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="body")
+
+    @contextmanager
+    def room(self) -> Iterator[Room]:
+        """Give a body room for as long as its request is under way."""
+        room = Room()
+        try:
+            yield room
+        finally:
+            self._held -= room.size
+
+    async def work(self, size: int, job: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+        """Do what takes the longer the larger a body is: at once for a small one, else in a thread."""
+        if size <= _SMALL:
+            return job(*given, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(job, *given, **named))
+
+    async def read(self, request: Request[Any, Any, Any], most: int, room: Room) -> bytes:
+        """Read a body whole. Raises Refused for one too large, too slow or out of turn; BadBody for a torn one."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.body_deadline
+        raw: bytes | bytearray = b""
+        try:
+            async with asyncio.timeout_at(min(clock() + PATIENCE, deadline)) as patience:
+                async for piece in request.stream():
+                    self._make_room(room, len(raw) + len(piece), most)
+                    if not raw:
+                        # Mostly the first piece is all.
+                        raw = piece
+                        continue
+                    raw = raw if isinstance(raw, bytearray) else bytearray(raw)
+                    raw += piece
+                    patience.reschedule(min(clock() + PATIENCE, deadline))
+        except TimeoutError:
+            raise Refused("request-timeout", self._too_slow(is_due=clock() >= deadline)) from None
+        except InternalServerException:
+            raise BadBody("ends before it is whole") from None
+        return bytes(raw)
+
+    def _make_room(self, room: Room, size: int, most: int) -> None:
+        """Hold a further piece. Raises Refused where the body, or all bodies together, would be too much.
+
+        What counts is what has come, not what was announced, so that nobody takes room by a promise. The beginning of
+        a body does not count: what is small finds room however much is under way.
+        """
+        if size > most:
+            raise _too_large(most)
+        counted = max(0, size - _SMALL) - room.size
+        if self._held + counted > self._settings.max_bodies:
+            raise Refused("unavailable", "more is being sent than is taken at a time", (("Retry-After", _BUSY),))
+        room.size += counted
+        self._held += counted
+
+    def _too_slow(self, *, is_due: bool) -> str:
+        if is_due:
+            return f"the body was not whole within {self._settings.body_deadline} s"
+        return f"nothing more of the body came for {PATIENCE} s"
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+
+def check_head(headers: Mapping[str, str], media_types: Sequence[str], most: int) -> None:
+    """Judge a body by what its head says of it. Raises Refused for one too large or of another type."""
     length = headers.get("content-length", "")
-    if length.isdigit() and int(length) > most:
-        raise Refused("too-large", f"a body here holds at most {most} bytes")
-    raw = b"".join(await _pieces(request, most))
-    media_type = headers.get("content-type", "")
-    await _check_depth(raw, settings.max_depth, are_lines=is_lines(media_type))
-    _check_media_type(media_types, media_type, headers.get("content-encoding", "identity"))
-    return raw
+    if _NUMBER.fullmatch(length) and int(length) > most:
+        raise _too_large(most)
+    given, _, parameters = headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if given.strip().lower() not in media_types or charset not in ("", "utf-8"):
+        raise Refused("unsupported-media-type", "send " + " or ".join(media_types))
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refused("unsupported-media-type", "send the body without a content encoding")
+
+
+def check_depth(raw: bytes, most: int) -> None:
+    """Raise Refused for a JSON text that nests more than `most` levels deep."""
+    if raw.count(b"[") + raw.count(b"{") > most and measure(raw, deepest=most).depth > most:
+        raise too_deep(most)
+
+
+def too_deep(most: int) -> Refused:
+    return Refused("too-large", f"JSON nests at most {most} levels deep here")
 
 
 def is_lines(media_type: str) -> bool:
@@ -38,43 +138,5 @@ def is_lines(media_type: str) -> bool:
     return media_type.strip().lower().startswith(NDJSON)
 
 
-async def _pieces(request: Request[Any, Any, Any], most: int) -> list[bytes]:
-    pieces: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(PATIENCE) as patience:
-            async for piece in request.stream():
-                size += len(piece)
-                if size > most:
-                    raise Refused("too-large", f"a body here holds at most {most} bytes")
-                if pieces:
-                    # Mostly the first is all: only what comes in more is worth another look at the clock.
-                    patience.reschedule(asyncio.get_running_loop().time() + PATIENCE)
-                pieces.append(piece)
-    except TimeoutError:
-        raise Refused("request-timeout", f"nothing more of the body came for {PATIENCE} s") from None
-    except InternalServerException:
-        raise BadBody("ends before it is whole") from None
-    return pieces
-
-
-async def _check_depth(raw: bytes, most: int, *, are_lines: bool) -> None:
-    if raw.count(b"[") + raw.count(b"{") <= most:
-        return
-    texts = raw.split(b"\n") if are_lines else [raw]
-    deep = _deepest(texts) if len(raw) < 2**16 else await asyncio.to_thread(_deepest, texts)
-    if deep > most:
-        raise Refused("too-large", f"JSON nests at most {most} levels deep here")
-
-
-def _deepest(texts: Sequence[bytes]) -> int:
-    return max(map(depth, texts))
-
-
-def _check_media_type(media_types: Sequence[str], media_type: str, encoding: str) -> None:
-    given, _, parameters = media_type.partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if given.strip().lower() not in media_types or charset not in ("", "utf-8"):
-        raise Refused("unsupported-media-type", "send " + " or ".join(media_types))
-    if encoding.strip().lower() != "identity":
-        raise Refused("unsupported-media-type", "send the body without a content encoding")
+def _too_large(most: int) -> Refused:
+    return Refused("too-large", f"a body here holds at most {most} bytes")

@@ -5,7 +5,7 @@ from litestar import get, post
 
 from api.ledger import views
 from api.routes import contracts, records
-from api.routes.params import AsOfQuery, ClaimListQuery, ClaimRecordQuery
+from api.routes.params import ClaimListQuery, ClaimRecordQuery, LinksQuery
 from api.routes.wire import Answer, Asked, Contract, operation, send
 
 
@@ -53,10 +53,11 @@ _LINKS = Contract(
     id="listClaimLinks",
     tag="claims",
     summary="List its links, both ways",
-    query=AsOfQuery,
+    description="Its own links whole; those that other claims make to it page by page: follow `next`.",
+    query=LinksQuery,
     headers=("If-None-Match",),
     returns="ClaimLinks",
-    answer_headers=("ETag", "Ledger-Position"),
+    answer_headers=("ETag", "Ledger-Position", "Link"),
     absent=True,
     gone=True,
 )
@@ -64,9 +65,12 @@ _LINKS = Contract(
 
 @operation(get, "/v1/claims/{id:str}/links", _LINKS)
 async def list_claim_links(asked: Asked) -> Answer:
-    outgoing, incoming, at = await asked.read(views.links, asked.id, asked.as_of)
-    body = {"outgoing": outgoing, "incoming": incoming, "position": at.position}
-    return send(asked, msgspec.json.encode(body), at=at, etag=records.weak_tag(at))
+    cursor, limit = int(asked.query.cursor or 0), asked.query.limit
+    found = await asked.read(views.links, asked.id, asked.as_of, cursor=cursor, limit=limit)
+    following = records.onward(asked, found.at, found.last)
+    body = {"outgoing": found.outgoing, "incoming": found.incoming, "next": following, "position": found.at.position}
+    headers = records.link_to(following)
+    return send(asked, msgspec.json.encode(body), at=found.at, etag=records.weak_tag(found.at), headers=headers)
 
 
 HANDLERS = (

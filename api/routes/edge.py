@@ -1,4 +1,4 @@
-"""The outermost ASGI layer: methods, HEAD, OPTIONS and CORS, request ids, the access log, and the last-resort 500.
+"""The outermost ASGI layer: what is beyond all bounds, methods, OPTIONS and CORS, the access log, the last-resort 500.
 
 It wraps the whole Litestar app, so it also sees what no handler is reached for. It knows nothing of records or the
 ledger. Build it after `configure_logging`: whether the access log is written is asked once.
@@ -6,12 +6,12 @@ ledger. Build it after `configure_logging`: whether the access log is written is
 
 import logging
 import logging.config
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from functools import lru_cache
 from http import HTTPStatus
+from itertools import chain
 from time import perf_counter
 from typing import TypeVar
 
@@ -20,45 +20,33 @@ import structlog
 from litestar import Litestar
 from litestar.enums import ScopeType
 from litestar.routes import HTTPRoute
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils import normalize_path
 from structlog.typing import FilteringBoundLogger, Processor
-from uuid_utils import uuid7
 
-from api.routes.limits import Allowance, RawHeaders
+from api.routes.exchange import Exchange, Readers, without_keys
+from api.routes.limits import RawHeaders
 from api.routes.metrics import Metrics
 from api.routes.problems import EDGE, render
 from api.settings import Settings
 
+# A request beyond these is refused before anything else is asked of it. Beyond its own limits the server answers itself.
+MOST_FIELDS = 64
+MOST_FIELD_BYTES = 64 * 1024
+MOST_ADDRESS_BYTES = 16 * 1024
 Allowed = Callable[[str], frozenset[str] | None]
 _Found = TypeVar("_Found")
 
 _ALLOWED_HEADERS = b"Authorization, Accept, Accept-Datetime, If-None-Match, Idempotency-Key, X-Request-Id"
-_EXPOSED_HEADERS = (
-    b"ETag, Link, Location, Ledger-Position, Memento-Datetime, Content-Location, Retry-After, RateLimit, "
-    b"RateLimit-Policy, X-Request-Id, Vary, WWW-Authenticate, Last-Modified"
-)
-_PRIVATE: RawHeaders = ((b"x-content-type-options", b"nosniff"),)
-_SHARED: RawHeaders = (
-    *_PRIVATE,
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-expose-headers", _EXPOSED_HEADERS),
-)
 _PREFLIGHT: RawHeaders = (
     (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
     (b"access-control-allow-headers", _ALLOWED_HEADERS),
     (b"access-control-max-age", b"86400"),
 )
 _PROBLEM: RawHeaders = ((b"content-type", b"application/problem+json"), (b"cache-control", b"no-store"))
-_CLOSE = (b"connection", b"close")
-_UNREAD = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _ALL_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST"})
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CACHED_PATHS = 4096
 _MAX_PATH = 512
-_ABANDONED = 499
-_REFUSED = 400
 _MAX_CAUSES = 5
 
 
@@ -74,41 +62,46 @@ class Edge:
         self._allowed = allowed
         self._metrics = metrics
         self._log = log
+        self._readers = Readers()
         self._writes_access_log = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send)
+        exchange = Exchange(scope, receive, send, self._readers)
         try:
-            await self._judge(exchange, receive)
+            await self._judge(exchange)
         except Exception as crash:  # noqa: BLE001  the last resort; nothing outside would answer
             await self._fail(exchange, crash)
         finally:
             self._account(exchange)
 
-    async def _judge(self, exchange: "_Exchange", receive: Receive) -> None:
+    async def _judge(self, exchange: Exchange) -> None:
+        beyond = _beyond(exchange)
+        if beyond is not None:
+            await _refuse(exchange, *beyond)
+            return
         methods = self._allowed(exchange.path)
         if b"%2f" in (exchange.scope.get("raw_path") or b"").lower():
             # A slash within a name (RFC 3986 section 2.2); no name here has one, whatever the framework reads.
-            await _refuse(exchange, HTTPStatus.NOT_FOUND, "Nothing is at this path.")
+            await _refuse(exchange, "not-found", "Nothing is at this path.")
         elif exchange.method == "OPTIONS":
             await _answer_options(exchange, methods)
         elif methods is not None and exchange.method not in methods:
             await _refuse_method(exchange, methods)
         else:
-            await self._app(exchange.scope, receive, exchange.send)
+            await self._app(exchange.scope, exchange.receive, exchange.send)
 
-    async def _fail(self, exchange: "_Exchange", crash: Exception) -> None:
+    async def _fail(self, exchange: Exchange, crash: Exception) -> None:
         self._log.error("unhandled", request_id=exchange.request_id, exc_info=crash)
         if exchange.is_started:
             # The head is out: breaking the connection is the one way left to say that the body is not whole.
             message = f"response broken off, see request {exchange.request_id}"
             raise ConnectionAbortedError(message) from None
-        await _refuse(exchange, HTTPStatus.INTERNAL_SERVER_ERROR, "The request failed; the fault is logged.")
+        await _refuse(exchange, "internal-server-error", "The request failed; the fault is logged.")
 
-    def _account(self, exchange: "_Exchange") -> None:
+    def _account(self, exchange: Exchange) -> None:
         seconds = perf_counter() - exchange.began
         route = exchange.scope.get("path_template")
         self._metrics.observe(method=exchange.method, route=route, status=exchange.status, seconds=seconds)
@@ -116,7 +109,7 @@ class Edge:
             self._log.info(
                 "request",
                 method=exchange.method,
-                path=exchange.path[:_MAX_PATH],
+                path=without_keys(exchange.path)[:_MAX_PATH],
                 status=exchange.status,
                 ms=round(seconds * 1000, 3),
                 bytes=exchange.sent,
@@ -124,84 +117,49 @@ class Edge:
             )
 
 
-class _Exchange:
-    """One request and what has gone out in answer to it."""
-
-    __slots__ = ("_send", "began", "is_started", "method", "path", "request_id", "scope", "sent", "status")
-
-    def __init__(self, scope: HTTPScope, send: Send) -> None:
-        self.began = perf_counter()
-        self.method: str = scope["method"]
-        self.path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        self.request_id = _request_id(scope["headers"])
-        # The server reads its own scope's method to frame the answer, so only a copy may say GET.
-        self.scope: Scope = {**scope, "method": "GET"} if self.method == "HEAD" else scope
-        self.scope["request_id"] = self.request_id  # type: ignore[typeddict-unknown-key]
-        self.status = _ABANDONED
-        self.sent = 0
-        self.is_started = False
-        self._send = send
-
-    async def send(self, message: Message) -> None:
-        """Pass on what the app sends, with the headers every response has; after HEAD, without the body."""
-        if message["type"] == "http.response.start":
-            await self._start(message["status"], message.get("headers", ()))
-        elif self.method != "HEAD":
-            if message["type"] == "http.response.body":
-                self.sent += len(message.get("body", b""))
-            await self._send(message)
-
-    async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.status = status
-        self.is_started = True
-        common = _SHARED if status >= _REFUSED or self.method in _READS else _PRIVATE
-        merged = [*headers, *common, (b"x-request-id", self.request_id.encode())]
-        allowance: Allowance | None = self.scope.get("allowance")  # type: ignore[assignment]
-        if allowance is not None:
-            merged += allowance.raw_headers
-        if status in _UNREAD and self.scope["http_version"] != "2":
-            # The rest of the body is not read, so the connection is of no use for another request.
-            merged.append(_CLOSE)
-        await self._send({"type": "http.response.start", "status": status, "headers": merged})
-        if self.method == "HEAD":
-            # Done at once, whatever the app streams: its Content-Length stands, its body goes nowhere.
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+def _beyond(exchange: Exchange) -> tuple[str, str] | None:
+    """Say in which problem type, and why, a request is more than anybody needs; None for all others."""
+    scope, headers = exchange.scope, list(exchange.scope["headers"])
+    if len(headers) > MOST_FIELDS:
+        return "headers-too-large", f"A request here has at most {MOST_FIELDS} header fields."
+    if sum(map(len, chain.from_iterable(headers))) > MOST_FIELD_BYTES:
+        return "headers-too-large", f"The header fields of a request here hold at most {MOST_FIELD_BYTES} bytes."
+    if len(scope.get("raw_path") or b"") + len(scope.get("query_string", b"")) > MOST_ADDRESS_BYTES:
+        return "address-too-long", f"An address here holds at most {MOST_ADDRESS_BYTES} bytes, its query included."
+    if b"transfer-encoding" in exchange.fields:
+        codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+        if codings != [b"chunked"]:
+            return "not-implemented", "The one transfer coding that is read here is chunked."
+    return None
 
 
-def _request_id(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    for name, value in headers:
-        if name == b"x-request-id":
-            return value.decode() if _REQUEST_ID.fullmatch(value) else uuid7().hex
-    return uuid7().hex
-
-
-async def _answer_options(exchange: _Exchange, methods: frozenset[str] | None) -> None:
+async def _answer_options(exchange: Exchange, methods: frozenset[str] | None) -> None:
     if exchange.path == "*":
         # The server as a whole (RFC 9110 section 9.3.7).
         methods = _ALL_METHODS
     if methods is None:
-        await _refuse(exchange, HTTPStatus.NOT_FOUND, "Nothing is at this path.")
+        await _refuse(exchange, "not-found", "Nothing is at this path.")
         return
     asked = next((v for n, v in exchange.scope["headers"] if n == b"access-control-request-method"), b"")
     extra = _PREFLIGHT if asked in {b"GET", b"HEAD"} else ()
     await _answer(exchange, HTTPStatus.NO_CONTENT, (_allow(methods), *extra), b"")
 
 
-async def _refuse_method(exchange: _Exchange, methods: frozenset[str]) -> None:
+async def _refuse_method(exchange: Exchange, methods: frozenset[str]) -> None:
     detail = "This path does not have the method; Allow lists those it has."
-    await _refuse(exchange, HTTPStatus.METHOD_NOT_ALLOWED, detail, (_allow(methods),))
+    await _refuse(exchange, "method-not-allowed", detail, (_allow(methods),))
 
 
-async def _refuse(exchange: _Exchange, status: HTTPStatus, detail: str, headers: RawHeaders = ()) -> None:
-    """Send a problem document (RFC 9457). Its type is the status's own phrase, as in `/problems/not-found`."""
-    kind = EDGE[status.phrase.lower().replace(" ", "-")]
-    await _answer(exchange, status, (*_PROBLEM, *headers), render(kind, detail))
+async def _refuse(exchange: Exchange, slug: str, detail: str, headers: RawHeaders = ()) -> None:
+    """Send a problem document (RFC 9457)."""
+    kind = EDGE[slug]
+    await _answer(exchange, kind.status, (*_PROBLEM, *headers), render(kind, detail))
 
 
-async def _answer(exchange: _Exchange, status: HTTPStatus, headers: RawHeaders, body: bytes) -> None:
+async def _answer(exchange: Exchange, status: int, headers: RawHeaders, body: bytes) -> None:
     # RFC 9110 section 8.6: a 204 has no Content-Length.
-    length = () if status is HTTPStatus.NO_CONTENT else ((b"content-length", b"%d" % len(body)),)
-    await exchange.send({"type": "http.response.start", "status": status.value, "headers": [*headers, *length]})
+    length = () if status == HTTPStatus.NO_CONTENT else ((b"content-length", b"%d" % len(body)),)
+    await exchange.send({"type": "http.response.start", "status": status, "headers": [*headers, *length]})
     await exchange.send({"type": "http.response.body", "body": body, "more_body": False})
 
 

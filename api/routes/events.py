@@ -44,10 +44,10 @@ async def list_events(asked: Asked) -> Answer:
     if query.exact == "true":
         if wanted.is_narrowed or not wanted.with_state:
             raise NotApplicable("goes with after and limit alone", parameter="exact")
-        page = await asked.read(feed.exact, wanted.after, wanted.limit)
+        page = await asked.read(feed.exact, wanted.after, wanted.limit, slow=True)
     else:
         page = await asked.read(feed.follow, wanted, slow=wanted.is_narrowed)
-    following = with_query(asked, after=page.last or query.after)
+    following = with_query(asked, after=page.last)
     body = {"items": records.array_of(page.items), "next": following, "position": page.at.position}
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())]
     tag = records.weak_tag(page.at)
@@ -111,8 +111,7 @@ _DIFF = Contract(
 async def diff_ledger(asked: Asked) -> Answer:
     query = asked.query
     old, new = read_as_of(query.old), read_as_of(query.new) if query.new is not None else NOW
-    cursor = int(query.cursor) if query.cursor is not None else None
-    found = await asked.read(feed.changes, old=old, new=new, cursor=cursor, limit=query.limit, slow=True)
+    found = await asked.read(feed.changes, old=old, new=new, cursor=query.cursor, limit=query.limit, slow=True)
     if found.old.position > found.new.position:
         raise IntervalReversed(parameter="to")
     following = None

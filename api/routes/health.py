@@ -6,10 +6,11 @@ import msgspec
 from litestar import get
 
 from api import __version__
+from api.domain import rules
 from api.domain.agreement import RULES
 from api.domain.asof import Standpoint
 from api.domain.event import stamp
-from api.ledger import genesis, keys, lists, views
+from api.ledger import genesis, keys, lists, standby, views
 from api.routes import problems
 from api.routes.bodies import JSON
 from api.routes.negotiation import quality
@@ -83,7 +84,11 @@ def _service(asked: Asked, at: Standpoint, vkeys: list[str]) -> dict[str, object
             "json_depth": settings.max_depth,
             "page": 500,
             "ids": 200,
+            "page_bytes": 2 << 20,
             "facet_values": lists.MOST_VALUES,
+            "chain_steps": rules.MOST_DEEP,
+            "chain_records": rules.MOST_ABOVE,
+            "list_members": rules.MOST_MEMBERS,
         },
         "links": _LINKS,
     }
@@ -96,6 +101,7 @@ _READY = Contract(
     id="getReady",
     tag="service",
     summary="Learn whether it can serve",
+    description="200 where the log is sound as far as it was looked at, is the one that was signed, and can be appended to.",
     returns="Health",
     answer_headers=("Ledger-Position",),
 )
@@ -109,8 +115,11 @@ async def get_live(asked: Asked) -> Answer:
 @operation(get, "/health/ready", _READY)
 async def get_ready(asked: Asked) -> Answer:
     at: Standpoint = await asked.read(views.stand)
-    asked.rooms.checkpoints.guard()
-    return send(asked, b'{"status":"ready","position":%d}' % at.position, at=at)
+    await asked.rooms.check_ready()
+    body: dict[str, object] = {"status": "ready", "position": at.position}
+    if asked.rooms.settings.read_only and (behind := await asked.read(standby.seconds_behind)) is not None:
+        body["behind_seconds"] = round(behind, 3)
+    return send(asked, msgspec.json.encode(body), at=at)
 
 
 _ACTORS = Contract(

@@ -9,6 +9,7 @@ Headers follow draft-ietf-httpapi-ratelimit-headers (structured fields, RFC 9651
 
 import ipaddress
 import math
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -25,6 +26,13 @@ WINDOW = 60
 MAX_CALLERS = 65_536
 _FORWARDING = frozenset({b"forwarded", b"x-forwarded-for", b"x-real-ip"})
 _IPV6_SITE = 64
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(
+    rf"(?:(?P<name>{_LABEL}(?:\.{_LABEL})*\.?)|\[(?P<ip6>[0-9A-Fa-f:.]+)\])(?::(?P<port>[0-9]{{1,5}})?)?"
+)
+# With a port; and a domain name (RFC 1035 section 2.3.4), as it is written.
+_LONGEST_HOST, _LONGEST_NAME = 260, 253
+_LAST_PORT = 65_535
 
 
 class Allowance(NamedTuple):
@@ -131,6 +139,24 @@ def scheme_of(scope: Scope, trusted: Sequence[Network]) -> str:
             if name == b"x-forwarded-proto" and value in (b"http", b"https"):
                 return value.decode()
     return str(scope["scheme"])
+
+
+def is_host(text: str) -> bool:
+    """Say whether this names a host as Host does (RFC 9110 section 7.2): a domain name or an address, and a port or none."""
+    return len(text) <= _LONGEST_HOST and _names_host(text)
+
+
+@lru_cache(maxsize=1024)
+def _names_host(text: str) -> bool:
+    found = _HOST.fullmatch(text)
+    if found is None or int(found["port"] or 0) > _LAST_PORT:
+        return False
+    if found["ip6"] is None:
+        return len(found["name"].rstrip(".")) <= _LONGEST_NAME
+    try:
+        return bool(ipaddress.IPv6Address(found["ip6"]))
+    except ValueError:
+        return False
 
 
 def _peer(scope: Scope) -> str:

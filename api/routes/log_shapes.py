@@ -112,6 +112,16 @@ class PayloadLines(Shape, frozen=True):
     count: Count
 
 
+class RedactionDone(Redaction, frozen=True):
+    """A redaction, and what it left: which surviving payloads name the record, and which hold a text that was asked for.
+
+    `holding` looks for the id, too, where that was erased.
+    """
+
+    named_by: PayloadLines
+    holding: PayloadLines
+
+
 class RedactionPreview(Shape, frozen=True):
     """What a redaction would remove; which surviving payloads name the id in a field for it; which hold the text asked for.
 

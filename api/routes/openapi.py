@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the contracts that the handlers enforce and the Structs that decode."""
 
+import inspect
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -11,11 +12,13 @@ from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from api import __version__
-from api.domain.errors import Stale
+from api.domain.errors import Redacted, Stale
 from api.domain.operation import OPERATIONS
 from api.domain.text import ecma
 from api.routes import log_shapes, params, reading, shapes
-from api.routes.bodies import JSON, PATIENCE
+from api.routes.bodies import JSON
+from api.routes.edge import MOST_ADDRESS_BYTES, MOST_FIELD_BYTES, MOST_FIELDS
+from api.routes.exchange import PATIENCE
 from api.routes.problems import EDGE, TABLE, Problem
 from api.routes.wire import Contract
 
@@ -26,8 +29,8 @@ _SHAPES: dict[str, Any] = {
     name: getattr(shapes, name, None) or getattr(log_shapes, name)
     for name in (
         "Entity", "Source", "Question", "Claim", "ClaimView", "EntityPage", "SourcePage", "QuestionPage", "ClaimPage", "TimelinePage",
-        "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "LedgerDiff", "FeedPage", "ExactEvent", "InclusionProof", "ConsistencyProof", "BatchResult", "Actor", "ActorPage",
-        "Stats", "Service", "Health", "ProblemTypeShape", "Redaction", "RedactionPage", "RedactionPreview",
+        "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "ConflictPage", "LedgerDiff", "FeedPage", "ExactEvent", "InclusionProof", "ConsistencyProof", "BatchResult", "Actor", "ActorPage",
+        "Stats", "Service", "Health", "ProblemTypeShape", "Redaction", "RedactionPage", "RedactionDone", "RedactionPreview",
     )
 } | {"Patch": list[shapes.PatchOperation]}  # fmt: skip
 _TAGS = {
@@ -82,15 +85,18 @@ _STATUSES = {
     403: "The key may not do this.",
     404: "There is nothing here, or not yet.",
     406: "None of the types asked for is offered.",
-    408: f"Nothing more of the body came for {PATIENCE} seconds.",
+    408: f"Nothing more of the body came for {PATIENCE} seconds, or it was not whole in time.",
     409: "Refused by a rule between fields, or by what the ledger holds.",
     410: "What was here is redacted: by which redaction, and on what basis.",
     412: "The record has changed since: with what it says now, the revisions in between and the fields that differ.",
     413: "The body is too large, or nests too deeply.",
+    414: f"The address, its query included, is longer than {MOST_ADDRESS_BYTES} bytes.",
     415: "The body is of a type that is not read here.",
     422: "The body is outside this document.",
     428: "Say which revision this is based on, with If-Match.",
     429: "Too many requests.",
+    431: f"There are more than {MOST_FIELDS} header fields, or they hold more than {MOST_FIELD_BYTES} bytes.",
+    501: "The body comes in another transfer coding than chunked.",
     503: "The ledger cannot answer now.",
 }
 
@@ -160,16 +166,23 @@ def _close(schema: dict[str, Any]) -> None:
 
 
 def _tidy(value: Any) -> Any:
-    """Spell patterns for ECMA-262, drop titles and what holds of every text anyway."""
+    """Spell patterns for ECMA-262, drop titles, and say the same from every Python: 3.13 takes docstrings' margins off."""
     if isinstance(value, list):
         return [_tidy(item) for item in value]
     if not isinstance(value, dict):
         return value
-    return {
-        key: ecma(item).replace(r"$(?!\n)", "$") if key == "pattern" and isinstance(item, str) else _tidy(item)
-        for key, item in value.items()
-        if not (key == "title" and isinstance(item, str))
-    }
+    tidy = {}
+    for key, item in value.items():
+        match key, item:
+            case "title", str():
+                continue
+            case "pattern", str():
+                tidy[key] = ecma(item).replace(r"$(?!\n)", "$")
+            case "description", str():
+                tidy[key] = inspect.cleandoc(item)
+            case _:
+                tidy[key] = _tidy(item)
+    return tidy
 
 
 def _operation(path: str, method: str, contract: Contract, schemas: Mapping[Any, Any]) -> dict[str, Any]:
@@ -287,7 +300,7 @@ def _responses(path: str, method: str, contract: Contract) -> dict[str, Any]:
 
 
 def _refusals(contract: Contract) -> list[int]:
-    found = [400, 401, 406, 429, 503]
+    found = [400, 401, 406, 414, 429, 431, 503]
     if contract.absent:
         found.append(404)
     if contract.gone or "Idempotency-Key" in contract.headers:
@@ -295,7 +308,7 @@ def _refusals(contract: Contract) -> list[int]:
     if contract.conflicts:
         found.append(409)
     if contract.media_types:
-        found += [403, 408, 409, 413, 415, 422]
+        found += [403, 408, 409, 413, 415, 422, 501]
     if "If-Match" in contract.headers:
         found += [412, 428]
     if contract.id == "appendBatch":
@@ -310,14 +323,15 @@ def _refusal(status: int) -> dict[str, Any]:
         response["headers"] = _headers(["WWW-Authenticate"])
     if status == EDGE["too-many-requests"].status:
         response["headers"] = _headers(["Retry-After"])
+    if status == TABLE[Redacted].status:
+        response["headers"] = _headers(["Link"])
     if status == TABLE[Stale].status:
         response["headers"] = _headers(["ETag"])
     return response
 
 
 def _success(path: str, method: str, contract: Contract) -> dict[str, Any]:
-    # What a redaction answers is what reading it answers; the example of asking for one is a dry run.
-    example = _example("getRedaction" if contract.id == "redact" else contract.id)
+    example = _redaction_example() if contract.id == "redact" else _example(contract.id)
     media = {"schema": {"$ref": _REF.format(name=contract.returns)}, **example}
     content = {offered: media if "json" in offered else {"schema": {"type": "string"}} for offered in contract.offers}
     response: dict[str, Any] = {"description": contract.summary + ".", "content": content}
@@ -333,6 +347,14 @@ def _example(operation_id: str) -> dict[str, Any]:
     """Give the answer that a seeded ledger gave, if one was captured."""
     answer = _captured().get(operation_id, {}).get("answer")
     return {} if answer is None else {"example": answer}
+
+
+def _redaction_example() -> dict[str, Any]:
+    """Give what a redaction answers: what reading it answers, and what it left. What was captured of it is a dry run."""
+    nothing = {"items": [], "count": 0}
+    return {
+        name: {**answer, "named_by": nothing, "holding": nothing} for name, answer in _example("getRedaction").items()
+    }
 
 
 def _headers(names: Iterable[str]) -> dict[str, Any]:

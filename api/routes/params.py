@@ -40,6 +40,21 @@ Limit = Annotated[int, Meta(ge=1, le=500, description="Most items on a page.")]
 Cursor = Annotated[
     str, Meta(pattern=f"^(?:0|[1-9][0-9]{{0,15}}){END}", description="The key of the last item seen; start after it.")
 ]
+AnswersLimit = Annotated[int, Meta(ge=1, le=500, description="Most claims, or pairs of claims, on a page.")]
+PairCursor = Annotated[
+    str,
+    Meta(
+        pattern=f"^(?:0|[1-9][0-9]{{0,15}})\\.(?:0|[1-9][0-9]{{0,15}}){END}",
+        description="The first positions of the two claims of the last pair seen.",
+    ),
+]
+DiffCursor = Annotated[
+    str,
+    Meta(
+        pattern=f"^(?:0|[1-9][0-9]{{0,15}})(?:\\.(?:0|[1-9][0-9]{{0,15}}))?{END}",
+        description="The position of the last item seen; and, where one event turned many questions, the last of those.",
+    ),
+]
 TimelineCursor = Annotated[
     str,
     Meta(
@@ -282,12 +297,42 @@ class TimelineQuery(ClaimFilters, frozen=True):
     cursor: TimelineCursor | None = None
 
 
+class LinksQuery(AsOfQuery, frozen=True):
+    """A claim's links, at the ledger's clock."""
+
+    limit: Annotated[int, Meta(ge=1, le=500, description="Most claims whose links to this one are on a page.")] = 100
+    cursor: Cursor | None = None
+
+
+class ConflictsQuery(AsOfQuery, frozen=True):
+    """The pairs of claims on a question that conflict, at the three clocks."""
+
+    published_by: PublishedBy | None = None
+    valid_at: ValidAt | None = None
+    mode: Mode = "possible"
+    limit: AnswersLimit = 100
+    cursor: PairCursor | None = None
+
+
 class AnswersQuery(AsOfQuery, frozen=True):
     """The agreement view, at the three clocks."""
 
     published_by: PublishedBy | None = None
     valid_at: ValidAt | None = None
     mode: Mode = "possible"
+    group: (
+        Annotated[
+            int,
+            Meta(
+                ge=0,
+                le=2**31 - 1,
+                description="Only the claims of this group, the first being 0; with `as_of`, as groups may change places.",
+            ),
+        ]
+        | None
+    ) = None
+    limit: AnswersLimit = 100
+    cursor: Cursor | None = None
     include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
 
 
@@ -297,7 +342,7 @@ class LedgerDiffQuery(Strict, frozen=True):
     old: AsOfText = field(name="from")
     new: AsOfText | None = field(name="to", default=None)
     limit: Limit = 50
-    cursor: Cursor | None = None
+    cursor: DiffCursor | None = None
 
 
 class FeedQuery(Strict, frozen=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, json
 
 from api.domain import errors
-from api.routes.shapes import RedactionMark
+from api.routes.shapes import GoneMark
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -49,7 +49,7 @@ class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     current: dict[str, Any] | None = None
     revisions: list[dict[str, Any]] | None = None
     fields: list[str] | None = None
-    redacted: RedactionMark | None = None
+    redacted: GoneMark | None = None
     named_by: list[Naming] | None = None
 
 
@@ -69,11 +69,15 @@ EDGE: Mapping[str, ProblemType] = {
         ProblemType("request-timeout", 408, "The rest of the request did not come"),
         ProblemType("too-many-requests", 429, "Too many requests"),
         ProblemType("too-large", 413, "The request is too large or too deep"),
+        ProblemType("address-too-long", 414, "The address is too long"),
         ProblemType("unsupported-media-type", 415, "The body is of a type that is not read here"),
         ProblemType("not-acceptable", 406, "None of the types asked for is offered"),
         ProblemType("unauthorized", 401, "A valid key is needed"),
         ProblemType("forbidden", 403, "The key may not do this"),
+        ProblemType("headers-too-large", 431, "The request has too many header fields, or too long ones"),
         ProblemType("internal-server-error", 500, "The ledger failed"),
+        ProblemType("not-implemented", 501, "The body comes in a transfer coding that is not read here"),
+        ProblemType("unavailable", 503, "The ledger cannot answer now"),
     )
 }
 
@@ -83,6 +87,7 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.UnknownRecord: ProblemType("unknown-record", 404, "There is no such record here"),
     errors.UnknownRevision: ProblemType("unknown-revision", 404, "The record has no such revision"),
     errors.UnknownActor: ProblemType("unknown-actor", 404, "There is no such actor"),
+    errors.UnknownGroup: ProblemType("unknown-group", 404, "The claims form no such group"),
     errors.NotYet: ProblemType("not-yet", 404, "The ledger has not reached this yet"),
     errors.Redacted: ProblemType("redacted", 410, "What was here is redacted"),
     errors.PreconditionMissing: ProblemType("precondition-required", 428, "Say which revision this is based on"),
@@ -90,6 +95,9 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.AnswerDoesNotFit: ProblemType("answer-does-not-fit", 409, "The answer does not fit the question"),
     errors.BadAnswer: ProblemType("bad-answer", 409, "The answer contradicts itself"),
     errors.BadText: ProblemType("bad-text", 409, "The text has no canonical form"),
+    errors.BeyondLimit: ProblemType(
+        "beyond-limit", 409, "The chain is too deep, the list too long, or the batch reaches too far"
+    ),
     errors.Cycle: ProblemType("cycle", 409, "The record would lead back to itself"),
     errors.FieldFixed: ProblemType("field-fixed", 409, "The field is not revised"),
     errors.IdForm: ProblemType("id-form", 409, "A chosen id may not look like a UUID"),
@@ -105,12 +113,15 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.ReviseFirst: ProblemType("revise-first", 409, "The latest revision is not redacted alone"),
     errors.StillNamed: ProblemType("still-named", 409, "The id is still named"),
     errors.StatusRefused: ProblemType("status-refused", 409, "The record's status does not allow this"),
-    errors.Unavailable: ProblemType("unavailable", 503, "The ledger cannot answer now"),
+    errors.Unavailable: EDGE["unavailable"],
     errors.NotPurged: ProblemType(
         "not-purged", 503, "The redaction is recorded; traces are left in the database's files"
     ),
+    errors.LogDamaged: ProblemType("log-damaged", 503, "The log here is damaged"),
+    errors.ReadOnly: ProblemType("read-only", 503, "This node serves reads alone"),
     errors.LogRefused: ProblemType("log-refused", 503, "The log here is not the one that was signed"),
-    errors.Misconfigured: ProblemType("internal-server-error", 500, "The ledger failed"),
+    errors.AskedWrongly: EDGE["internal-server-error"],
+    errors.Misconfigured: EDGE["internal-server-error"],
 }
 _UNKNOWN = {
     kind: ProblemType(f"unknown-{kind}", 409, f"There is no such {kind}")
@@ -160,7 +171,7 @@ def faults(error: errors.LedgerError) -> list[Fault]:
 def particulars(error: errors.LedgerError) -> dict[str, Any]:
     """Give the members that a problem has beside those of RFC 9457, where the error alone tells them."""
     if isinstance(error, errors.Redacted):
-        return {"redacted": {"position": error.position, "basis": error.basis}}
+        return {"redacted": GoneMark(position=error.position, basis=error.basis)}  # type: ignore[arg-type]
     if isinstance(error, errors.StillNamed):
         return {"named_by": [Naming(*each) for each in error.named_by]}
     return {}

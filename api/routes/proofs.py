@@ -1,6 +1,5 @@
 """Proofs that an event is in the log, and that one state of the log is the beginning of another (RFC 6962)."""
 
-import asyncio
 import base64
 
 import msgspec
@@ -98,8 +97,8 @@ async def _prove(asked: Asked, position: int) -> Answer:
     if quality(accept, TEXT) > quality(accept, JSON):
         return await _as_text(asked, position, size)
     is_pinned = size is not None
-    size = size or (await _latest(asked)).size
-    proof = await asked.read(proofs.inclusion, position, size)
+    size, root = await _tree(asked, position, size)
+    proof = await asked.read(proofs.inclusion, position, size, root)
     body = {
         "position": position,
         "size": size,
@@ -113,10 +112,10 @@ async def _prove(asked: Asked, position: int) -> Answer:
 
 async def _as_text(asked: Asked, position: int, size: int | None) -> Answer:
     """Answer with a c2sp.org/tlog-proof: only the latest checkpoint is at hand, signed."""
-    signed = await _latest(asked)
+    signed = await _latest(asked, position)
     if size not in (None, signed.size):
         raise NotApplicable("as text, a proof stands on the latest checkpoint; leave the size out", parameter="size")
-    proof = await asked.read(proofs.inclusion, position, signed.size)
+    proof = await asked.read(proofs.inclusion, position, signed.size, signed.root)
     event = await asked.read(feed.event, position)
     lines = ["c2sp.org/tlog-proof@v1"]
     if event.payload is not None:
@@ -127,8 +126,20 @@ async def _as_text(asked: Asked, position: int, size: int | None) -> Answer:
     return send(asked, "\n".join(lines).encode(), at=at, media_type=f"{TEXT}; charset=utf-8")
 
 
-async def _latest(asked: Asked) -> Signed:
-    return await asyncio.to_thread(asked.rooms.checkpoints.latest)
+async def _tree(asked: Asked, position: int, size: int | None) -> tuple[int, bytes | None]:
+    """Give the size asked for; or, where none was, that of the latest checkpoint, and the root that it signs."""
+    if size is not None:
+        return size, None
+    signed = await _latest(asked, position)
+    return signed.size, signed.root
+
+
+async def _latest(asked: Asked, position: int) -> Signed:
+    """Give the latest checkpoint; a node that serves a copy may hold one that ends before the event."""
+    signed = await asked.rooms.checkpoints.read_latest()
+    if signed.size < position:
+        raise NotYet(signed.size)
+    return signed
 
 
 _CONSISTENCY = Contract(

@@ -3,7 +3,7 @@
 from litestar import get, post
 
 from api.routes import contracts, records
-from api.routes.params import AnswersQuery, QuestionListQuery
+from api.routes.params import AnswersQuery, ConflictsQuery, QuestionListQuery
 from api.routes.wire import Answer, Asked, Contract, operation
 
 
@@ -51,11 +51,28 @@ _ANSWERS = Contract(
     id="getQuestionAnswers",
     tag="questions",
     summary="See what the claims on a question add up to",
-    description="Computed from the live claims at the three clocks: which agree, which conflict, and how many independent origins there are.",
+    description=(
+        "Computed from the live claims at the three clocks: which agree, which conflict, and how many independent origins "
+        "there are. The claims are paged: follow `next`. Of everything else there is a count, and the first hundred; "
+        "`group` pages through the claims of one group, `/v1/questions/{id}/conflicts` through the pairs that conflict."
+    ),
     query=AnswersQuery,
     headers=("If-None-Match",),
     returns="Answers",
-    answer_headers=("ETag", "Ledger-Position"),
+    answer_headers=("ETag", "Ledger-Position", "Link"),
+    absent=True,
+    gone=True,
+    conflicts=True,
+)
+_CONFLICTS = Contract(
+    id="listQuestionConflicts",
+    tag="questions",
+    summary="List the pairs of claims on a question that conflict",
+    description="Each pair, and all of them, in the order of first recording.",
+    query=ConflictsQuery,
+    headers=("If-None-Match",),
+    returns="ConflictPage",
+    answer_headers=("ETag", "Ledger-Position", "Link"),
     absent=True,
     gone=True,
     conflicts=True,
@@ -65,6 +82,11 @@ _ANSWERS = Contract(
 @operation(get, "/v1/questions/{id:str}/answers", _ANSWERS)
 async def get_question_answers(asked: Asked) -> Answer:
     return await records.send_answers(asked)
+
+
+@operation(get, "/v1/questions/{id:str}/conflicts", _CONFLICTS)
+async def list_question_conflicts(asked: Asked) -> Answer:
+    return await records.send_conflicts(asked)
 
 
 HANDLERS = (
@@ -77,4 +99,5 @@ HANDLERS = (
     diff_question,
     get_question_timemap,
     get_question_answers,
+    list_question_conflicts,
 )

@@ -4,13 +4,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from api.domain import edtf
-from api.domain.agreement import to_json
 from api.domain.asof import AsOf, Standpoint
 from api.domain.command import Command, Expect
 from api.domain.errors import IntervalReversed, NotApplicable
@@ -19,7 +19,8 @@ from api.domain.operation import action_command, record_command
 from api.domain.text import tokens
 from api.ledger import answers, lists, views
 from api.ledger.ledger import Note, Outcome, Unit
-from api.ledger.lists import Selection, Window
+from api.ledger.lists import Documents, Selection, Window
+from api.ledger.reads import Reads
 from api.ledger.views import Page, View
 from api.routes.bodies import JSON
 from api.routes.negotiation import expected_positions, quality
@@ -28,10 +29,10 @@ from api.routes.wire import Answer, Asked, Headers, http_date, in_full, send, wi
 
 PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/questions", "claim": "/v1/claims"}
 Moment = TypeVar("Moment")
+Moments = list[tuple[int, int]]
 LINK_FORMAT = "application/link-format"
 PATCH = "application/json-patch+json"
 _SECOND = 1_000_000
-_EVERY = 10**9
 
 
 async def read(asked: Asked, kind: str) -> Answer:
@@ -59,8 +60,9 @@ async def _record_answer(asked: Asked, kind: str, view: View, *, memento: bool) 
         return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
     # The sources may have been redacted since, so the tag needs to know.
     at = replace(view.at, redaction=(await asked.read(views.stand)).redaction)
-    sources = await asked.read(answers.sources_of, [view.document], at)
-    body = msgspec.json.decode(view.document) | {"sources": _raw(sources)}
+    alone = Page([view.document], [""], False, at)
+    _, grounds = await asked.read(lists.with_grounds, alone, ("source",))
+    body = msgspec.json.decode(view.document) | {"sources": raw(grounds["source"])}
     return send(asked, msgspec.json.encode(body), at=at, etag=weak_tag(at), headers=headers)
 
 
@@ -123,22 +125,30 @@ async def history(asked: Asked, kind: str) -> Answer:
 
 async def timemap(asked: Asked, kind: str) -> Answer:
     """Answer with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
-    known, at = await asked.read(views.moments, kind, asked.id)
     url = f"{PATHS[kind]}/{asked.id}"
     accept = asked.headers.get("accept")
-    if quality(accept, LINK_FORMAT) >= quality(accept, JSON):
-        lines = _link_format(in_full(asked, url), known).encode()
-        return send(asked, lines, at=at, etag=weak_tag(at), media_type=LINK_FORMAT)
+    is_link_format = quality(accept, LINK_FORMAT) >= quality(accept, JSON)
+    write = partial(_link_format, in_full(asked, url)) if is_link_format else partial(_json_map, url)
+    body, at = await asked.read(_timemap, kind, asked.id, write)
+    # The two forms are not the same to who holds one (RFC 9110 section 8.8.3).
+    etag = weak_tag(at) if is_link_format else f'{weak_tag(at)[:-1]}.json"'
+    return send(asked, body, at=at, etag=etag, media_type=LINK_FORMAT if is_link_format else JSON)
+
+
+def _timemap(access: Reads, kind: str, public_id: str, write: Callable[[Moments], bytes]) -> tuple[bytes, Standpoint]:
+    known, at = views.moments(access, kind, public_id)
+    return write(known), at
+
+
+def _json_map(url: str, known: Moments) -> bytes:
     mementos = [
         {"revision": number, "datetime": stamp(moment), "uri": f"{url}/revisions/{number}"} for number, moment in known
     ]
     body = {"original": url, "timegate": url, "timemap": f"{url}/timemap", "mementos": mementos}
-    # The two forms are not the same to who holds one (RFC 9110 section 8.8.3).
-    etag = f'{weak_tag(at)[:-1]}.json"'
-    return send(asked, msgspec.json.encode(body), at=at, etag=etag)
+    return msgspec.json.encode(body)
 
 
-def _link_format(url: str, known: list[tuple[int, int]]) -> str:
+def _link_format(url: str, known: Moments) -> bytes:
     first, last = http_date(known[0][1]), http_date(known[-1][1])
     lines = [
         f'<{url}>;rel="original timegate"',
@@ -147,12 +157,14 @@ def _link_format(url: str, known: list[tuple[int, int]]) -> str:
     for number, moment in known:
         ends = ("first " if number == known[0][0] else "") + ("last " if number == known[-1][0] else "")
         lines.append(f'<{url}/revisions/{number}>;rel="{ends}memento";datetime="{http_date(moment)}"')
-    return ",\n".join(lines) + "\n"
+    return (",\n".join(lines) + "\n").encode()
 
 
 async def diff(asked: Asked, kind: str) -> Answer:
     """Answer with the patch from one revision to another."""
-    patch, at = await asked.read(views.difference, kind, asked.id, old=asked.query.old, new=asked.query.new)
+    patch, at = await asked.read(
+        views.difference, kind, asked.id, old=asked.query.old, new=asked.query.new, slow=True, computes=True
+    )
     accept = asked.headers.get("accept")
     media_type = PATCH if quality(accept, PATCH) >= quality(accept, JSON) else JSON
     return send(asked, patch, at=at, etag=weak_tag(at), media_type=media_type)
@@ -160,38 +172,45 @@ async def diff(asked: Asked, kind: str) -> Answer:
 
 async def list_records(asked: Asked, kind: str) -> Answer:
     """Answer with a page of a list."""
-    query = asked.query
     chosen = selection(asked, kind)
-    if kind == "question" and (chosen.published_by or chosen.valid_at):
-        if chosen.agreement is None:
-            raise NotApplicable(
-                "published_by and valid_at need agreement here",
-                parameter="published_by" if chosen.published_by else "valid_at",
-            )
-        page, _ = await asked.read(answers.questions_agreeing, chosen, slow=True)
-    else:
-        page, _ = await asked.read(lists.select, chosen, slow=chosen.is_slow)
-    more: dict[str, object] = {}
-    if getattr(query, "include", None):
-        more["sources"] = _raw(await asked.read(answers.sources_of, page.items, page.at))
-    if query.facets is not None:
-        more["facets"] = await _facets(asked, chosen, page)
-    if query.fields is not None:
-        page = _only(page, query.fields.split(","))
+    if _is_of_questions_at_a_clock(chosen) and chosen.agreement is None:
+        raise NotApplicable(
+            "published_by and valid_at need agreement here",
+            parameter="published_by" if chosen.published_by else "valid_at",
+        )
+    is_slow = chosen.is_slow or asked.query.facets is not None or _is_of_questions_at_a_clock(chosen)
+    page, more = await asked.read(
+        _list, asked.query, chosen, slow=is_slow, computes=_is_of_questions_at_a_clock(chosen)
+    )
     return await send_page(asked, page, more)
 
 
-async def _facets(asked: Asked, chosen: Selection, page: Page) -> dict[str, list[dict[str, object]]]:
-    names = tuple(dict.fromkeys(asked.query.facets.split(",")))
-    if chosen.kind == "question" and (chosen.published_by or chosen.valid_at):
-        # No table knows agreement at these clocks: the questions are found first, and counted then.
-        pinned = AsOf(position=page.at.position)
-        every = replace(chosen, asked=pinned, cursor=None, limit=_EVERY)
-        _, ids = await asked.read(answers.questions_agreeing, every, slow=True)
-        if not ids:
-            return {name: [] for name in names}
-        chosen = Selection(kind="question", asked=pinned, ids=ids)
-    return dict(await asked.read(lists.facets, chosen, page.at, names, slow=True))
+def _is_of_questions_at_a_clock(chosen: Selection) -> bool:
+    return chosen.kind == "question" and bool(chosen.published_by or chosen.valid_at)
+
+
+def _list(access: Reads, query: Any, chosen: Selection) -> tuple[Page, dict[str, object]]:
+    """Read a page and shape it, where the reading is done: the fields asked for, and what stands beside the items."""
+    find = answers.questions_agreeing if _is_of_questions_at_a_clock(chosen) else lists.select
+    page, _ = find(access, chosen)
+    more: dict[str, object] = {}
+    if getattr(query, "include", None):
+        page, grounds = lists.with_grounds(access, page, ("source",))
+        more["sources"] = raw(grounds["source"])
+    if query.facets is not None:
+        more["facets"] = _facets(access, query, chosen, page)
+    if query.fields is not None:
+        page = _only(page, query.fields.split(","))
+    return page, more
+
+
+def _facets(access: Reads, query: Any, chosen: Selection, page: Page) -> lists.Facets:
+    names = tuple(dict.fromkeys(query.facets.split(",")))
+    if not _is_of_questions_at_a_clock(chosen):
+        return lists.facets(access, chosen, page.at, names)
+    # No table knows agreement at these clocks: the questions are found first, and counted then.
+    every = replace(chosen, asked=AsOf(position=page.at.position), cursor=None)
+    return lists.facets_of(access, "question", answers.ids_agreeing(access, every), page.at, names)
 
 
 def _only(page: Page, names: list[str]) -> Page:
@@ -200,7 +219,7 @@ def _only(page: Page, names: list[str]) -> Page:
     for document in page.items:
         shown = msgspec.json.decode(document)
         items.append(msgspec.json.encode({name: shown[name] for name in wanted if name in shown}))
-    return Page(items, page.last, page.at)
+    return replace(page, items=items)
 
 
 _PLAIN = {
@@ -290,16 +309,20 @@ def _windows(query: Any, name: str) -> list[Window]:
 
 async def send_page(asked: Asked, page: Page, more: dict[str, object] | None = None) -> Answer:
     """Answer with `{items, next, position}`; `next` pins the position it was read at."""
-    following = _next(asked, page)
+    following = onward(asked, page.at, page.last)
     body = {
         "items": array_of(page.items),
         "next": following,
         **(more or {}),
         "position": page.at.position,
     }
-    headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
     etag = weak_tag(page.at) if getattr(asked.query, "fields", None) is None else None
-    return send(asked, msgspec.json.encode(body), at=page.at, etag=etag, headers=headers)
+    return send(asked, msgspec.json.encode(body), at=page.at, etag=etag, headers=link_to(following))
+
+
+def link_to(following: str | None) -> Headers:
+    """Link the next page, if there is one (RFC 8288)."""
+    return [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
 
 
 def array_of(items: Sequence[bytes]) -> Raw:
@@ -307,10 +330,9 @@ def array_of(items: Sequence[bytes]) -> Raw:
     return Raw(b"[%s]" % b",".join(items))
 
 
-def _next(asked: Asked, page: Page) -> str | None:
-    if page.last is None:
-        return None
-    return with_query(asked, as_of=page.at.position, cursor=page.last)
+def onward(asked: Asked, at: Standpoint, last: str | None) -> str | None:
+    """Give the address of the next page, at the position that this one was read at; None where nothing follows."""
+    return None if last is None else with_query(asked, as_of=at.position, cursor=last)
 
 
 def weak_tag(at: Standpoint) -> str:
@@ -318,7 +340,7 @@ def weak_tag(at: Standpoint) -> str:
     return f'W/"{at.position}.{at.redaction}"'
 
 
-def _raw(documents: dict[str, bytes]) -> dict[str, Raw]:
+def raw(documents: Documents) -> dict[str, Raw]:
     return {public_id: Raw(document) for public_id, document in documents.items()}
 
 
@@ -359,9 +381,8 @@ async def append(asked: Asked, commands: list[Command], *, is_batch: bool = Fals
     caller = asked.caller
     if caller is None:
         raise RuntimeError("a write came past the scope check")
-    unit = Unit(
-        commands=commands, actor=caller.actor, note=_note(asked, caller.actor), is_batch=is_batch, is_dry_run=is_dry_run
-    )
+    note = await asked.rooms.bodies.work(len(asked.raw), _note, asked, caller.actor)
+    unit = Unit(commands=commands, actor=caller.actor, note=note, is_batch=is_batch, is_dry_run=is_dry_run)
     return await asked.rooms.ledger.appended(unit)
 
 
@@ -377,22 +398,37 @@ def _note(asked: Asked, actor: str) -> Note | None:
 
 
 async def send_answers(asked: Asked) -> Answer:
-    """Answer with what the live claims on a question add up to."""
-    chosen = Selection(kind="claim", asked=asked.as_of, **clocks(asked.query))
-    found = await asked.read(answers.answers, asked.id, chosen)
-    body = to_json(found.agreement)
-    body |= {"question": Raw(found.question), "claims": [Raw(claim) for claim in found.claims]}
-    if asked.query.include is not None:
-        body["sources"] = _raw(await asked.read(lists.documents, "source", found.sources, found.at))
-    body["position"] = found.at.position
-    return send(asked, msgspec.json.encode(body), at=found.at, etag=weak_tag(found.at))
+    """Answer with what the live claims on a question add up to, and a page of them."""
+    query = asked.query
+    found = await asked.read(
+        answers.answers, asked.id, _of_question(asked),
+        group=query.group, with_sources=query.include is not None, computes=True,
+    )  # fmt: skip
+    page, following = found.page, onward(asked, found.page.at, found.page.last)
+    body = {**found.outline, "question": Raw(found.question), "claim_count": found.claim_count, "group": query.group}
+    body |= {"claims": array_of(page.items), "next": following, "position": page.at.position}
+    if found.sources is not None:
+        body["sources"] = raw(found.sources)
+    return send(asked, msgspec.json.encode(body), at=page.at, etag=weak_tag(page.at), headers=link_to(following))
+
+
+async def send_conflicts(asked: Asked) -> Answer:
+    """Answer with the pairs of claims on a question that conflict."""
+    return await send_page(asked, await asked.read(answers.conflicts, asked.id, _of_question(asked), computes=True))
+
+
+def _of_question(asked: Asked) -> Selection:
+    query = asked.query
+    return Selection(kind="claim", asked=asked.as_of, limit=query.limit, cursor=query.cursor, **clocks(query))
 
 
 async def send_timeline(asked: Asked) -> Answer:
     """Answer with live claims in order of when their answers hold, and their questions."""
     chosen = replace(selection(asked, "claim"), is_live=True)
-    page = await asked.read(lists.timeline, chosen, slow=True)
-    more: dict[str, object] = {"questions": _raw(await asked.read(answers.questions_of, page.items, page.at))}
-    if asked.query.include is not None:
-        more["sources"] = _raw(await asked.read(answers.sources_of, page.items, page.at))
-    return await send_page(asked, page, more)
+    kinds = ("question", "source") if asked.query.include is not None else ("question",)
+    page, grounds = await asked.read(_timeline, chosen, kinds, slow=True)
+    return await send_page(asked, page, {f"{kind}s": raw(found) for kind, found in grounds.items()})
+
+
+def _timeline(access: Reads, chosen: Selection, kinds: Sequence[str]) -> tuple[Page, dict[str, Documents]]:
+    return lists.with_grounds(access, lists.timeline(access, chosen), kinds)

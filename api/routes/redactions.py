@@ -1,16 +1,13 @@
 """Redactions: lawful removal, in the open. Who may do it, what it would do, and the public list of what was done."""
 
-import asyncio
-
 import msgspec
 from litestar import get, post
 
 from api.domain.asof import Standpoint
-from api.domain.errors import NotApplicable
 from api.domain.redaction import REDACTION, NewRedaction, redact_command
 from api.ledger import lists, redaction, views
 from api.ledger.lists import Selection
-from api.ledger.redaction import Preview
+from api.ledger.redaction import Left, Preview
 from api.routes import records
 from api.routes.bodies import JSON
 from api.routes.params import DryRunQuery, RedactionListQuery
@@ -24,7 +21,8 @@ _REDACT = Contract(
     description=(
         "Removes what the revisions say, for good, from everything that is served and from the database's own files; "
         "that they were there, when, and why they went stays on record, and so does every proof. "
-        "`dry_run=true` says what would be removed, and which surviving payloads would still name the id or hold a text."
+        "The answer, and with `dry_run=true` the answer to what would be removed, lists which surviving payloads name the "
+        "record and which hold a text given in `contains`, or the id to be erased."
     ),
     query=DryRunQuery,
     headers=("Idempotency-Key",),
@@ -32,7 +30,7 @@ _REDACT = Contract(
     media_types=(JSON,),
     scope="redact",
     status=201,
-    returns="Redaction",
+    returns="RedactionDone",
     answer_headers=("Location", "ETag", "Ledger-Position"),
     conflicts=True,
 )
@@ -42,25 +40,30 @@ _REDACT = Contract(
 async def redact(asked: Asked) -> Answer:
     command = redact_command(asked.body)
     if asked.query.dry_run == "true":
-        found = await asked.read(redaction.preview, command, asked.body.contains, slow=True)
+        found = await asked.read(redaction.preview, command, asked.body.texts, slow=True)
         return send(asked, _preview(found, asked.body))
-    if asked.body.contains is not None:
-        raise NotApplicable("goes with dry_run alone", "/contains")
     outcome = await records.append(asked, [command])
     # It is done once no trace is left; a request repeated under its key finishes what was in the way.
-    await asyncio.to_thread(redaction.purge, asked.rooms.database)
+    database = asked.rooms.database
+    await database.at_length(redaction.purge, database, outcome.position, outcome.traces)
     view = await asked.read(views.written, outcome.position)
+    left = await asked.read(redaction.left_by, command, outcome.position, asked.body.texts, slow=True)
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)
     location = f"{_PATH}/{outcome.items[0].id}"
     headers = [(b"location", location.encode())]
-    return send(asked, view.document, at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
+    return send(asked, _with(view.document, left), at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
 
 
 def _preview(found: Preview, body: NewRedaction) -> bytes:
     redacts = found.redacts
     target = {"kind": body.kind, "id": body.id, "record": redacts.record, "first": redacts.first, "last": redacts.last}
-    shown = {"removes": found.removes, "named_by": found.named_by, "holding": found.holding}
-    return msgspec.json.encode({"target": target, **shown, "position": found.position})
+    shown = {"target": target, "removes": found.removes, "position": found.position}
+    return _with(msgspec.json.encode(shown), found.left)
+
+
+def _with(document: bytes, left: Left) -> bytes:
+    """Add to what a redaction does what it leaves."""
+    return b"%b,%b" % (document[:-1], msgspec.json.encode(left)[1:])
 
 
 _LIST = Contract(

@@ -82,6 +82,9 @@ def _shown(kind: str) -> type[Struct]:
 
 RECORDS = {kind: _shown(kind) for kind in KINDS}
 Entity, Source, Question, Claim = (RECORDS[kind] for kind in KINDS)
+Pair = Annotated[
+    list[Id], Meta(min_length=2, max_length=2, description="Two claims that conflict, the earlier one first.")
+]
 
 
 def page_of(name: str, item: Any, *more: tuple[Any, ...]) -> type[Struct]:
@@ -129,6 +132,16 @@ class RedactionMark(Shape, frozen=True):
 
     position: Place
     basis: Basis
+
+
+class GoneMark(Shape, frozen=True, omit_defaults=True):
+    """By which redaction, when, on what basis and why what was asked for was removed."""
+
+    position: Place
+    basis: Basis
+    id: Id | None = None
+    recorded_at: Stamp | None = None
+    reason: str | None = None
 
 
 class HistoryLine(Shape, frozen=True):
@@ -182,6 +195,7 @@ class ClaimLink(Shape, frozen=True):
     claim: Id
     reason: Reason
     position: Place
+    redacted: RedactionMark | None
 
 
 class ClaimLinks(Shape, frozen=True):
@@ -189,6 +203,7 @@ class ClaimLinks(Shape, frozen=True):
 
     outgoing: list[ClaimLink]
     incoming: list[ClaimLink]
+    next: str | None
     position: Place
 
 
@@ -213,53 +228,78 @@ class SharedQuantity(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class SharedMembers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="members"):
-    """The members that a group's answers name."""
+    """The members that a group's answers name: the first hundred, and how many there are."""
 
     members: list[ShownMember]
+    member_count: Count
 
 
 class ShownGroup(Shape, frozen=True):
-    """Claims that meet pairwise; `beside` are those of other stances that fit them."""
+    """Claims that meet pairwise; `beside` are those of other stances that fit them.
+
+    The first hundred of each, and their counts; `origins` divides the claims shown.
+    """
 
     claims: list[Id]
+    claim_count: Count
     sources: list[Id]
+    source_count: Count
     origins: list[list[Id]]
+    origin_count: Count
     beside: list[Id]
+    beside_count: Count
     shared: SharedTime | SharedQuantity | SharedMembers | None
     is_denied: bool
 
 
 class ShownOrigin(Shape, frozen=True):
-    """Counting claims that go back to the same speakers and sources."""
+    """Counting claims that go back to the same speakers and sources: the first hundred of each, and their counts."""
 
     claims: list[Id]
+    claim_count: Count
     speakers: list[Id]
+    speaker_count: Count
     sources: list[Id]
+    source_count: Count
 
 
 class ShownReplaced(Shape, frozen=True):
-    """A claim on view that no longer counts, and what corrects or supersedes it."""
+    """A claim on view that no longer counts, and what corrects or supersedes it: the first hundred."""
 
     claim: Id
     by: list[Id]
 
 
 class Answers(Shape, frozen=True):
-    """What the live claims on a question add up to, under the numbered rules."""
+    """What the live claims on a question add up to, under the numbered rules, and a page of those claims.
+
+    Of groups, origins and all the other lists the first hundred are shown, or as many as fit, and all are counted.
+    With `group`, the claims are those of that group, and `groups` holds it alone, as far as the page goes.
+    """
 
     question: Question  # type: ignore[valid-type]
     state: StateName
+    group: Count | None
     groups: list[ShownGroup]
+    group_count: Count
     groups_complete: bool
     origins: list[ShownOrigin]
+    origin_count: Count
     not_counting: list[Id]
+    not_counting_count: Count
     superseded: list[ShownReplaced]
-    conflicts: list[tuple[Id, Id]]
+    superseded_count: Count
+    conflicts: list[Pair]
     conflict_count: Count
     rules: int
     claims: list[Claim]  # type: ignore[valid-type]
+    claim_count: Count
+    next: str | None
     position: Place
     sources: dict[str, Source] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
+
+
+ConflictPage = page_of("ConflictPage", Pair)
 
 
 class ChangedRecord(Shape, frozen=True):
@@ -349,10 +389,11 @@ class Service(Shape, frozen=True):
 
 
 class Health(Shape, frozen=True):
-    """Whether the process runs, or is ready to serve."""
+    """Whether the process runs, or is ready to serve; over a standby, how many seconds that is behind its primary."""
 
     status: Literal["live", "ready", "unavailable"]
     position: Place | None = None
+    behind_seconds: float | None = None
 
 
 class ProblemTypeShape(Shape, frozen=True):

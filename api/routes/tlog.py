@@ -3,7 +3,6 @@
 Full tiles and bundles never change; a partial one of a stated width does not either, but its full one follows.
 """
 
-import asyncio
 import re
 
 from litestar import Request, get
@@ -15,9 +14,9 @@ from litestar.types import ASGIApp
 from api.domain.errors import LedgerError, NotYet
 from api.ledger import proofs
 from api.ledger.reads import Reads
-from api.routes.negotiation import choose_encoding, compress
+from api.routes.negotiation import choose_encoding
 from api.routes.problems import Refused
-from api.routes.wire import NO_CACHE, Answer, Headers, Rooms, explain, for_whom, refuse
+from api.routes.wire import NO_CACHE, Answer, Headers, Rooms, encoded, explain, for_whom, refuse
 
 TEXT = b"text/plain; charset=utf-8"
 _BYTES = b"application/octet-stream"
@@ -37,7 +36,7 @@ async def get_checkpoint(request: PlainRequest) -> ASGIApp:
     """Serve the signed note of the committed head (c2sp.org/tlog-checkpoint), with its witnesses' cosignatures."""
     rooms: Rooms = request.app.state.rooms
     try:
-        signed = await asyncio.to_thread(rooms.checkpoints.latest)
+        signed = await rooms.checkpoints.read_latest()
     except LedgerError as refusal:
         return await explain(rooms, refusal)
     return _answer(signed.note.encode(), TEXT, _FRESH, request)
@@ -48,7 +47,7 @@ async def get_keys(request: PlainRequest) -> ASGIApp:
     """Serve the chain of keys, oldest first, one to a line: the first size each signs, and the key as vkey."""
     rooms: Rooms = request.app.state.rooms
     try:
-        chain = await asyncio.to_thread(rooms.checkpoints.keys)
+        chain = await rooms.checkpoints.read_keys()
     except LedgerError as refusal:
         return await explain(rooms, refusal)
     lines = "".join(f"{key['from']} {key['vkey']}\n" for key in chain)
@@ -67,7 +66,7 @@ async def get_tile(request: PlainRequest, path: FromPath[str]) -> ASGIApp:
         return refuse(Refused("not-found", "a partial tile is 1 to 255 wide"))
     number = int(found[2].replace("x", "").replace("/", ""))
     try:
-        signed = await asyncio.to_thread(rooms.checkpoints.latest)
+        signed = await rooms.checkpoints.read_latest()
         body = await rooms.database.read(_tile, found[1], number, width, signed.size)
     except LedgerError as refusal:
         return await explain(rooms, refusal)
@@ -89,10 +88,7 @@ def _answer(body: bytes, media_type: bytes, caching: bytes, request: PlainReques
     caching = for_whom(rooms.settings, caching)
     headers: Headers = [(b"content-type", media_type), (b"cache-control", caching), (b"vary", b"Accept-Encoding")]
     encoding = choose_encoding(request.headers.get("accept-encoding"), len(body))
-    if encoding is not None:
-        headers.append((b"content-encoding", encoding.encode()))
-        body = compress(body, encoding)
-    return Answer(200, headers, body)
+    return encoded(rooms, Answer(200, headers, body), encoding)
 
 
 HANDLERS: tuple[HTTPRouteHandler, ...] = (get_checkpoint, get_keys, get_tile)

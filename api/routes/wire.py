@@ -1,6 +1,6 @@
 """How a request is read and an answer is sent, the same for every operation: judged in the contract's order, once.
 
-405, 429, 413, 415, 406, 401, 403, 400, 422; what comes after is the ledger's to say.
+405, 429, 413, 415, 406, 401, 403, 400, then the body, 422; what comes after is the ledger's to say.
 """
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import formatdate
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
@@ -18,21 +18,25 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
-from api.domain.errors import Absent, BadParameter, LedgerError, Redacted, Stale
+from api.domain.errors import Absent, BadParameter, LedgerError, LogDamaged, Redacted, Stale
 from api.domain.operation import decode_body, decoder
 from api.ledger import views
 from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Database
+from api.ledger.faults import behind, described
 from api.ledger.keys import KEY_PATTERN, Caller
 from api.ledger.ledger import Ledger
+from api.ledger.watch import Watch
 from api.routes import problems
-from api.routes.bodies import JSON, read_body
+from api.routes.bodies import JSON, NDJSON, Bodies, Room, check_depth, check_head
 from api.routes.keyring import Keyring
-from api.routes.limits import RateLimits, scheme_of
-from api.routes.negotiation import accepts, choose_encoding, compress, is_known, mark
+from api.routes.limits import RateLimits, is_host, scheme_of
+from api.routes.negotiation import Encoders, accepts, choose_encoding, is_known, mark
 from api.routes.params import NoQuery, Path
 from api.routes.problems import Refused
 from api.routes.reading import convert, read_header, read_query, repeatable, replace_in_query
+from api.routes.shapes import GoneMark
+from api.routes.turns import Turns
 from api.settings import Settings
 
 NO_CACHE = b"no-cache"
@@ -41,10 +45,10 @@ NO_STORE = b"no-store"
 _VARY = (b"vary", b"Accept, Accept-Encoding")
 _VARY_TIMEGATE = (b"vary", b"Accept-Datetime, Accept, Accept-Encoding")
 _KEY = re.compile(KEY_PATTERN)
-_HOST = re.compile(r"[A-Za-z0-9._-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 _log = logging.getLogger("ledger")
 
 Headers = list[tuple[bytes, bytes]]
+Encode = Callable[[bytes], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,25 @@ class Rooms:
     database: Database
     ledger: Ledger
     checkpoints: Checkpoints
+    watch: Watch
     keyring: Keyring
     limits: RateLimits
+    bodies: Bodies
+    encoders: Encoders
+    turns: Turns
     origin: str
+
+    def close(self) -> None:
+        """Close what was opened here, and wait for what is under way in threads."""
+        self.bodies.close()
+        self.encoders.close()
+        self.database.close()
+
+    async def check_ready(self) -> None:
+        """Raise what keeps this node from serving all that it is for: damage, a log that was not signed, a full disk."""
+        self.checkpoints.check_ready()
+        if not self.settings.read_only:
+            await self.ledger.check_writable()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,19 +109,21 @@ class Contract:
 
 
 class Answer:
-    """A response, ready to be sent: a plain ASGI application."""
+    """A response, ready to be sent: a plain ASGI application. Its body is encoded on the way, if it is to be."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("_encode", "body", "headers", "status")
 
-    def __init__(self, status: int, headers: Headers, body: bytes = b"") -> None:
-        self.status, self.headers, self.body = status, headers, body
+    def __init__(self, status: int, headers: Headers, body: bytes = b"", encode: Encode | None = None) -> None:
+        self.status, self.headers, self.body, self._encode = status, headers, body, encode
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        headers = self.headers
+        headers, body = self.headers, self.body
+        if self._encode is not None:
+            body = self.body = await self._encode(body)
         if self.status != 304:
-            headers = [*headers, (b"content-length", str(len(self.body)).encode())]
+            headers = [*headers, (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self.body, "more_body": False})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 @dataclass(slots=True)
@@ -133,8 +155,12 @@ class Asked:
         """Give a request header, held to its pattern."""
         return read_header(name, self.headers.get(name.lower()))
 
-    async def read(self, view: Callable[..., Any], *given: object, slow: bool = False, **named: object) -> Any:
-        return await self.rooms.database.read(view, *given, slow=slow, **named)
+    async def read(
+        self, view: Callable[..., Any], *given: object, slow: bool = False, computes: bool = False, **named: object
+    ) -> Any:
+        """Read in a turn of the event loop that has not been long. What was read waits for nothing: it may be large."""
+        await self.rooms.turns.wait()
+        return await self.rooms.database.read(view, *given, slow=slow, computes=computes, **named)
 
 
 Handler = Callable[[Asked], Awaitable[Answer]]
@@ -148,7 +174,12 @@ def operation(
     def decorate(handler: Handler) -> HTTPRouteHandler:
         async def answer(request: Request[Any, Any, Any]) -> ASGIApp:
             try:
-                return await handler(await _judge(request, contract))
+                asked = await _judge(request, contract)
+                if not contract.media_types:
+                    return await handler(asked)
+                with asked.rooms.bodies.room() as room:
+                    await _take_body(asked, room)
+                    return await handler(asked)
             except Refused as refusal:
                 refused = refuse(refusal)
             except LedgerError as error:
@@ -167,11 +198,13 @@ async def _judge(request: Request[Any, Any, Any], contract: Contract) -> Asked:
     scope, rooms = request.scope, request.app.state.rooms
     headers = _headers(scope)
     presented = headers.get("authorization")
+    if contract.always_open:
+        # Whether the process runs is told whatever became of the database, and so whoever asks.
+        presented = None
     caller = await rooms.keyring.recognise(_key_in(presented)) if presented is not None else None
     _limit(rooms, scope, caller)
-    raw = b""
     if contract.media_types:
-        raw = await read_body(request, rooms.settings, contract.media_types, headers)
+        check_head(headers, contract.media_types, _most(contract, rooms.settings))
     _check_accept(contract, headers.get("accept"))
     _authorise(rooms, contract, presented, caller)
     _check_host(scope, headers)
@@ -182,10 +215,24 @@ async def _judge(request: Request[Any, Any, Any], contract: Contract) -> Asked:
         # Where the query says when, the header does not count.
         if name != "Accept-Datetime" or query.as_of is None:
             read_header(name, headers.get(name.lower()))
-    asked = Asked(request, rooms, contract, caller, path, query, headers, raw)
+    return Asked(request, rooms, contract, caller, path, query, headers)
+
+
+async def _take_body(asked: Asked, room: Room) -> None:
+    """Read the body, of a caller who may send one."""
+    bodies, contract, settings = asked.rooms.bodies, asked.contract, asked.rooms.settings
+    asked.raw = await bodies.read(asked.request, _most(contract, settings), room)
     if contract.body is not None:
-        asked.body = decode_body(raw, contract.body)
-    return asked
+        asked.body = await bodies.work(len(asked.raw), _decode, asked.raw, contract.body, settings.max_depth)
+
+
+def _most(contract: Contract, settings: Settings) -> int:
+    return settings.max_batch if NDJSON in contract.media_types else settings.max_body
+
+
+def _decode(raw: bytes, wanted: Any, deepest: int) -> Any:
+    check_depth(raw, deepest)
+    return decode_body(raw, wanted)
 
 
 _PLAIN = Contract(id="plain", tag="service", summary="A page or a file that no contract describes", returns="")
@@ -194,12 +241,14 @@ _PLAIN = Contract(id="plain", tag="service", summary="A page or a file that no c
 async def admit(request: Request[Any, Any, Any]) -> Response[bytes] | None:
     """Judge who asks for a page or a file, by the rules of every read; None lets the request through."""
     rooms, presented = request.app.state.rooms, request.headers.get("authorization")
-    caller = await rooms.keyring.recognise(_key_in(presented)) if presented is not None else None
     try:
+        caller = await rooms.keyring.recognise(_key_in(presented)) if presented is not None else None
         _limit(rooms, request.scope, caller)
         _authorise(rooms, _PLAIN, presented, caller)
     except Refused as refusal:
         return _plainly(refuse(refusal))
+    except LedgerError as error:
+        return _plainly(await explain(rooms, error))
     return None
 
 
@@ -230,18 +279,25 @@ def _plainly(answer: Answer) -> Response[bytes]:
 def _headers(scope: Scope) -> dict[str, str]:
     """Read the header fields; lines of one name are one list (RFC 9110 section 5.3)."""
     found: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        found[name] = f"{found[name]}, {value}" if name in found else value
+        if name in found:
+            repeated.setdefault(name, [found[name]]).append(value)
+        else:
+            found[name] = value
+    for name, values in repeated.items():
+        found[name] = ", ".join(values)
     return found
 
 
 def _check_host(scope: Scope, headers: Mapping[str, str]) -> None:
-    """Refuse a request that names no host, or several (RFC 9112 section 3.2)."""
+    """Refuse a request that names no host, several, or what is none (RFC 9112 section 3.2)."""
     # Where there is none, granian gives an empty one.
     host = headers.get("host", "")
-    if "," in host or (not host and scope["http_version"] == "1.1"):
-        raise BadParameter("header", "Host", "exactly one is needed")
+    if is_host(host) or (not host and scope["http_version"] != "1.1"):
+        return
+    raise BadParameter("header", "Host", "exactly one is needed, of the form host or host:port")
 
 
 def _key_in(presented: str) -> str | None:
@@ -286,19 +342,39 @@ def refuse(refusal: Refused) -> Answer:
 
 
 async def explain(rooms: Rooms, error: LedgerError) -> Answer:
-    """Answer with the problem document of one of the ledger's errors."""
+    """Answer with the problem document of one of the ledger's errors. Of damage that a reader met the node takes note.
+
+    To some of them what a reader needs is looked up and added: where that fails, the answer is that failure.
+    """
+    try:
+        added, headers = await _added(rooms, error)
+    except LedgerError as failure:
+        error, added, headers = failure, {}, []
+    if isinstance(error, LogDamaged):
+        rooms.watch.note(error)
     kind = problems.kind_of(error)
-    more: dict[str, Any] = {
-        "errors": problems.faults(error), "operation": error.operation, **problems.particulars(error)
-    }  # fmt: skip
-    headers: list[tuple[str, str]] = []
-    if isinstance(error, Stale):
-        more |= await _missed(rooms, error)
-        headers += [("ETag", f'"{more["current"]["position"]}"')] if "current" in more else []
-    if kind.status >= 500:
-        _log.warning("unavailable: %s", error)
+    more = {"errors": problems.faults(error), "operation": error.operation, **problems.particulars(error), **added}
+    if kind.status == 503:
+        _log.warning("unavailable: %s", error if behind(error) is None else f"{error} ({described(error)})")
         headers.append(("Retry-After", "1"))
     return _problem(kind.status, problems.render(kind, error.sentence(), **more), headers)
+
+
+async def _added(rooms: Rooms, error: LedgerError) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+    """Look up members and headers that tell of an error what is in the database. Raises another of the ledger's errors."""
+    if isinstance(error, Stale):
+        missed = await _missed(rooms, error)
+        return missed, [("ETag", f'"{missed["current"]["position"]}"')] if missed else []
+    if isinstance(error, Redacted):
+        gone = await _removed_by(rooms.database, error)
+        return {"redacted": gone}, [("Link", f'</v1/redactions/{gone.id}>; rel="describedby"')] if gone.id else []
+    return {}, []
+
+
+async def _removed_by(database: Database, error: Redacted) -> GoneMark:
+    """Tell of the redaction that removed what was asked for as much as is public."""
+    told = msgspec.json.decode((await database.read(views.written, error.position)).document)
+    return GoneMark(**{name: told[name] for name in GoneMark.__struct_fields__})
 
 
 async def _missed(rooms: Rooms, error: Stale) -> dict[str, Any]:
@@ -356,10 +432,15 @@ def send(
         if known is not None and status == 200 and is_known(etag, known):
             return Answer(304, sent)
     sent.append((b"content-type", media_type.encode()))
-    if encoding is not None:
-        sent.append((b"content-encoding", encoding.encode()))
-        body = compress(body, encoding)
-    return Answer(status, sent, body)
+    return encoded(asked.rooms, Answer(status, sent, body), encoding)
+
+
+def encoded(rooms: Rooms, answer: Answer, encoding: str | None) -> Answer:
+    """Have an answer's body encoded when it is sent, if it is to be."""
+    if encoding is None:
+        return answer
+    headers = [*answer.headers, (b"content-encoding", encoding.encode())]
+    return Answer(answer.status, headers, answer.body, partial(rooms.encoders.encode, encoding=encoding))
 
 
 def for_whom(settings: Settings, caching: bytes) -> bytes:
@@ -379,14 +460,15 @@ def with_query(asked: Asked, **replaced: object) -> str:
 
 
 def in_full(asked: Asked, path: str) -> str:
-    """Spell an address of ours in full, as the client reached it: readers of Memento links resolve no relative ones.
+    """Spell an address of ours in full, as it is public or else as the client reached it.
 
-    Without a Host that is one, it stays relative.
+    Readers of Memento links resolve no relative ones. Where the client names no host, as in HTTP/1.0, it stays relative.
     """
+    settings = asked.rooms.settings
+    if settings.public_url is not None:
+        return settings.public_url + path
     host = asked.headers.get("host", "")
-    if not _HOST.fullmatch(host):
-        return path
-    return f"{scheme_of(asked.request.scope, asked.rooms.settings.trusted_proxies)}://{host}{path}"
+    return f"{scheme_of(asked.request.scope, settings.trusted_proxies)}://{host}{path}" if host else path
 
 
 @lru_cache(maxsize=16_384)

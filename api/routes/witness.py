@@ -20,6 +20,7 @@ from api.archive.follower import Follower
 from api.archive.witness import Log, Witness, WrongSize
 from api.domain.errors import Misconfigured, Unavailable
 from api.routes.edge import Edge, configure_logging
+from api.routes.exchange import PATIENCE
 from api.routes.metrics import NO_ROUTE, Metrics
 from api.settings import check_url, load
 
@@ -89,8 +90,12 @@ class _Service:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         scope["path_template"] = _template(path) or NO_ROUTE
         if path == "/add-checkpoint":
-            body = await _read(receive)
-            work = partial(self._add, body)
+            try:
+                async with asyncio.timeout(PATIENCE):
+                    work = partial(self._add, await _read(receive))
+            except TimeoutError:
+                await _send(send, 408, TEXT, b"the body was not whole within %d s\n" % PATIENCE)
+                return
         else:
             work = partial(self._show, path)
         # Both wait for files, the first for a lock too.

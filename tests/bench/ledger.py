@@ -31,11 +31,7 @@ Operation = dict[str, object]
 def command(server: Postgres | None, folder: Path, workers: int) -> Command:
     """Say how to serve it on PostgreSQL, or on SQLite if there is none."""
     database = "postgresql" if server else "sqlite"
-    url = (
-        f"postgresql+psycopg://{server.user}@/{server.create('ledger')}?host={server.folder}"
-        if server
-        else f"sqlite:///{folder}/ledger.db"
-    )
+    url = server.create_url("ledger") if server else f"sqlite:///{folder}/ledger.db"
     arguments = [LEDGER, "serve", "--host", HOST, "--port", "{port}", "--workers", str(workers), "--empty"]
     # Nobody in the field counts requests against a limit or writes a line for each.
     settings = {"LEDGER_DATABASE_URL": url, "LEDGER_RATE_LIMIT": "off", "LEDGER_LOG_LEVEL": "warning"}

@@ -19,6 +19,7 @@ from api.ledger import genesis, keys, proofs
 from api.ledger.checkpoints import Checkpoints
 from api.ledger.database import Access, Database
 from api.ledger.ledger import Ledger, Unit
+from api.ledger.watch import Watch
 from api.settings import Settings
 from tests.bench.load import Outcome
 from tests.bench.servers import Postgres
@@ -52,7 +53,7 @@ def measures(folder: Path, server: Postgres | None, size: int, wanted: frozenset
 
 @contextmanager
 def _database(folder: Path, server: Postgres | None, name: str) -> Iterator[Database]:
-    place = f"postgresql+psycopg://{server.user}@/{server.create(name)}?host={server.folder}" if server else None
+    place = server.create_url(name) if server else None
     settings = Settings(database_url=place or f"sqlite:///{folder}/{name}.db", signing_key=folder / f"{name}.key")
     database = Database(settings)
     database.migrate()
@@ -94,7 +95,7 @@ def _proving(access: Access, size: int) -> Measure:
 @contextmanager
 def _appending(database: Database, key_path: Path, *, is_signed: bool) -> Iterator[Measure]:
     """Append with so many requests in flight as a busy node has."""
-    checkpoints = Checkpoints(database, key_path)
+    checkpoints = Checkpoints(database, key_path, Watch(database))
     ledger = Ledger(database, committed=checkpoints.committed) if is_signed else Ledger(database)
     if is_signed:
         checkpoints.start()

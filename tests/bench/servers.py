@@ -19,6 +19,7 @@ from pathlib import Path
 import psycopg
 
 from tests.bench.load import HOST
+from tests.processes import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 90
@@ -166,6 +167,7 @@ class Postgres:
     folder: str
     user: str
     version: str
+    process: int
 
     def create(self, database: str) -> str:
         """Create a database and return its name."""
@@ -181,6 +183,18 @@ class Postgres:
         for name in names:
             with psycopg.connect(self.conninfo(name), autocommit=True) as connection:
                 connection.execute("VACUUM (ANALYZE)")
+
+    def seconds_spent(self) -> float:
+        """Give the processors' time that the server's processes have spent, as far as they still run (sched-stats in Linux)."""
+        spent = 0
+        for pid in [self.process, *descendants(self.process, 1)]:
+            with suppress(OSError):
+                spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+        return spent / 1e9
+
+    def create_url(self, database: str) -> str:
+        """Create a database and write its address as the ledger's settings take it."""
+        return f"postgresql+psycopg://{self.user}@/{self.create(database)}?host={self.folder}"
 
     def conninfo(self, database: str) -> str:
         """Write the address as libpq reads it."""
@@ -199,4 +213,4 @@ def postgres(folder: Path) -> Iterator[Postgres]:
         info = server.get_postmaster_info()
         with psycopg.connect(server.get_uri()) as connection:
             row = connection.execute("SELECT current_setting('server_version')").fetchone()
-        yield Postgres(str(info.socket_dir), "postgres", str(row[0]) if row else "?")
+        yield Postgres(str(info.socket_dir), "postgres", str(row[0]) if row else "?", info.pid)

@@ -1,0 +1,39 @@
+"""Records of a time when there were no limits: written to the log without asking `decide`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from api.domain.command import RecordIt
+from api.domain.decide import Decision
+from api.domain.operation import read_batch
+from api.ledger.change import change
+from api.ledger.ledger import now
+from api.ledger.writer import Writer
+from tests.builders import Operation, Writing
+
+
+class _Lenient(Writer):
+    """Accepts what it is given."""
+
+    def record(self, operations: Iterable[Operation], actor: str) -> None:
+        commands = read_batch(msgspec.json.encode(list(operations)), is_lines=False, most=10_000)
+        self._hold()
+        for command in commands:
+            assert isinstance(command, RecordIt)
+            state: dict[str, Any] = {**command.body, "id": command.id, "status": "asserted", "links": []}
+            position, moment = self._position + 1, max(now(), self._recorded_at + 1)
+            made = Decision("recorded", state)
+            self.accept([change(None, command, made, position=position, moment=moment, actor=actor, batch=None)])
+        self._close()
+        self._access.ask_commit()
+        self._access.settle()
+
+
+def recorded_long_ago(writing: Writing, *operations: Operation) -> None:
+    writer = _Lenient(writing.database.connect(), now)
+    try:
+        writer.record(operations, writing.actor)
+    finally:
+        writer.close()
