@@ -6,6 +6,7 @@ A view stays a plain function: it runs in a greenlet, which rests from each quer
 
 import asyncio
 import math
+import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,6 +116,9 @@ class Pipeline:
         self._talk(greenlet(work).switch)
         result, error = await future
         if error is not None:
+            # An error holds the frames that it passed, one of which holds it: until the garbage collector comes, which is
+            # seldom, all would stay that was read.
+            traceback.clear_frames(error.__traceback__)
             raise error
         return cast("Result", result)
 
