@@ -16,6 +16,7 @@ import pytest
 
 from api.domain.errors import AskedWrongly, Unavailable
 from api.ledger.database import Database
+from api.ledger.faults import Late
 from api.ledger.pipeline import Pipeline
 from api.ledger.reads import Reads, TakesLong
 from api.settings import Settings
@@ -330,6 +331,31 @@ def test_what_takes_long_keeps_nobody_waiting(database):
         return done
 
     assert asyncio.run(work()) == ["quick", "slow"]
+
+
+def test_however_many_ask_few_hold_what_they_have_read(database):
+    held: list[int] = []
+    now = set[object]()
+
+    def view(access: Reads) -> None:
+        access.row("SELECT 1")
+        me = object()
+        now.add(me)
+        held.append(len(now))
+        access.row("SELECT 2")
+        now.remove(me)
+
+    assert ask(database, *[view] * 300) == [None] * 300
+    assert max(held) <= 32
+
+
+def test_all_who_wait_for_a_server_that_is_silent_are_told_at_once(database):
+    async def asks(line: Pipeline) -> list[Any]:
+        sleeping = [line.run(one("SELECT 1 FROM pg_sleep(60)")) for _ in range(100)]
+        return await asyncio.wait_for(asyncio.gather(*sleeping, return_exceptions=True), 30)
+
+    with pipeline(database, patience=0.5) as use:
+        assert {type(each) for each in use(asks)} == {Late}
 
 
 def test_what_was_read_goes_with_the_error_that_ended_the_reading(database):

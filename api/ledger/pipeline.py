@@ -35,6 +35,8 @@ _SETTINGS = "SET lock_timeout = 20; SET default_transaction_isolation = 'read co
 # SQLSTATE invalid_sql_statement_name: to prepare it was spoilt by an error before it.
 _NOT_PREPARED = b"26000"
 _STOPPING = "the ledger is stopping"
+# Views that are under way at a time: each may hold a page that it has read, and goes on when all others have.
+_AT_ONCE = 32
 # In seconds: so long nobody reads here after a table was found locked.
 _WARY = 5.0
 
@@ -97,11 +99,26 @@ class Pipeline:
         # In the order of the results. None stands for the end of what went out together.
         self._waiting: deque[_Sent | None] = deque()
         self._spoilt: deque[_Sent] = deque()
-        self._is_turn_open = self._is_writing = self._is_closed = False
+        self._is_turn_open = self._is_writing = False
+        # Why it is closed, once it is.
+        self._end: psycopg.OperationalError | None = None
+        self._places = asyncio.Semaphore(_AT_ONCE)
         loop.add_reader(self._socket, self._talk, self._receive)
 
     async def run(self, view: Callable[[Reads], Result]) -> Result:
-        """Run a view. Raises what it raises, and psycopg's OperationalError where the connection is lost meanwhile."""
+        """Run a view, in its turn. Raises what it raises, and psycopg's OperationalError where the connection is lost meanwhile."""
+        async with self._places:
+            if self._end is not None:
+                raise _again(self._end)
+            result, error = await self._run(view)
+        if error is not None:
+            # An error holds the frames that it passed, one of which holds it: until the garbage collector comes, which is
+            # seldom, all would stay that was read.
+            traceback.clear_frames(error.__traceback__)
+            raise error
+        return cast("Result", result)
+
+    async def _run(self, view: Callable[[Reads], Result]) -> tuple[Result | None, Exception | None]:
         future: asyncio.Future[tuple[Result | None, Exception | None]] = self._loop.create_future()
 
         def work() -> None:
@@ -114,13 +131,7 @@ class Pipeline:
                 future.set_result(outcome)
 
         self._talk(greenlet(work).switch)
-        result, error = await future
-        if error is not None:
-            # An error holds the frames that it passed, one of which holds it: until the garbage collector comes, which is
-            # seldom, all would stay that was read.
-            traceback.clear_frames(error.__traceback__)
-            raise error
-        return cast("Result", result)
+        return await future
 
     def ask(self, sql: str, parameters: Sequence[Value]) -> PGresult:
         """Send a query, and rest until its result is there. For a view that this pipeline runs."""
@@ -144,9 +155,9 @@ class Pipeline:
         self._close(psycopg.OperationalError(why))
 
     def _close(self, why: psycopg.OperationalError) -> None:
-        if self._is_closed:
+        if self._end is not None:
             return
-        self._is_closed, is_heard = True, not self._loop.is_closed()
+        self._end, is_heard = why, not self._loop.is_closed()
         if self._alarm is not None:
             self._alarm.cancel()
         if is_heard:
@@ -158,7 +169,7 @@ class Pipeline:
         self._waiting.clear()
         for view in views:
             if view is not None and is_heard:
-                view.throw(type(why)(*why.args))
+                view.throw(_again(why))
 
     def give_up(self) -> None:
         """Close the connection; whoever waits is told that there is no answer, and not to try another."""
@@ -200,7 +211,7 @@ class Pipeline:
             self.close(str(error))
             if not isinstance(error, psycopg.Error):
                 raise
-        if self.is_lost and not self._is_closed:
+        if self.is_lost and self._end is None:
             self.close(self._server.get_error_message())
 
     def _end_turn(self) -> None:
@@ -289,6 +300,11 @@ class Pipeline:
         while self._spoilt:
             self._send(self._spoilt[0])
             self._spoilt.popleft()
+
+
+def _again(why: psycopg.OperationalError) -> psycopg.OperationalError:
+    """Make an error anew for one of several who are told of it."""
+    return type(why)(*why.args)
 
 
 class Pipelines:

@@ -9,6 +9,8 @@ from time import perf_counter
 
 # Seconds after which nothing more is begun in a turn.
 _LONG = 0.005
+# So many look in each turn whether there is room; those behind them sleep, and cost nothing.
+_LOOKING = 32
 
 
 class Turns:
@@ -16,11 +18,13 @@ class Turns:
 
     def __init__(self) -> None:
         self._began: float | None = None
+        self._front = asyncio.Semaphore(_LOOKING)
 
     async def wait(self) -> None:
         """Go on at once in a turn that has just begun, else in a later one."""
-        while self._began is not None and perf_counter() - self._began > _LONG:  # noqa: ASYNC110 - nobody tells when
-            await asyncio.sleep(0)
+        async with self._front:
+            while self._began is not None and perf_counter() - self._began > _LONG:  # noqa: ASYNC110 - nobody tells when
+                await asyncio.sleep(0)
         if self._began is None:
             self._began = perf_counter()
             asyncio.get_running_loop().call_soon(self._end)

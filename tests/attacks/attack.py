@@ -197,7 +197,7 @@ def _idle(target: Target) -> Answers:
 
 def _churn(target: Target) -> Answers:
     def come_and_go(_: int) -> Answers:
-        for turn in range(500):
+        for turn in range(1_000):
             with Wire(target.port) as wire:
                 if turn % 2:
                     wire.send(head("GET", "/v1/events?limit=500"))
@@ -344,7 +344,7 @@ def _attacks() -> Iterator[Attack]:
     yield attack("addresses up to 4 MB", _long_addresses, "414 address-too-long", "414", *refused)
     yield attack("hostile queries", _hostile_queries, "400 bad-parameter", "404 not-yet", "414 address-too-long", "200")
     yield attack("1,500 silent connections", _idle, "closed", lasts=True)
-    yield attack("2,000 connections that come and go", _churn, "200")
+    yield attack("4,000 connections that come and go", _churn, "200")
     yield attack("2,000 requests at once on a connection", _pipelined, "200")
     yield attack("8 batches of 16 MiB without a key", _keyless, "401 unauthorized")
     yield attack("60 slow bodies without a key", _slow_bodies, "401 unauthorized")
