@@ -44,6 +44,7 @@ from api.routes.bodies import Bodies
 from api.routes.edge import Edge, configure_logging, methods_of, remember_routes
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits
+from api.routes.lines import Lines
 from api.routes.metrics import Metrics
 from api.routes.negotiation import Encoders
 from api.routes.problems import EDGE, TABLE
@@ -182,6 +183,7 @@ def _furnish(settings: Settings) -> Rooms:
         bodies=Bodies(settings),
         encoders=Encoders(),
         turns=Turns(),
+        lines=Lines(),
         origin=genesis.ledger_state(database.access())["log_origin"],
     )
 

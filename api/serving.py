@@ -160,19 +160,28 @@ class _Worker:
         self._number, self._run = number, run
 
     def start(self) -> None:
+        """Start it; where the system has no process to spare at the moment, that counts as one that ended."""
         self._began = time.monotonic()
-        self.process = _CONTEXT.Process(target=self._run, name=f"worker {self._number}")
-        self.process.start()
+        process = _CONTEXT.Process(target=self._run, name=f"worker {self._number}")
+        try:
+            process.start()
+        except OSError as error:
+            self._wait_after(f"could not be started ({error.strerror})")
+        else:
+            self.process = process
 
     def notice_end(self) -> None:
         """Learn whether it ended, and then when it is to be started again."""
-        if self.process is None or self.process.is_alive():
-            return
-        self.process, now = None, time.monotonic()
+        if self.process is not None and not self.process.is_alive():
+            self.process = None
+            self._wait_after("ended")
+
+    def _wait_after(self, what: str) -> None:
+        now = time.monotonic()
         self.endings = self.endings + 1 if now - self._began < _SOON else 1
         pause = _PAUSES[min(self.endings, len(_PAUSES)) - 1]
         self.due = now + pause
-        _log.warning("worker %s ended and is started again in %s s", self._number, pause)
+        _log.warning("worker %s %s and is started again in %s s", self._number, what, pause)
 
 
 def _start_what_is_due(crew: list[_Worker]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from api.domain.operation import cut_batch
+from api.routes import bodies
 from api.routes.bodies import _SMALL, Bodies
 from api.settings import Settings
 from tests.builders import an_entity, an_id
@@ -185,3 +186,20 @@ def _whoami() -> str:
 def test_room_for_less_than_one_body_is_refused_at_the_start() -> None:
     with pytest.raises(ValueError, match="LEDGER_MAX_BODIES"):
         Settings(max_bodies=1024 * 1024)
+
+
+def test_the_pace_of_a_body_counts_from_its_last_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "PATIENCE", 1.0)
+
+    class Slow:
+        async def stream(self) -> AsyncIterator[bytes]:
+            for _ in range(3):
+                await asyncio.sleep(0.7)
+                yield b"x"
+
+    async def read() -> bytes:
+        taking = Bodies(Settings(body_deadline=60))
+        with taking.room() as room:
+            return await taking.read(Slow(), 100, room)
+
+    assert asyncio.run(read()) == b"xxx"

@@ -272,6 +272,22 @@ def test_the_key_in_force_signs_though_it_came_while_another_process_was_signing
         assert checkpoint.open_note(signed.note, [vkey_at(state, signed.size)]).size == signed.size
 
 
+def test_a_node_that_starts_while_another_signs_reads_at_once(settings):
+    """What another signs may wait long for a standby; it has the folder of the key until then."""
+    with serve(settings) as served:
+        served.append(an_entity("e1"))
+    folder = os.open(settings.signing_key_path.parent, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    opening = threading.Timer(20, os.close, (folder,))
+    opening.start()
+    with serve(settings) as served:
+        assert served.get("/v1/entities/e1").status_code == 200
+        assert opening.is_alive()
+        opening.cancel()
+        os.close(folder)
+        assert served.get("/tlog/checkpoint").status_code == 200
+
+
 def test_what_cannot_be_kept_beside_the_key_is_not_served(settings):
     with serve(settings) as served:
         kept = kept_path(settings.signing_key_path)

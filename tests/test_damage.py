@@ -11,7 +11,7 @@ from api.ledger.database import Database
 from api.ledger.watch import Watch
 from tests.builders import an_entity, revise
 from tests.served import Served, refused, serve
-from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Vandal, write
+from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Vandal, unguarded, write
 from tests.witnessing import until
 
 A_REVISION = {"action": "revise", "reason": "Spelt otherwise", "changes": {"name": "Parler LLC"}}
@@ -78,6 +78,7 @@ MET = {
     "payload": f"/v1/events/{PLACE}",
     "salt": f"/v1/events?exact=true&after={PLACE - 1}",
     "payload removed": f"/v1/events/{PLACE}",
+    "payload removed, feed unreadable": f"/v1/events/{PLACE}",
     "entry": f"/v1/events/{PLACE}/proof",
     "leaf": f"/v1/events/{PLACE}",
     "event": f"/v1/events/{PLACE}",
@@ -96,6 +97,28 @@ def test_whoever_reads_it_meets_it_and_the_node_takes_note(settings, way):
         refused(served.get(MET[way]), 503, "log-damaged")
         assert_refusing(served, "log-damaged")
         assert served.get(SHOWN).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "where"),
+    [("node", "hash", "level = 2 AND number = 2"), ("node", "hash", "level = 4"), ("head", "frontier", "1 = 1")]
+    + [("event", column, f"position = {PLACE}") for column in ("entry", "leaf_hash", "type", "recorded_at")]
+    + [("payload", column, f"position = {PLACE}") for column in ("payload", "salt")],
+)
+@pytest.mark.parametrize("value", ["'text'", "7"])
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_what_is_of_another_type_than_was_written_is_damage_too(settings, table, column, where, value):
+    """SQLite keeps anything anywhere; nobody who looks may end over it."""
+    with serve(settings) as served:
+        write(served)
+        database = Database(settings)
+        with closing(database.connect()) as access, unguarded(access):
+            access.run(f"UPDATE {table} SET {column} = {value} WHERE {where}")
+        database.close()
+        served.app.state.rooms.watch.walk()
+        assert_refusing(served, "log-damaged")
+    with serve(settings) as served:
+        assert_refusing(served, "log-damaged")
 
 
 def test_whoever_is_told_what_he_missed_meets_it_too(settings):
@@ -164,8 +187,9 @@ def test_what_was_redacted_lawfully_is_no_damage(settings):
         assert served.get(f"/v1/events/{PLACE}").json()["payload"] is None
         assert served.get("/health/ready").status_code == 200
         # Where the feed forgets which redaction it was, the redactions themselves are asked.
-        served.database.access().run("UPDATE feed SET item = '{}'" if settings.is_sqlite else "UPDATE feed SET item = '{}'::bytea")  # fmt: skip
-        assert served.get(f"/v1/events/{PLACE}").status_code == 200
+        for item in (b"{}", b"no JSON"):
+            served.database.access().run("UPDATE feed SET item = ?", (item,))
+            assert served.get(f"/v1/events/{PLACE}").status_code == 200
     with serve(settings) as served:
         assert served.get("/health/ready").status_code == 200
 

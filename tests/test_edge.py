@@ -6,6 +6,7 @@ import json
 import logging
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -251,6 +252,27 @@ def test_of_more_answers_than_there_is_room_for_the_slowest_is_broken_off(
 
     eager, slow, slower = asyncio.run(go())
     assert [sent[-1]["more_body"] for sent in (eager, slow, slower)] == [False, False, True]
+
+
+def test_a_reader_whose_time_is_just_up_costs_no_other_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between a deadline that passes and the task that is told of it, another answer may need the room."""
+    monkeypatch.setattr(exchange, "MOST_WAITING", 300_000)
+    monkeypatch.setattr(exchange, "PATIENCE", 0.05)
+
+    async def go() -> list[dict]:
+        readers, late, eager = exchange.Readers(), Reader(0), Reader(400_000)
+        waiting = asyncio.create_task(readers.hand_over(b"x" * 200_000, late.take))
+        await asyncio.sleep(0)
+        time.sleep(0.06)  # noqa: ASYNC251 - the deadline passes, and in the next turn of the loop the task is told
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for _ in range(2):
+            await readers.hand_over(b"x" * 200_000, eager.take)
+        with pytest.raises(TimeoutError):
+            await waiting
+        return eager.sent
+
+    assert sum(len(message["body"]) for message in asyncio.run(go())) == 400_000
 
 
 class Reader:

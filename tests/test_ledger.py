@@ -400,3 +400,18 @@ def test_only_success_is_remembered(writing):
     writing.ledger.append(tried).result(60)
     writing.append(an_entity("gab"))
     assert not writing.ledger.append(unit).result(60).is_replay
+
+
+def test_whatever_keeps_a_writer_from_beginning_is_told_and_the_next_may_begin(database):
+    """The thread that writes lives on: appends behind it would wait for ever."""
+    faults = [TypeError("what is stored is of no type that was written")]
+
+    def hold(_access: Access) -> None:
+        if faults:
+            raise faults.pop()
+
+    with running(database, hold=hold) as writing:
+        with pytest.raises(errors.AskedWrongly):
+            writing.append(an_entity("first"))
+        writing.append(an_entity("second"))
+        assert ids(writing) == ["second"]

@@ -159,6 +159,41 @@ raise SystemExit(serving.serve(make, load(), "{HOST}", {free_port()}, workers=2)
     assert "Traceback" not in complaint
 
 
+def test_where_the_system_has_no_process_to_spare_the_others_serve_on(fresh):
+    """The second life of a worker cannot be begun at first; nobody else is taken along."""
+    program = f"""
+import errno, os
+from api.__main__ import main
+first, fork, forks = os.getpid(), os.fork, []
+def rarely():
+    if os.getpid() == first:
+        forks.append(None)
+        if len(forks) in (3, 4):
+            raise OSError(errno.EAGAIN, "no process to spare")
+    return fork()
+os.fork = rarely
+import sys
+sys.argv = ["ledger", "serve", "--empty", "--workers", "2", "--port", "{(port := free_port())}"]
+main()
+"""
+    with started(fresh, "-c", program) as process, httpx.Client(base_url=f"http://{HOST}:{port}") as client:
+        assert until(lambda: is_up(client))
+        victim = descendants(process.pid, 1)[0]
+        os.kill(victim, signal.SIGKILL)
+        assert until(lambda: len(set(descendants(process.pid, 1)) - {victim}) == 2)
+        assert until(lambda: is_up(client))
+        process.send_signal(signal.SIGTERM)
+        _, complaint = process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "could not be started" in complaint
+
+
+def is_up(client: httpx.Client) -> bool:
+    with suppress(httpx.TransportError):
+        return client.get("/health/live").status_code == 200
+    return False
+
+
 def refused(tmp_path: Path, settings: Settings, *words: str) -> str:
     """Run a command that must be refused in one line, with status 1, before anything is made. Gives the line."""
     before = sorted(tmp_path.rglob("*"))

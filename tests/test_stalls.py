@@ -34,7 +34,7 @@ ASKED: dict[str, list[str]] = {
     "getQuestion": ["/v1/questions/long"],
     "getClaim": ["/v1/claims/c0?include=source"],
     "listClaimLinks": ["/v1/claims/c0/links?limit=500"],
-    "getQuestionAnswers": ["/v1/questions/long/answers", "/v1/questions/long/answers?limit=500&include=source&published_by=2022&valid_at=2021", "/v1/questions/heavy/answers?include=source", "/v1/questions/long/answers?group=0"],
+    "getQuestionAnswers": ["/v1/questions/long/answers", "/v1/questions/long/answers?limit=500&include=source&published_by=2022&valid_at=2021", "/v1/questions/heavy/answers?include=source", "/v1/questions/paired/answers", "/v1/questions/long/answers?group=0"],
     "listQuestionConflicts": ["/v1/questions/long/conflicts?limit=500"],
     "getTimeline": ["/v1/timeline?limit=500&include=source"],
     "listEvents": ["/v1/events?limit=500", "/v1/events?limit=500&exact=true", "/v1/events?limit=500&state=false", "/v1/events?after=3000&limit=500&kind=entity"],
@@ -82,6 +82,11 @@ def _records() -> Iterator[list[Operation]]:
     yield [
         a_question("long", about="e1", answer_type="quantity", unit="users", varies=True),
         a_question("heavy", about="e1"),
+        a_question("paired", about="e1", answer_type="entities"),
+    ]
+    yield [an_entity(f"m{n}") for n in range(100)]
+    yield [
+        a_claim(f"p{n}", source=f"s{n % LARGE}", question="paired", answer=_all_but_one_partner(n)) for n in range(60)
     ]
     yield [a_claim(f"h{n}", source=f"s{n % LARGE}", question="heavy", note=LONG) for n in range(60)]
     yield [_claim(n) for n in range(CLAIMS)]
@@ -98,6 +103,13 @@ def _claim(number: int) -> Operation:
     answer = {"type": "quantity", "amount": str(number % 40), "unit": "users"}
     valid = f"2021-{number % 12 + 1:02}-{number % 28 + 1:02}"
     return a_claim(f"c{number}", source=f"s{number % LARGE}", question="long", answer=answer, valid=valid)
+
+
+def _all_but_one_partner(number: int) -> dict[str, object]:
+    """Name members so that claims meet all others but one: of 60 claims there are 2^30 groups."""
+    side, pair = number % 2, number // 2
+    shared = [f"m{other}" for other in range(60) if other // 2 != pair]
+    return {"type": "entities", "entities": [f"m{60 + pair}" if side else f"m{61 + pair}", *shared], "complete": False}
 
 
 @pytest.fixture(scope="module", params=DATABASES)

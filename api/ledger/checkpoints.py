@@ -11,7 +11,6 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from api.ledger.database import Access, Database
 from api.ledger.faults import DRIVER_ERRORS, is_lost, translated
 from api.ledger.reads import Reads, stored_bytes
 from api.ledger.soundness import End
+from api.ledger.threads import Threads
 from api.ledger.watch import Watch
 from api.ledger.writer import Sealed
 
@@ -59,7 +59,7 @@ class Checkpoints:
         # What those who have the lock failed with last, and how often they did.
         self._failure: LedgerError | None = None
         self._failures = 0
-        self._asked = ThreadPoolExecutor(1, thread_name_prefix="asked to sign")
+        self._asked = Threads(1, thread_name_prefix="asked to sign")
         self._signed: Signed | None = None
         self._keys: dict[str, checkpoint.SigningKey] = {}
         self._acknowledged = Acknowledged(key_path)
@@ -221,11 +221,13 @@ class Checkpoints:
         size, *_ = access.row("SELECT position FROM head") or (0,)
         if self._signed is not None and self._signed.size == size and self.refusal is None:
             return self._signed
+        # What no standby has may be gone tomorrow, and other events be at its positions: it is not signed.
+        access.confirm()
         # Another process may have signed since: what is kept is read, checked and replaced under one lock.
         with _locked(self._key_path.parent):
             end, state = self.hold(access)
-            # What no standby has may be gone tomorrow, and other events be at its positions: it is not signed.
-            access.confirm()
+            if end.size != size:
+                access.confirm()
             self._signed = self._sign(access, end, state)
         return self._signed
 
@@ -322,6 +324,8 @@ def _quietly(work: Callable[[], object]) -> None:
         work()
     except LedgerError as refusal:
         _log.error("no checkpoint: %s", refusal)
+    except Exception:  # noqa: BLE001 - the thread must outlive any fault; who asks for a checkpoint is told of it
+        _log.exception("no checkpoint")
 
 
 def vkey_at(state: State, size: int) -> str:
@@ -412,18 +416,22 @@ def _sync_folder(folder: Path) -> None:
 
 def _clear_away(key_path: Path) -> None:
     """Remove what processes left beside the key that were killed while they kept a note."""
-    with _locked(key_path.parent):
+    # Whoever keeps a note at this moment may need what is there; there will be another start.
+    with suppress(BlockingIOError), _locked(key_path.parent, fcntl.LOCK_NB):
         for left in key_path.parent.glob(f"{glob.escape(kept_path(key_path).name)}.[0-9]*"):
             with suppress(OSError):
                 left.unlink()
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other processes out that sign for the same key; the folder itself is what is locked."""
+def _locked(folder: Path, more: int = 0) -> Iterator[None]:
+    """Keep other processes out that sign for the same key; the folder itself is what is locked.
+
+    With LOCK_NB it raises BlockingIOError where another process has the lock.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | more)
         yield
     finally:
         os.close(descriptor)

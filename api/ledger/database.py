@@ -9,8 +9,14 @@ import itertools
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    closing,
+    contextmanager,
+    nullcontext,
+    suppress,
+)
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -31,6 +37,7 @@ from api.ledger.faults import DRIVER_ERRORS, is_lost, name_statement, translated
 from api.ledger.pipeline import Pipelines
 from api.ledger.reads import BRIEF, Reads, Row, TakesLong, Value
 from api.ledger.server import Server
+from api.ledger.threads import Threads
 from api.settings import Settings
 
 Result = TypeVar("Result")
@@ -393,9 +400,9 @@ class Database:
         self._gives_up = threading.Event()
         self.engine = engine_for(settings, self._gives_up)
         self._local = threading.local()
-        self._threads = ThreadPoolExecutor(settings.reader_threads, thread_name_prefix="reader")
-        self._computing = ThreadPoolExecutor(_COMPUTING_AT_ONCE, thread_name_prefix="computing")
-        self._at_length = ThreadPoolExecutor(1, thread_name_prefix="at length")
+        self._threads = Threads(settings.reader_threads, thread_name_prefix="reader")
+        self._computing = Threads(_COMPUTING_AT_ONCE, thread_name_prefix="computing")
+        self._at_length = Threads(1, thread_name_prefix="at length")
         self._pipelines = Pipelines(lambda: self.connect_to_read().detach(), settings.read_timeout)
 
     def access(self) -> Access:
@@ -443,12 +450,14 @@ class Database:
         *given: object,
         slow: bool = False,
         computes: bool = False,
+        line: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
         **named: object,
     ) -> Result:
         """Run a view: at once on SQLite, on PostgreSQL among those of other requests, and in a thread if it is slow.
 
         One that turns out to take long is begun again in a thread, so it changes nothing but what it returns. Of those
-        that then compute, and do not merely wait for the database, few run at a time.
+        that then compute, and do not merely wait for the database, few run at a time. `line` gives a place to wait for
+        before.
         """
         if not slow:
             try:
@@ -460,7 +469,8 @@ class Database:
                 if not is_lost(error):
                     raise translated(error) from error
         work, threads = partial(self.call, view, *given, **named), self._computing if computes else self._threads
-        return await asyncio.get_running_loop().run_in_executor(threads, work)
+        async with line():
+            return await asyncio.get_running_loop().run_in_executor(threads, work)
 
     async def at_length(self, work: Callable[..., Result], *given: object) -> Result:
         """Do what may take minutes in a thread that nobody else waits for, one such work after another."""

@@ -197,7 +197,10 @@ class Ledger:
         try:
             self._guard()
             writer = self._open_writer()
-        except LedgerError as refusal:
+        except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
+            if not isinstance(error, LedgerError):
+                _log.error("no append can be begun: %s", described(error), exc_info=_fault(error))
+            refusal = error if isinstance(error, LedgerError) else _refusal(error)
             self._settle()
             self._answer(_Group(group, [refusal] * len(group)))
             return
@@ -205,7 +208,7 @@ class Ledger:
             # Those who were sent before are answered on the way.
             outcomes = writer.write([unit for unit, *_ in group], self._answer_sent, lambda: self._gather(group))
             self._sent = _Group(group, outcomes, writer.sealed)
-        except Exception as error:  # noqa: BLE001 - the thread must outlive any fault; each caller learns of it
+        except Exception as error:  # noqa: BLE001 - as above
             _log.warning("a group of %d was rolled back: %s", len(group), described(error), exc_info=_fault(error))
             self._recover(error, _Group(group, sealed=self._drop_writer()))
 

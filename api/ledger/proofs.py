@@ -97,13 +97,13 @@ def _nodes(access: Reads, wanted: Iterable[tuple[int, int]]) -> dict[tuple[int, 
     found: dict[tuple[int, int], bytes] = {}
     if leaves:
         sql = f"SELECT position, leaf_hash FROM event WHERE position IN ({', '.join('?' * len(leaves))})"
-        found |= {(0, row[0] - 1): bytes(row[1]) for row in access.rows(sql, leaves)}
+        found |= {(0, row[0] - 1): stored_bytes(row[1]) for row in access.rows(sql, leaves)}
     if above:
         pairs = ", ".join(["(?, ?)"] * len(above))
         # Joined, because SQLite answers a row that is IN a list of rows by reading the whole table.
         sql = f"WITH wanted (level, number) AS (VALUES {pairs}) SELECT level, number, hash FROM wanted JOIN node USING (level, number)"
         rows = access.rows(sql, [each for pair in above for each in pair])
-        found |= {(row[0], row[1]): bytes(row[2]) for row in rows}
+        found |= {(row[0], row[1]): stored_bytes(row[2]) for row in rows}
     return found
 
 
@@ -117,10 +117,10 @@ def tile(access: Reads, level: int, number: int, width: int) -> bytes:
     start = number * TILE_WIDTH
     if level == 0:
         sql = "SELECT leaf_hash FROM event WHERE position > ? AND position <= ? ORDER BY position"
-        return _joined(access.rows(sql, (start, start + width)), width, lambda row: bytes(row[0]))
+        return _joined(access.rows(sql, (start, start + width)), width, lambda row: stored_bytes(row[0]))
     sql = "SELECT hash FROM node WHERE level = ? AND number >= ? AND number < ? ORDER BY number"
     rows = access.rows(sql, (level * _TILE_LEVELS, start, start + width))
-    return _joined(rows, width, lambda row: bytes(row[0]))
+    return _joined(rows, width, lambda row: stored_bytes(row[0]))
 
 
 def bundle(access: Reads, number: int, width: int) -> bytes:

@@ -159,8 +159,16 @@ def unredacted_at(position: int) -> LogDamaged:
 def _claimed(access: Reads, entries: Sequence[Entry]) -> dict[int, int]:
     """Give the position of the redaction that the feed shows for each event, where it shows one."""
     items = access.rows(*_at("SELECT position, item FROM feed", [entry.position for entry in entries]))
-    marks = {position: _REDACTED_ITEM.decode(item).redacted for position, item in items}
+    marks = {position: _mark_in(item) for position, item in items}
     return {position: mark.position for position, mark in marks.items() if mark is not None}
+
+
+def _mark_in(item: object) -> "_Mark | None":
+    """Read what an item of the feed says of a redaction: nothing, where it cannot be read, for what is derived proves nothing."""
+    try:
+        return _REDACTED_ITEM.decode(stored_bytes(item)).redacted
+    except ValueError:
+        return None
 
 
 def _at(sql: str, positions: Iterable[int]) -> tuple[str, tuple[int, ...]]:

@@ -87,11 +87,13 @@ class Watch:
             work()
         except LogDamaged as damage:
             self.note(damage)
-        except (LedgerError, *DRIVER_ERRORS) as error:
+        except (LedgerError, *DRIVER_ERRORS, OSError, MemoryError) as error:
             if is_damaged(error):
                 self.note(LogDamaged("what is stored can no longer be read"))
             else:
                 _log.warning("the log could not be looked at: %s", described(error))
+        except Exception as error:  # noqa: BLE001 - what nobody thought of is in the log, not in who looks
+            self.note(LogDamaged(f"what is stored cannot be understood: {described(error)}"))
 
 
 def _look_at(access: Access, block: int) -> int:

@@ -116,6 +116,8 @@ class Weighing:
         """Read claims that are asserted, and leave out those that are not on view."""
         self._access.spend(len(rows) * _STEPS_A_CLAIM)
         read = [stored(first_position, payload) for payload, first_position in rows]
+        # Members of lists are weighed one by one.
+        self._access.spend(sum(len(entities_in(each.claim.answer)) for each in read) * _STEPS_A_CLAIM)
         self._read_sources(each.claim.source for each in read)
         return [each for each in read if self._is_on_view(each.claim)]
 

@@ -6,7 +6,6 @@ What is done with a large body is done in threads of its own, so that neither re
 import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -16,6 +15,7 @@ from litestar.exceptions import InternalServerException
 
 from api.domain.errors import BadBody
 from api.domain.text import measure
+from api.ledger.threads import Threads
 from api.routes.exchange import PATIENCE
 from api.routes.problems import Refused
 from api.settings import Settings
@@ -48,7 +48,7 @@ class Bodies:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._held = 0
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="body")
+        self._threads = Threads(_THREADS, thread_name_prefix="body")
 
     @contextmanager
     def room(self) -> Iterator[Room]:
@@ -74,13 +74,13 @@ class Bodies:
             async with asyncio.timeout_at(min(clock() + PATIENCE, deadline)) as patience:
                 async for piece in request.stream():
                     self._make_room(room, len(raw) + len(piece), most)
+                    patience.reschedule(min(clock() + PATIENCE, deadline))
                     if not raw:
                         # Mostly the first piece is all.
                         raw = piece
                         continue
                     raw = raw if isinstance(raw, bytearray) else bytearray(raw)
                     raw += piece
-                    patience.reschedule(min(clock() + PATIENCE, deadline))
         except TimeoutError:
             raise Refused("request-timeout", self._too_slow(is_due=clock() >= deadline)) from None
         except InternalServerException:

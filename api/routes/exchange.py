@@ -159,11 +159,13 @@ class Readers:
     def _holding(self, patience: asyncio.Timeout, size: int) -> Iterator[None]:
         self._waiting[patience] = size
         self._held += size
-        while self._held > MOST_WAITING and len(self._waiting) > 1:
-            slowest, its_size = self._waiting.popitem(last=False)
-            self._held -= its_size
-            slowest.reschedule(0)
         try:
+            while self._held > MOST_WAITING and len(self._waiting) > 1:
+                slowest, its_size = self._waiting.popitem(last=False)
+                self._held -= its_size
+                # One whose time is up by itself, and who has not noticed yet, needs no word of ours.
+                with suppress(RuntimeError):
+                    slowest.reschedule(0)
             yield
         finally:
             self._held -= self._waiting.pop(patience, 0)

@@ -74,9 +74,14 @@ class RateLimits:
         """Count this request. None means that no limit applies: limits are off, or the caller is on this machine."""
         if self._rates is None or is_local(scope):
             return None
+        caller = self.caller_of(scope, key_id)
         if key_id is not None:
-            return self._count(f"key {key_id}", "key", self._rates[1])
-        return self._count(_site(address_of(scope, self._trusted)), "anonymous", self._rates[0])
+            return self._count(caller, "key", self._rates[1])
+        return self._count(caller, "anonymous", self._rates[0])
+
+    def caller_of(self, scope: Scope, key_id: str | None) -> str:
+        """Name who is counted as one: a key, or an address where no key is given."""
+        return f"key {key_id}" if key_id is not None else _site(address_of(scope, self._trusted))
 
     def _count(self, caller: str, policy: str, quota: int) -> Allowance:
         now = self._clock()

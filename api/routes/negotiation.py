@@ -3,15 +3,19 @@
 import asyncio
 import gzip
 import re
-from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 
 import brotli
+
+from api.domain.errors import Unavailable
+from api.ledger.threads import Threads
 
 _WORTH_COMPRESSING = 1024
 # Up to here a body is encoded in the event loop, where it takes a fraction of a millisecond.
 _SMALL = 16 * 1024
 _THREADS = 2
+# Bytes of bodies that wait to be encoded, or are.
+_MOST_HELD = 64 * 1024 * 1024
 _LEAST = 0.0001
 _ENCODED_TAG = re.compile(r'-(?:gz|br)"')
 _POSITION_TAG = re.compile(r'"([1-9][0-9]{0,15})(?:-gz|-br)?"')
@@ -73,16 +77,23 @@ def _coding_weights(accepted: str) -> dict[str, float]:
 
 
 class Encoders:
-    """Encodes bodies, large ones in threads of its own: nothing else waits for that."""
+    """Encodes bodies, large ones in threads of its own: nothing else waits for that. For one event loop."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="encoder")
+        self._threads = Threads(_THREADS, thread_name_prefix="encoder")
+        self._held = 0
 
     async def encode(self, body: bytes, encoding: str) -> bytes:
-        """Give the same bytes each time, so that a strong tag holds."""
+        """Give the same bytes each time, so that a strong tag holds. Raises Unavailable where too much is being encoded."""
         if len(body) <= _SMALL:
             return _compress(body, encoding)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _compress, body, encoding)
+        if self._held + len(body) > _MOST_HELD:
+            raise Unavailable("more is being compressed than is held at a time")
+        self._held += len(body)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, _compress, body, encoding)
+        finally:
+            self._held -= len(body)
 
     def close(self) -> None:
         self._threads.shutdown()

@@ -6,7 +6,7 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache, partial
@@ -18,7 +18,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.asof import NOW, AsOf, Standpoint, read_as_of
-from api.domain.errors import Absent, BadParameter, LedgerError, LogDamaged, Redacted, Stale
+from api.domain.errors import Absent, BadParameter, LedgerError, LogDamaged, Redacted, Stale, Unavailable
 from api.domain.operation import decode_body, decoder
 from api.ledger import views
 from api.ledger.checkpoints import Checkpoints
@@ -31,6 +31,7 @@ from api.routes import problems
 from api.routes.bodies import JSON, NDJSON, Bodies, Room, check_depth, check_head
 from api.routes.keyring import Keyring
 from api.routes.limits import RateLimits, is_host, scheme_of
+from api.routes.lines import Lines
 from api.routes.negotiation import Encoders, accepts, choose_encoding, is_known, mark
 from api.routes.params import NoQuery, Path
 from api.routes.problems import Refused
@@ -65,6 +66,7 @@ class Rooms:
     bodies: Bodies
     encoders: Encoders
     turns: Turns
+    lines: Lines
     origin: str
 
     def close(self) -> None:
@@ -116,10 +118,14 @@ class Answer:
     def __init__(self, status: int, headers: Headers, body: bytes = b"", encode: Encode | None = None) -> None:
         self.status, self.headers, self.body, self._encode = status, headers, body, encode
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, body = self.headers, self.body
         if self._encode is not None:
-            body = self.body = await self._encode(body)
+            try:
+                body = self.body = await self._encode(body)
+            except Unavailable as error:
+                await refuse(Refused("unavailable", error.reason, (("Retry-After", "1"),)))(scope, receive, send)
+                return
         if self.status != 304:
             headers = [*headers, (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
@@ -160,7 +166,13 @@ class Asked:
     ) -> Any:
         """Read in a turn of the event loop that has not been long. What was read waits for nothing: it may be large."""
         await self.rooms.turns.wait()
-        return await self.rooms.database.read(view, *given, slow=slow, computes=computes, **named)
+        line = partial(self._place, computes=computes)
+        return await self.rooms.database.read(view, *given, slow=slow, computes=computes, line=line, **named)
+
+    def _place(self, *, computes: bool) -> AbstractAsyncContextManager[None]:
+        """Give a place among this caller's reads that take long."""
+        caller = self.rooms.limits.caller_of(self.request.scope, self.caller.key if self.caller else None)
+        return self.rooms.lines.place(caller, computes=computes)
 
 
 Handler = Callable[[Asked], Awaitable[Answer]]

@@ -327,6 +327,23 @@ def _never_read(target: Target) -> Answers:
         yield from ["left open"] * left + ["closed"] * (100 - left)
 
 
+def _compressed_at_once(target: Target) -> Answers:
+    """Ask for eight hundred large answers at once, each to be compressed, and take them one after the other."""
+    with contextlib.ExitStack() as open_:
+        wires = [open_.enter_context(Wire(target.port)) for _ in range(800)]
+        for wire in wires:
+            wire.send(head("GET", "/v1/events?limit=500", ("Accept-Encoding", "gzip")))
+        yield from (wire.answer() for wire in wires)
+
+
+def _asked_and_left(target: Target) -> Answers:
+    """Ask for what takes long to compute, again and again, and wait for none of it; then another asks for the same."""
+    for turn in range(400):
+        with Wire(target.port) as wire:
+            wire.send(head("GET", f"/v1/questions/long/answers?limit={turn % 100 + 1}"))
+    yield asked(target, head("GET", "/v1/questions/long/answers", target.key))
+
+
 def _attacks() -> Iterator[Attack]:
     def attack(name: str, run: Callable[[Target], Answers], *answers: str, lasts: bool = False) -> Attack:
         return Attack(name, run, frozenset(answers), lasts)
@@ -376,7 +393,9 @@ def _attacks() -> Iterator[Attack]:
     yield attack("a gzip bomb", _bomb, "415 unsupported-media-type")
     yield attack("16 clients ask long questions", partial(_reads, _LONG_READS, 16, 3), "200")
     yield attack("16 clients ask for large answers", partial(_reads, _LARGE_READS, 16, 10), "200")
+    yield attack("800 clients want large answers compressed", _compressed_at_once, "200", "503 unavailable")
     yield attack("100 clients take no answer", _never_read, "closed", lasts=True)
+    yield attack("400 long questions asked and left, then one by another", _asked_and_left, "200")
 
 
 ATTACKS = tuple(_attacks())

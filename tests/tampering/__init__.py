@@ -130,6 +130,12 @@ def _forge_feed(access: Access, _kept: Path) -> None:
     access.run(f"UPDATE feed SET item = ? WHERE position = {PLACE}", (forged,))
 
 
+def _remove_payload_and_mark(access: Access, _kept: Path) -> None:
+    with unguarded(access):
+        access.run(f"DELETE FROM payload WHERE position = {PLACE}")
+        access.run(f"UPDATE feed SET item = ? WHERE position = {PLACE}", (b"no JSON",))
+
+
 def _drop_trigger(access: Access, _kept: Path) -> None:
     access.run("DROP TRIGGER event_no_delete" if access.is_sqlite else "DROP TRIGGER event_append_only ON event")
 
@@ -142,6 +148,7 @@ DAMAGES: dict[str, Way] = {
     "payload": _flipped("payload", "payload"),
     "salt": _flipped("payload", "salt"),
     "payload removed": _statements(f"DELETE FROM payload WHERE position = {PLACE}"),
+    "payload removed, feed unreadable": _remove_payload_and_mark,
     "entry": _flipped("event", "entry"),
     "leaf": _flipped("event", "leaf_hash"),
     "event": _statements(f"DELETE FROM event WHERE position = {PLACE}"),
