@@ -36,6 +36,7 @@ MAX_CONFLICTS: Final = 1_000
 _PATIENCE: Final = 400_000
 _AT_A_LOOK: Final = 4_096
 _A_PRIME: Final = 10**18 + 3
+_FEW: Final = 8
 COUNTING: Final = frozenset({"asserts", "denies", "alleges"})
 AGREEING: Final = frozenset({"asserts", "denies"})
 
@@ -231,20 +232,18 @@ class Table:
     counting: int
     agreeing: int
     beside: int
-    told: dict[int, tuple[int, int]] = field(default_factory=dict)
+    told: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
     repeats: list[tuple[int, int]] = field(default_factory=list)
 
     def meets(self, i: int) -> int:
         """Give those that a claim meets; itself too, perhaps."""
-        meets, conflicts = self.told.get(i, (0, 0))
-        found = self.company.meets(self.cases[i]) | meets
-        return found ^ (found & conflicts)
+        found = self.company.meets(self.cases[i])
+        return found if i not in self.told else _as_told(found, *self.told[i])
 
     def conflicts(self, i: int) -> int:
         """Give those that a claim conflicts with."""
-        meets, conflicts = self.told.get(i, (0, 0))
-        found = self.company.conflicts(self.cases[i]) | conflicts
-        return found ^ (found & meets)
+        found = self.company.conflicts(self.cases[i])
+        return found if i not in self.told else _as_told(found, *reversed(self.told[i]))
 
     def alike(self, members: int) -> list[list[int]]:
         """Divide members by what they say: all of a part meet, and conflict with, the same others."""
@@ -254,6 +253,13 @@ class Table:
             said = type(case.claim.answer), case.key, case.is_denial, case.when if self.varies else None
             parts.setdefault(i if i in self.told else said, []).append(i)
         return list(parts.values())
+
+
+def _as_told(found: int, more: Sequence[int], others: Sequence[int]) -> int:
+    """Put in what links say, and take out of which they say the contrary."""
+    if more:
+        found |= set_of(more)
+    return found ^ (found & set_of(others)) if others else found
 
 
 def tabulate(claims: Sequence[Claim], context: Context, foreign_links: Foreign = (), *, varies: bool) -> Table:
@@ -276,13 +282,12 @@ def tabulate(claims: Sequence[Claim], context: Context, foreign_links: Foreign =
 
 
 def _let_links_tell(table: Table) -> None:
-    told: dict[int, tuple[list[int], list[int]]] = {}
+    told = table.told
     for (a, b), bond in meeting.bonds(table.claims).items():
         for one, other in ((a, b), (b, a)):
             told.setdefault(one, ([], []))[bond.is_conflict].append(other)
         if bond.is_repetition:
             table.repeats.append((a, b))
-    table.told.update((i, (set_of(meets), set_of(conflicts))) for i, (meets, conflicts) in told.items())
 
 
 def _state(table: Table, origins: Sequence[Sequence[int]], *, is_disputed: bool) -> State:
@@ -341,17 +346,16 @@ def _conflicts(
 def _origins(table: Table) -> list[list[int]]:
     """Give the connected components of the counting claims that share a root or repeat each other."""
     spoken: dict[Voice, list[int]] = {}
-    counting = bits(table.counting)
-    for i in counting:
+    for i in bits(table.counting):
         spoken.setdefault(voice(table.claims[i]), []).append(i)
     rooted = {each: roots(each, table.context) for each in spoken}
     kin = Kin()
     for joined in rooted.values():
         kin.join(joined)
-    those = set(counting)
+    root_of = {i: rooted[each][0] for each, members in spoken.items() for i in members}
     for a, b in table.repeats:
-        if a in those and b in those:
-            kin.join([rooted[voice(table.claims[i])][0] for i in (a, b)])
+        if a in root_of and b in root_of:
+            kin.join([root_of[a], root_of[b]])
     origins: dict[Root, list[int]] = {}
     for each, members in spoken.items():
         origins.setdefault(kin.head(rooted[each][0]), []).extend(members)
@@ -444,7 +448,7 @@ def _cliques(table: Table) -> tuple[list[int], bool]:
 def _twins(table: Table) -> dict[int, list[int]]:
     """Give, for the first of each claims that meet one another and the same others, all of them."""
     twins: dict[int, list[int]] = {}
-    by_rest: dict[int, list[int]] = {}
+    by_rest: dict[Hashable, list[int]] = {}
     for alike in table.alike(table.counting):
         first = alike[0]
         meets = table.meets(first) & table.counting
@@ -452,8 +456,9 @@ def _twins(table: Table) -> dict[int, list[int]]:
             twins.update((i, [i]) for i in alike)
             continue
         meets |= set_of(alike)
-        # The sets themselves would take much memory: where two leave the same rest, the earlier is made again.
-        same_rest = by_rest.setdefault(meets % _A_PRIME, [])
+        # Large sets would take much memory: where two leave the same rest, the earlier is made again.
+        rest = tuple(bits(meets)) if meets.bit_count() <= _FEW else meets % _A_PRIME
+        same_rest = by_rest.setdefault(rest, [])
         twin = next((i for i in same_rest if table.meets(i) & table.counting | set_of(twins[i]) == meets), None)
         if twin is None:
             same_rest.append(first)

@@ -78,10 +78,11 @@ def bits(members: int) -> list[int]:
         return [i for i, bit in enumerate(bin(members)[:1:-1]) if bit == "1"]
     found = []
     while members:
-        lowest = members & -members
-        found.append(lowest.bit_length() - 1)
-        members ^= lowest
-    return found
+        # From the highest down, so that what is left grows shorter.
+        highest = members.bit_length() - 1
+        found.append(highest)
+        members ^= 1 << highest
+    return found[::-1]
 
 
 def union(sets: Iterable[int]) -> int:
@@ -94,6 +95,8 @@ def union(sets: Iterable[int]) -> int:
 
 def set_of(members: Sequence[int]) -> int:
     """Give the set of these members; one may be named twice."""
+    if len(members) == 1:
+        return 1 << members[0]
     if len(members) <= _SOME:
         return union([1 << i for i in members])
     written = bytearray((max(members) >> 3) + 1)
