@@ -1,4 +1,4 @@
-"""What a redaction costs in ledgers of several sizes, and how long others wait meanwhile.
+"""What a redaction costs in ledgers of several sizes, how long others wait meanwhile, and how long a node takes to start.
 
 `python -m tests.bench.redacting [--postgresql] [--redactions N] EVENTS…`, in process, without HTTP. One thread appends all
 the time and one reads; what each waited for longest is compared with what it waits for while nothing is redacted.
@@ -20,6 +20,7 @@ from api.ledger.lists import Selection
 from api.settings import Settings
 from tests.bench.servers import Postgres, postgres
 from tests.builders import Operation, Writing, a_claim, a_question, a_source, an_entity
+from tests.witnessing import running
 
 _CLAIMS_TO_A_QUESTION, _AT_ONCE, _WAITING = 20, 50, 20
 
@@ -47,6 +48,13 @@ def _measure_all(folder: Path, server: Postgres | None, sizes: list[int], redact
         with _ledger(settings) as writing:
             _fill(writing, size)
             _measure(writing, size, redactions)
+        began = time.perf_counter()
+        with running(settings, "-m", "api", "serve") as serving:
+            ready = serving.client.get("/health/ready")
+            print(
+                f"{size:>9,} events: {ready.json()['status']} {_ms(time.perf_counter() - began)} after a start",
+                flush=True,
+            )
 
 
 @contextmanager
