@@ -351,6 +351,26 @@ def test_what_a_question_adds_up_to_costs_the_same_however_many_links_there_are_
     assert work[1] <= 1.2 * work[0] + 40
 
 
+@pytest.mark.parametrize("words", [(), ("offline",), ("nothing",)])
+@pytest.mark.parametrize("order", ["revised", "-revised", "-recorded"])
+def test_a_list_of_the_claims_of_one_question_or_source_costs_what_they_are(writing, order, words):
+    """Four times as many claims, at most five times the work, whatever the order: nothing is looked for once for each of them."""
+    writing.append(an_entity("parler"), a_source("paper"))
+    access, work = Watched(writing.database), list[int]()
+    for name, count in (("few", 100), ("many", 400)):
+        writing.append(a_question(name, about="parler"))
+        writing.append(*(a_claim(f"{name}{n}", source="paper", question=name) for n in range(count)))
+    take_stock(access)
+    for name in ("few", "many"):
+        chosen = Selection(kind="claim", terms=[("question", name), ("source", "paper")], words=words, order=order)
+        read = partial(lists.select, chosen=chosen)
+        access.asked.clear()
+        read(access)
+        work.append(effort(access, read))
+    access.close()
+    assert work[1] <= 5 * work[0], work
+
+
 def test_no_read_scans_a_table(writing, long):
     access = Watched(writing.database)
     take_stock(access)

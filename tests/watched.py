@@ -42,7 +42,9 @@ def explain(access: Access, sql: str, parameters: Any) -> dict[str, Any]:
 
 
 def _rows(plan: dict[str, Any]) -> int:
-    own = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+    own = plan["Actual Rows"] + sum(
+        plan.get(f"Rows Removed by {how}", 0) for how in ("Filter", "Join Filter", "Index Recheck")
+    )
     return int(own * plan["Actual Loops"]) + sum(_rows(each) for each in plan.get("Plans", []))
 
 
