@@ -1,9 +1,8 @@
 """What proving costs: proofs in a tree of a million leaves against one of a thousand, and appends that are signed or not.
 
-In process, without HTTP. The leaves of the large tree are hashes of nothing: proofs read the tree and no event.
+In process, without HTTP. The entries of the large tree say nothing but their place.
 """
 
-import hashlib
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from api.domain.event import leaf_hash
 from api.domain.merkle import Frontier
 from api.domain.operation import NEW, record_command
 from api.ledger import genesis, keys, proofs
@@ -68,11 +68,12 @@ def _grow(access: Access, size: int) -> None:
     frontier = Frontier.from_bytes(bytes(row[0] if row else b""))
     for start in range(2, size + 1, _AT_ONCE):
         positions = range(start, min(start + _AT_ONCE, size + 1))
-        leaves = [hashlib.sha256(str(position).encode()).digest() for position in positions]
+        entries = [str(position).encode() for position in positions]
+        leaves = [leaf_hash(entry) for entry in entries]
         frontier, nodes = frontier.append(leaves)
         rows = [
-            (at, b"", leaf, "recorded", "claim", str(at), 1, 2**60 + at, None)
-            for at, leaf in zip(positions, leaves, strict=True)
+            (at, entry, leaf, "recorded", "claim", str(at), 1, 2**60 + at, None)
+            for at, entry, leaf in zip(positions, entries, leaves, strict=True)
         ]
         with access.transaction():
             access.insert("event", "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor", rows)
