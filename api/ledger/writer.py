@@ -20,7 +20,7 @@ from api.domain.record import Record, State
 from api.domain.redaction import state_of
 from api.domain.rules import CHAINS, MOST_WEIGHED, targets
 from api.ledger import redaction
-from api.ledger.change import Change, change, event_row
+from api.ledger.change import Change, Place, change, event_row, salts
 from api.ledger.database import Access, begin_at_head, lock_head
 from api.ledger.pages import Traces
 from api.ledger.present import Present
@@ -213,7 +213,8 @@ class Writer:
             position, moment = self._position + 1, max(self._clock(), self._recorded_at + 1)
             decision = Decision("revised", amend(own.state, position))
             command = Command(kind=LEDGER, id=LEDGER, reason=reason)
-            self.write_now(change(own, command, decision, position=position, moment=moment, actor=None, batch=None))
+            place = Place(position, moment, next(salts(1)))
+            self.write_now(change(own, command, decision, place, actor=None, batch=None))
         return position
 
     def write_now(self, change: Change) -> None:
@@ -333,9 +334,10 @@ class Writer:
         draft, changes = _Draft(self.projector.present, self._access), list[Change]()
         batch = (self._position + 1, self._position + len(unit.commands)) if unit.is_batch else None
         moment = max(self._clock(), self._recorded_at + 1)
-        for index, command in enumerate(unit.commands):
+        for index, (command, salt) in enumerate(zip(unit.commands, salts(len(unit.commands)), strict=True)):
+            place = Place(self._position + 1 + index, moment + index, salt)
             try:
-                change = self._change(command, draft, unit, batch, index, moment + index)
+                change = self._change(command, draft, unit, batch, place)
             except errors.LedgerError as refusal:
                 refusal.operation = index if unit.is_batch else None
                 raise
@@ -344,30 +346,29 @@ class Writer:
         return changes
 
     def _change(
-        self, command: Command, draft: _Draft, unit: Unit, batch: tuple[int, int] | None, index: int, moment: int
+        self, command: Command, draft: _Draft, unit: Unit, batch: tuple[int, int] | None, place: Place
     ) -> Change:
-        position = self._position + 1 + index
         if isinstance(command, Redact):
-            return self._redaction(command, unit, position, moment)
+            return self._redaction(command, unit, place)
         current = draft.find(command.kind, command.id) if command.id is not None else None
         circumstances = Circumstances(
-            position=position,
+            position=place.position,
             look=draft,
             minted_id=str(uuid7()) if isinstance(command, RecordIt) and command.id is None else "",
             in_batch=unit.is_batch,
             touched_before=(command.kind, command.id) in draft.records,
         )
         decision = decide(current, command, circumstances)
-        return change(current, command, decision, position=position, moment=moment, actor=unit.actor, batch=batch)
+        return change(current, command, decision, place, actor=unit.actor, batch=batch)
 
-    def _redaction(self, command: Redact, unit: Unit, position: int, moment: int) -> Change:
+    def _redaction(self, command: Redact, unit: Unit, place: Place) -> Change:
         """Make the event that a redaction is: a record of its own, of one revision."""
         target = self.projector.present.find(command.target_kind, command.target)
         # What is asked of the database next must be there.
         self.projector.flush()
         redacts = redaction.cover(self._access, target, command)
         made = Decision("redacted", state_of(command, str(uuid7())), redacts, command.basis)
-        return change(None, command, made, position=position, moment=moment, actor=unit.actor, batch=None)
+        return change(None, command, made, place, actor=unit.actor, batch=None)
 
     def _remove(self, command: Command, made: Change) -> Traces | None:
         """Let a redaction's effect follow its event, in the same transaction."""

@@ -69,15 +69,15 @@ def appends(operation: str) -> Iterator[Goal]:
 
 
 GOALS = (
-    Goal("read", "const", 0.35, 0.5, LITE),
+    Goal("read", "const", 0.3, 0.5, LITE),
     Goal("read", "django", 4, 7, LITE),
     Goal("read", "eventsourcing", None, 2, LITE),
     Goal("read", "const", 0.14, 0.25, PG),
     Goal("read", "django", 2.5, None, PG),
     Goal("read", "eventsourcing", None, 1.3, PG),
-    Goal("as-of", "read", 0.9, 0.9),
-    Goal("revision", "read", 0.9, 0.9),
-    Goal("history", "const", 0.2, 0.4),
+    Goal("as-of", "read", 0.75, 0.95),
+    Goal("revision", "read", 0.75, 0.95),
+    Goal("history", "const", 0.17, 0.4),
     *lists("list"),
     *lists("list-deep"),
     Goal("list-deep", "list", None, 0.9),
