@@ -48,8 +48,8 @@ _PAUSES = (0.0, 0.1, 0.25, 0.5, 1.0)
 _SOON = 10.0
 # Seconds between two looks at whether a server listens already.
 _GLANCE = 0.05
-# Of mallopt(3): one arena, and blocks of this size mapped by themselves; at once given back is what is free at the top.
-_ALLOCATION = ((-8, 1), (-3, 64 * 1024), (-1, 128 * 1024))
+# Of mallopt(3): one arena, and blocks larger than most answers mapped by themselves; given back is what is free at the top.
+_ALLOCATION = ((-8, 1), (-3, 256 * 1024), (-1, 4 * 1024 * 1024))
 # A socket that listens, in the kernel's list.
 _LISTEN = "0A"
 _REFUSALS = {
