@@ -22,7 +22,7 @@ PATIENCE = 20
 MOST_WAITING = 64 * 1024 * 1024
 # An answer up to here is handed to the server whole; a larger one in pieces, so that the server holds only a few.
 _WHOLE = 192 * 1024
-_PIECE = 64 * 1024
+_PIECE = 16 * 1024
 # Seconds in which the rest of a body that nobody wants is still read.
 _LINGER = 2
 _EXPOSED_HEADERS = (
