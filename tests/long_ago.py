@@ -8,7 +8,7 @@ import msgspec
 from api.domain.command import RecordIt
 from api.domain.decide import Decision
 from api.domain.operation import read_batch
-from api.ledger.change import Place, change, salts
+from api.ledger.change import Slot, change, salts
 from api.ledger.ledger import now
 from api.ledger.writer import Writer
 from tests.builders import Operation, Writing
@@ -23,9 +23,9 @@ class _Lenient(Writer):
         for command in commands:
             assert isinstance(command, RecordIt)
             state: dict[str, Any] = {**command.body, "id": command.id, "status": "asserted", "links": []}
-            place = Place(self._position + 1, max(now(), self._recorded_at + 1), next(salts(1)))
+            slot = Slot(self._position + 1, max(now(), self._recorded_at + 1), next(salts(1)))
             made = Decision("recorded", state)
-            self.accept([change(None, command, made, place, actor=actor, batch=None)])
+            self.accept([change(None, command, made, slot, actor=actor, batch=None)])
         self._close()
         self._access.ask_commit()
         self._access.settle()

@@ -16,7 +16,7 @@ from api.domain.command import Command
 from api.domain.decide import Decision
 from api.domain.record import FIELDS, Record
 from api.ledger import feed, genesis
-from api.ledger.change import Place, change
+from api.ledger.change import Slot, change
 from api.ledger.database import Database
 from api.ledger.ledger import Ledger
 from tests.builders import Writing, a_claim, ground, link, restore, retract, revise, unlink
@@ -129,7 +129,7 @@ def test_an_accepted_command_becomes_the_bytes_of_the_golden_vectors(number):
         before if revision > 1 else None,
         Command(kind=said["kind"], id=state["id"], reason=vector["reason"]),
         Decision(said["type"], state),
-        Place(said["position"], moment, bytes.fromhex(vector["salt"])),
+        Slot(said["position"], moment, bytes.fromhex(vector["salt"])),
         actor=said["actor"],
         batch=tuple(said["batch"]) if said["batch"] else None,
         record=said["record"],

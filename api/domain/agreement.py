@@ -36,7 +36,8 @@ MAX_CONFLICTS: Final = 1_000
 _PATIENCE: Final = 400_000
 _AT_A_LOOK: Final = 4_096
 _A_PRIME: Final = 10**18 + 3
-_FEW: Final = 8
+# Up to here a set is told from others by its members, and a larger one by what it leaves when divided.
+_SMALL_SET: Final = 8
 COUNTING: Final = frozenset({"asserts", "denies", "alleges"})
 AGREEING: Final = frozenset({"asserts", "denies"})
 
@@ -457,7 +458,7 @@ def _twins(table: Table) -> dict[int, list[int]]:
             continue
         meets |= set_of(alike)
         # Large sets would take much memory: where two leave the same rest, the earlier is made again.
-        rest = tuple(bits(meets)) if meets.bit_count() <= _FEW else meets % _A_PRIME
+        rest = tuple(bits(meets)) if meets.bit_count() <= _SMALL_SET else meets % _A_PRIME
         same_rest = by_rest.setdefault(rest, [])
         twin = next((i for i in same_rest if table.meets(i) & table.counting | set_of(twins[i]) == meets), None)
         if twin is None:

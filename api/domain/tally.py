@@ -48,8 +48,6 @@ def saying_of(key: Key, claim: Claim) -> Saying:
 class Tally:
     """What counts on a question, and the state it adds up to. Each change costs little, however much counts."""
 
-    __slots__ = ("_accord", "_bonds", "_clash", "_effort", "_links", "_origins", "_repeated", "_sayings")
-
     def __init__(self, context: Context, *, varies: bool, effort: Effort) -> None:
         self._effort = effort
         self._sayings: dict[Key, Saying] = {}
@@ -167,8 +165,6 @@ def _conflicting(block: "_Block", saying: Saying) -> int:
 class _Block:
     """Some sayings that others are judged against together. Of those that left only `there` tells."""
 
-    __slots__ = ("by_origin", "company", "sayings", "there")
-
     def __init__(self, sayings: Sequence[Saying], company: Company, origin_of: Callable[[Saying], int]) -> None:
         self.sayings, self.company, self.there = sayings, company, (1 << len(sayings)) - 1
         members: dict[int, list[int]] = {}
@@ -182,8 +178,6 @@ class _Block:
 
 class _Crowd:
     """Sayings in blocks, each larger than those after it together: so each is put into another block a few times only."""
-
-    __slots__ = ("_context", "_origin_of", "_places", "_varies", "blocks")
 
     def __init__(self, context: Context, varies: bool, origin_of: Callable[[Saying], int]) -> None:
         self._context, self._varies, self._origin_of = context, varies, origin_of
@@ -236,8 +230,6 @@ class _Search:
     No two of its crowd do; the others wait. One that makes a pair with the crowd goes on waiting: while it and its mate
     are there, nothing need be looked at.
     """
-
-    __slots__ = ("_is_new", "_judge", "_pair", "_told", "_waiting", "crowd")
 
     def __init__(self, crowd: _Crowd, judge: Judge, told: Told) -> None:
         self.crowd, self._judge, self._told = crowd, judge, told
@@ -319,20 +311,6 @@ class _Origins:
     They are the connected parts of a graph of roots, kept as voices come and go: to join two or to part one costs what
     the smaller of them holds.
     """
-
-    __slots__ = (
-        "_context",
-        "_held",
-        "_joined",
-        "_numbers",
-        "_origin",
-        "_parted",
-        "_rooted",
-        "_sayings",
-        "_ties",
-        "_uses",
-        "_voices",
-    )
 
     def __init__(
         self, context: Context, joined: Callable[[int, int], None], parted: Callable[[Iterable[Saying]], None]

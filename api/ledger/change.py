@@ -18,7 +18,7 @@ from api.ledger.reads import Value
 _SALT_BYTES = 32
 
 
-class Place(NamedTuple):
+class Slot(NamedTuple):
     """Where an event goes: its position and moment, and the salt that what it says is hashed with."""
 
     position: int
@@ -45,14 +45,14 @@ def change(
     current: Record | None,
     command: Command,
     decision: Decision,
-    place: Place,
+    slot: Slot,
     *,
     actor: str | None,
     batch: tuple[int, int] | None,
     record: str | None = None,
 ) -> Change:
     """Make the event that a decision calls for: entry, salt and payload, to the byte of DESIGN section 6."""
-    position, moment, salt = place
+    position, moment, salt = slot
     # The Structs that commands are read by let nothing through that has no canonical form.
     said = canonical({"reason": command.reason, "state": decision.state})
     entry = Entry(

@@ -35,21 +35,6 @@ class Followed:
     anew is counted as `effort`.
     """
 
-    __slots__ = (
-        "_alike",
-        "_apart",
-        "_around",
-        "_effort",
-        "_is_asserted",
-        "_is_in_force",
-        "_makers",
-        "_prevailing",
-        "_replacing",
-        "_surround",
-        "_tally",
-        "claim_count",
-    )
-
     def __init__(self, is_in_force: IsInForce, surround: Surround, effort: Effort) -> None:
         self._is_in_force, self._surround, self._effort = is_in_force, surround, effort
         # Retracted claims are counted here alone, unless links touch them.

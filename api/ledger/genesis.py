@@ -18,7 +18,7 @@ from api.domain.errors import Misconfigured
 from api.domain.merkle import Frontier
 from api.domain.record import ASSERTED, State
 from api.ledger import soundness
-from api.ledger.change import Place, change, salts
+from api.ledger.change import Slot, change, salts
 from api.ledger.database import Access, Database, ready_to_insert_first
 from api.ledger.ledger import now
 from api.ledger.reads import Reads
@@ -114,7 +114,7 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
         None,
         Command(kind=LEDGER, id=LEDGER),
         Decision("opened", state),
-        Place(1, clock(), next(salts(1))),
+        Slot(1, clock(), next(salts(1))),
         actor=None,
         batch=None,
         record=record,

@@ -20,7 +20,7 @@ from api.domain.record import Record, State
 from api.domain.redaction import state_of
 from api.domain.rules import CHAINS, MOST_WEIGHED, targets
 from api.ledger import redaction
-from api.ledger.change import Change, Place, change, event_row, salts
+from api.ledger.change import Change, Slot, change, event_row, salts
 from api.ledger.database import Access, begin_at_head, lock_head
 from api.ledger.pages import Traces
 from api.ledger.present import Present
@@ -213,8 +213,8 @@ class Writer:
             position, moment = self._position + 1, max(self._clock(), self._recorded_at + 1)
             decision = Decision("revised", amend(own.state, position))
             command = Command(kind=LEDGER, id=LEDGER, reason=reason)
-            place = Place(position, moment, next(salts(1)))
-            self.write_now(change(own, command, decision, place, actor=None, batch=None))
+            slot = Slot(position, moment, next(salts(1)))
+            self.write_now(change(own, command, decision, slot, actor=None, batch=None))
         return position
 
     def write_now(self, change: Change) -> None:
@@ -335,9 +335,9 @@ class Writer:
         batch = (self._position + 1, self._position + len(unit.commands)) if unit.is_batch else None
         moment = max(self._clock(), self._recorded_at + 1)
         for index, (command, salt) in enumerate(zip(unit.commands, salts(len(unit.commands)), strict=True)):
-            place = Place(self._position + 1 + index, moment + index, salt)
+            slot = Slot(self._position + 1 + index, moment + index, salt)
             try:
-                change = self._change(command, draft, unit, batch, place)
+                change = self._change(command, draft, unit, batch, slot)
             except errors.LedgerError as refusal:
                 refusal.operation = index if unit.is_batch else None
                 raise
@@ -345,30 +345,28 @@ class Writer:
             changes.append(change)
         return changes
 
-    def _change(
-        self, command: Command, draft: _Draft, unit: Unit, batch: tuple[int, int] | None, place: Place
-    ) -> Change:
+    def _change(self, command: Command, draft: _Draft, unit: Unit, batch: tuple[int, int] | None, slot: Slot) -> Change:
         if isinstance(command, Redact):
-            return self._redaction(command, unit, place)
+            return self._redaction(command, unit, slot)
         current = draft.find(command.kind, command.id) if command.id is not None else None
         circumstances = Circumstances(
-            position=place.position,
+            position=slot.position,
             look=draft,
             minted_id=str(uuid7()) if isinstance(command, RecordIt) and command.id is None else "",
             in_batch=unit.is_batch,
             touched_before=(command.kind, command.id) in draft.records,
         )
         decision = decide(current, command, circumstances)
-        return change(current, command, decision, place, actor=unit.actor, batch=batch)
+        return change(current, command, decision, slot, actor=unit.actor, batch=batch)
 
-    def _redaction(self, command: Redact, unit: Unit, place: Place) -> Change:
+    def _redaction(self, command: Redact, unit: Unit, slot: Slot) -> Change:
         """Make the event that a redaction is: a record of its own, of one revision."""
         target = self.projector.present.find(command.target_kind, command.target)
         # What is asked of the database next must be there.
         self.projector.flush()
         redacts = redaction.cover(self._access, target, command)
         made = Decision("redacted", state_of(command, str(uuid7())), redacts, command.basis)
-        return change(None, command, made, place, actor=unit.actor, batch=None)
+        return change(None, command, made, slot, actor=unit.actor, batch=None)
 
     def _remove(self, command: Command, made: Change) -> Traces | None:
         """Let a redaction's effect follow its event, in the same transaction."""

@@ -28,7 +28,9 @@ class Lines:
         if line is None:
             line = self._lines[caller, computes] = _Line(_COMPUTING if computes else _READING)
         if line.length >= _MOST:
-            raise Unavailable("as many reads of this caller that take long are waiting as may")
+            raise Unavailable(
+                "too many of your reads that take long are waiting; ask again when some of them were answered"
+            )
         line.length += 1
         try:
             async with line.places:

@@ -88,7 +88,9 @@ class Encoders:
         if len(body) <= _SMALL:
             return _compress(body, encoding)
         if self._held + len(body) > _MOST_HELD:
-            raise Unavailable("more is being compressed than is held at a time")
+            raise Unavailable(
+                "more is being compressed than is held at a time; ask again, or with Accept-Encoding: identity"
+            )
         self._held += len(body)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, _compress, body, encoding)

@@ -164,7 +164,7 @@ class Asked:
     async def read(
         self, view: Callable[..., Any], *given: object, slow: bool = False, computes: bool = False, **named: object
     ) -> Any:
-        """Read in a turn of the event loop that has not been long. What was read waits for nothing: it may be large."""
+        """Read in a turn of the event loop that has not been long; what takes long, in a line of the caller's own."""
         await self.rooms.turns.wait()
         line = partial(self._place, computes=computes)
         return await self.rooms.database.read(view, *given, slow=slow, computes=computes, line=line, **named)
