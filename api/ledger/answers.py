@@ -51,8 +51,6 @@ def answers(
     Raises UnknownRecord where there is none at the position asked for, UnknownGroup where there are fewer groups.
     """
     at, question, weighed = _weigh(access, public_id, chosen)
-    # There may be as many groups as pairs of claims, and more.
-    access.spend(len(weighed.claims) ** 2 // _PAIRS_A_STEP)
     added_up = add_up(weighed)
     names = {claim.first_position: claim.id for claim in weighed.claims}
     shown = outline(added_up)
@@ -71,7 +69,10 @@ def answers(
 def _weigh(access: Reads, public_id: str, chosen: Selection) -> tuple[Standpoint, bytes, Weighed]:
     at = stand(access, chosen.asked)
     question = bytes(view_at(access, "question", public_id, at).document)
-    return at, question, Weighing(access, at, chosen).weigh(public_id, question)
+    weighed = Weighing(access, at, chosen).weigh(public_id, question)
+    # As many pairs may conflict as there are, and there may be as many groups, and more.
+    access.spend(len(weighed.claims) ** 2 // _PAIRS_A_STEP)
+    return at, question, weighed
 
 
 def _names_in_group(names: Mapping[int, str], added_up: agreement.Agreement, group: int) -> dict[int, str]:
