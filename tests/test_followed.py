@@ -1,5 +1,6 @@
 """A question followed claim by claim has at each step the state that its claims add up to from nothing."""
 
+import gc
 import random
 from dataclasses import dataclass, field
 
@@ -198,3 +199,19 @@ def test_what_nobody_asked_of_is_followed_too(answers: tuple[Answer, ...], seed:
             question.put(None, question.claims[name])
         assert question.followed.state == question.adds_up()
     assert question.followed.claim_count == len(question.claims)
+
+
+@pytest.mark.parametrize("answers", _KINDS)
+def test_a_question_that_is_forgotten_leaves_nothing_to_the_garbage_collector(answers: tuple[Answer, ...]) -> None:
+    """Which is off while a ledger is rebuilt, and seldom asked while it is served."""
+    question = Question(random.Random(1), answers, varies=False)
+    for _ in range(60):
+        question.do_one()
+        assert question.followed.state == question.adds_up()
+    gc.collect()
+    gc.disable()
+    try:
+        question.__dict__.clear()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

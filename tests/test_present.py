@@ -86,6 +86,24 @@ def test_a_question_larger_than_what_is_remembered_is_not_read_anew_for_each_app
     access.close()
 
 
+def test_of_many_small_questions_those_that_were_used_last_are_remembered(writing):
+    """Each takes a few kilobytes, however little is said on it."""
+    writing.append(*ground(), *(a_question(name, about="parler") for name in QUESTIONS))
+    writing.append(*(a_claim(source="paper", question=name) for name in QUESTIONS))
+    access = Watched(writing.database)
+    present = Present(access, lambda: None, 10)
+
+    def reads(name: str) -> int:
+        before = len(access.asked)
+        present.read_questions([name])
+        present.forget_if_large()
+        return len([sql for sql, _ in access.asked[before:] if "JOIN payload" in sql and "r.question IN" in sql])
+
+    assert [reads(name) for name in QUESTIONS] == [1] * len(QUESTIONS)
+    assert (reads(QUESTIONS[-1]), reads(QUESTIONS[0])) == (0, 1)
+    access.close()
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_the_state_that_is_kept_is_what_the_claims_add_up_to_whatever_was_done_to_them(writing, seed):
     """Few things to say and many claims: they say the same, fall silent, are linked and let go of, and are redacted."""

@@ -5,8 +5,9 @@ looked for where it can be, and again only when one of the two goes: claims that
 each other are not judged again. Claims that say the same come as one.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Final
 
@@ -22,8 +23,6 @@ _YOUNG: Final = 16
 _MANY: Final = 64
 
 Key = Hashable
-Judge = Callable[["_Block", "Saying"], int]
-Told = Callable[["Saying"], tuple[list[Key], list[Key]]]
 
 
 class Effort(msgspec.Struct, gc=False):
@@ -51,12 +50,11 @@ class Tally:
     def __init__(self, context: Context, *, varies: bool, effort: Effort) -> None:
         self._effort = effort
         self._sayings: dict[Key, Saying] = {}
-        self._links: dict[Key, Sequence[Link]] = {}
-        self._bonds: dict[Key, dict[Key, Bond]] = {}
-        self._origins = _Origins(context, self._joined, self._parted)
+        self._bonds = _Bonds()
+        self._origins = _Origins(context)
         self._repeated: dict[Key, dict[Key, tuple[Root, Root]]] = {}
-        self._clash = _Search(_Crowd(context, varies, lambda _: 0), _conflicting, self._told_to_conflict)
-        self._accord = _Search(_Crowd(context, varies, self._origins.of), self._meeting, self._told_to_meet)
+        self._clash = _Clash(context, self._bonds, varies=varies)
+        self._accord = _Accord(context, self._bonds, self._origins, varies=varies)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._sayings
@@ -85,6 +83,7 @@ class Tally:
             if saying is None or (old.key, old.voice) != (saying.key, saying.voice):
                 self._let_repeat(old.key)
         self._origins.exchange(old, saying)
+        self._regroup()
         if saying is not None:
             self._sayings[saying.key] = saying
             self._let_repeat(saying.key)
@@ -94,6 +93,52 @@ class Tally:
 
     def tell(self, maker: Key, links: Sequence[Link]) -> None:
         """Let a claim make these links, and no others. What it says is to be exchanged afterwards, if it counts."""
+        self._bonds.tell(maker, links)
+
+    def _let_repeat(self, key: Key) -> None:
+        """Let what repeats each other be of one origin, as far as both count."""
+        wanted, held = self._repeating(key), self._repeated.pop(key, {})
+        for other, tied in wanted.items() - held.items():
+            self._origins.tie(*tied)
+            self._repeated.setdefault(other, {})[key] = tied[::-1]
+        for other, tied in held.items() - wanted.items():
+            self._origins.untie(*tied)
+            if other not in wanted:
+                del self._repeated[other][key]
+        if wanted:
+            self._repeated[key] = wanted
+        self._regroup()
+
+    def _repeating(self, key: Key) -> dict[Key, tuple[Root, Root]]:
+        """Give those that count and repeat this one, or that it repeats, each with the roots that this ties."""
+        saying, found = self._sayings.get(key), {}
+        for other, bond in self._bonds.of(key).items() if saying is not None else ():
+            mate = self._sayings.get(other)
+            if saying is not None and mate is not None and bond.is_repetition:
+                found[other] = self._origins.root(saying), self._origins.root(mate)
+        return {other: tied for other, tied in found.items() if tied[0] != tied[1]}
+
+    def _regroup(self) -> None:
+        """Let those that are of another origin now be judged by it."""
+        joined, parted = self._origins.changes()
+        for origin, larger in joined:
+            self._accord.crowd.join(origin, larger)
+        for saying in parted:
+            self._effort.claims += 1
+            self._accord.reconsider(saying)
+
+
+class _Bonds:
+    """What claims say of each other by links, under the key of each of the two."""
+
+    def __init__(self) -> None:
+        self._links: dict[Key, Sequence[Link]] = {}
+        self._bonds: dict[Key, dict[Key, Bond]] = {}
+
+    def of(self, key: Key) -> Mapping[Key, Bond]:
+        return self._bonds.get(key, {})
+
+    def tell(self, maker: Key, links: Sequence[Link]) -> None:
         for link in self._links.pop(maker, ()):
             bond = self._bonds[maker][link.claim]
             bond.links.remove(link)
@@ -108,55 +153,12 @@ class Tally:
         if told:
             self._links[maker] = told
 
-    def _let_repeat(self, key: Key) -> None:
-        """Let what repeats each other be of one origin, as far as both count."""
-        wanted, held = self._repeating(key), self._repeated.pop(key, {})
-        for other, tied in wanted.items() - held.items():
-            self._origins.tie(*tied)
-            self._repeated.setdefault(other, {})[key] = tied[::-1]
-        for other, tied in held.items() - wanted.items():
-            self._origins.untie(*tied)
-            if other not in wanted:
-                del self._repeated[other][key]
-        if wanted:
-            self._repeated[key] = wanted
-
-    def _repeating(self, key: Key) -> dict[Key, tuple[Root, Root]]:
-        """Give those that count and repeat this one, or that it repeats, each with the roots that this ties."""
-        saying, found = self._sayings.get(key), {}
-        for other, bond in self._bonds.get(key, {}).items() if saying is not None else ():
-            mate = self._sayings.get(other)
-            if saying is not None and mate is not None and bond.is_repetition:
-                found[other] = self._origins.root(saying), self._origins.root(mate)
-        return {other: tied for other, tied in found.items() if tied[0] != tied[1]}
-
-    def _told_to_conflict(self, saying: Saying) -> tuple[list[Key], list[Key]]:
+    def parted(self, key: Key) -> tuple[list[Key], list[Key]]:
+        """Give those that links say conflict with this one, and those that they say meet it."""
         conflicting, meeting_ = list[Key](), list[Key]()
-        for other, bond in self._bonds.get(saying.key, {}).items():
+        for other, bond in self.of(key).items():
             (conflicting if bond.is_conflict else meeting_).append(other)
         return conflicting, meeting_
-
-    def _told_to_meet(self, saying: Saying) -> tuple[list[Key], list[Key]]:
-        conflicting, met = self._told_to_conflict(saying)
-        own = self._origins.of(saying)
-        return [key for key in met if key in self._sayings and self._origins.of(self._sayings[key]) != own], conflicting
-
-    def _meeting(self, block: "_Block", saying: Saying) -> int:
-        """Give those of other origins that a saying meets."""
-        found = block.company.meets(saying.case)
-        return found ^ (found & block.by_origin.get(self._origins.of(saying), 0)) if found else 0
-
-    def _joined(self, origin: int, larger: int) -> None:
-        self._accord.crowd.join(origin, larger)
-
-    def _parted(self, sayings: Iterable[Saying]) -> None:
-        for saying in sayings:
-            self._effort.claims += 1
-            self._accord.reconsider(saying)
-
-
-def _conflicting(block: "_Block", saying: Saying) -> int:
-    return block.company.conflicts(saying.case)
 
 
 # Pairs
@@ -224,18 +226,26 @@ class _Crowd:
         return found
 
 
-class _Search:
+class _Search(ABC):
     """Looks for two sayings that make a pair.
 
     No two of its crowd do; the others wait. One that makes a pair with the crowd goes on waiting: while it and its mate
     are there, nothing need be looked at.
     """
 
-    def __init__(self, crowd: _Crowd, judge: Judge, told: Told) -> None:
-        self.crowd, self._judge, self._told = crowd, judge, told
+    def __init__(self, crowd: _Crowd) -> None:
+        self.crowd = crowd
         self._waiting: dict[Key, Saying] = {}
         self._pair: tuple[Saying, Saying] | None = None
         self._is_new = True
+
+    @abstractmethod
+    def _judge(self, block: _Block, saying: Saying) -> int:
+        """Give the set of those in a block that make a pair with a saying, whatever links tell."""
+
+    @abstractmethod
+    def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
+        """Give those that links tell make a pair with a saying, and those that they tell make none."""
 
     def add(self, saying: Saying) -> None:
         self._waiting[saying.key] = saying
@@ -302,6 +312,37 @@ class _Search:
         return None
 
 
+class _Clash(_Search):
+    """Looks for two that conflict."""
+
+    def __init__(self, context: Context, bonds: _Bonds, *, varies: bool) -> None:
+        super().__init__(_Crowd(context, varies, lambda _: 0))
+        self._bonds = bonds
+
+    def _judge(self, block: _Block, saying: Saying) -> int:
+        return block.company.conflicts(saying.case)
+
+    def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
+        return self._bonds.parted(saying.key)
+
+
+class _Accord(_Search):
+    """Looks for two of different origins that meet."""
+
+    def __init__(self, context: Context, bonds: _Bonds, origins: "_Origins", *, varies: bool) -> None:
+        super().__init__(_Crowd(context, varies, origins.of))
+        self._bonds, self._origins = bonds, origins
+
+    def _judge(self, block: _Block, saying: Saying) -> int:
+        found = block.company.meets(saying.case)
+        return found ^ (found & block.by_origin.get(self._origins.of(saying), 0)) if found else 0
+
+    def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
+        conflicting, met = self._bonds.parted(saying.key)
+        own = self._origins.of(saying)
+        return [key for key in met if key in self.crowd and self._origins.of(self.crowd[key]) != own], conflicting
+
+
 # Origins
 
 
@@ -312,10 +353,8 @@ class _Origins:
     the smaller of them holds.
     """
 
-    def __init__(
-        self, context: Context, joined: Callable[[int, int], None], parted: Callable[[Iterable[Saying]], None]
-    ) -> None:
-        self._context, self._joined, self._parted = context, joined, parted
+    def __init__(self, context: Context) -> None:
+        self._context = context
         self._sayings: dict[Voice, dict[Key, Saying]] = {}
         self._rooted: dict[Voice, list[Root]] = {}
         # For each root the voices that begin with it, how many voices name it, and how often it is tied to which others.
@@ -325,9 +364,17 @@ class _Origins:
         self._origin: dict[Root, int] = {}
         self._held: dict[int, set[Root]] = {}
         self._numbers = count(1)
+        self._joined: list[tuple[int, int]] = []
+        self._parted: list[Saying] = []
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def changes(self) -> tuple[list[tuple[int, int]], list[Saying]]:
+        """Give, once, which origins were joined, each with the one that it is part of now, and what is of a new one."""
+        changes = self._joined, self._parted
+        self._joined, self._parted = [], []
+        return changes
 
     def of(self, saying: Saying) -> int:
         """Give the number of a saying's origin: it is another after that was joined or parted."""
@@ -390,7 +437,7 @@ class _Origins:
         if small != large:
             self._origin.update(dict.fromkeys(self._held[small], large))
             self._held[large] |= self._held.pop(small)
-            self._joined(small, large)
+            self._joined.append((small, large))
 
     def untie(self, one: Root, other: Root) -> None:
         for a, b in ((one, other), (other, one)):
@@ -406,7 +453,7 @@ class _Origins:
             self._held[number] = part
             self._origin.update(dict.fromkeys(part, number))
             voices = (each for root in part for each in self._voices.get(root, ()))
-            self._parted(saying for each in voices for saying in self._sayings[each].values())
+            self._parted += [saying for each in voices for saying in self._sayings[each].values()]
 
     def _part(self, one: Root, other: Root) -> set[Root] | None:
         """Walk from both roots in turn; give what is reached from the one whose walk ends first, None where they meet."""

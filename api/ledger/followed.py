@@ -14,6 +14,9 @@ from api.domain.record import State
 from api.domain.tally import Effort, Key, Tally, saying_of
 from api.ledger.standing import Standing
 
+# What a question takes whatever is said on it, in claims.
+_BY_ITSELF = 20
+
 IsInForce = Callable[[str], bool]
 
 
@@ -48,8 +51,8 @@ class Followed:
         self.begin(is_asserted=True, varies=False)
 
     def __len__(self) -> int:
-        """Say how much is kept."""
-        return len(self._alike) + len(self._apart)
+        """Say how much is kept, in claims."""
+        return _BY_ITSELF + len(self._alike) + len(self._apart)
 
     def begin(self, *, is_asserted: bool, varies: bool) -> None:
         """Weigh all anew: something around the claims has changed. What replaces them is to be told again."""
