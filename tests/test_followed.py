@@ -54,8 +54,13 @@ class Question:
     moment: int = 1_000
 
     def __post_init__(self) -> None:
-        self.followed = Followed(lambda source: source not in self.out_of_force, self._surround, Effort())
-        self.begin()
+        self.followed = Followed(
+            lambda source: source not in self.out_of_force,
+            self._surround,
+            Effort(),
+            is_asserted=self.is_asserted,
+            varies=self.varies,
+        )
 
     def _surround(self, around, claim: Claim) -> None:
         surround(around, claim, self._state)

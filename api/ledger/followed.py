@@ -15,7 +15,9 @@ from api.domain.tally import Effort, Key, Tally, saying_of
 from api.ledger.standing import Standing
 
 # What a question takes whatever is said on it, in claims.
-_BY_ITSELF = 20
+_BY_ITSELF = 3
+# Up to here it is counted up anew whenever it is asked for: what is kept for that takes as much as many claims.
+_FEW = 8
 
 IsInForce = Callable[[str], bool]
 
@@ -38,7 +40,9 @@ class Followed:
     anew is counted as `effort`.
     """
 
-    def __init__(self, is_in_force: IsInForce, surround: Surround, effort: Effort) -> None:
+    def __init__(
+        self, is_in_force: IsInForce, surround: Surround, effort: Effort, *, is_asserted: bool, varies: bool
+    ) -> None:
         self._is_in_force, self._surround, self._effort = is_in_force, surround, effort
         # Retracted claims are counted here alone, unless links touch them.
         self.claim_count = 0
@@ -48,7 +52,8 @@ class Followed:
         self._replacing: dict[str, dict[str, int]] = {}
         self._prevailing: dict[str, set[str]] = {}
         self._makers: dict[str, set[str]] = {}
-        self.begin(is_asserted=True, varies=False)
+        self._is_asserted, self._varies = is_asserted, varies
+        self._tally: Tally | None = None
 
     def __len__(self) -> int:
         """Say how much is kept, in claims."""
@@ -57,22 +62,29 @@ class Followed:
     def begin(self, *, is_asserted: bool, varies: bool) -> None:
         """Weigh all anew: something around the claims has changed. What replaces them is to be told again."""
         self._effort.claims += self.claim_count
-        self._is_asserted = is_asserted
-        self._around = Around()
-        context = Context(self._around.part_of, self._around.derives_from)
-        self._tally = Tally(context, varies=varies, effort=self._effort)
+        self._is_asserted, self._varies = is_asserted, varies
+        self._tally = None
         self._replacing.clear()
         self._prevailing.clear()
+
+    @property
+    def state(self) -> StateOfAgreement:
+        tally = self._tally or self._tallied()
+        self._tally = tally if len(self._alike) + len(self._apart) > _FEW else None
+        return tally.state
+
+    def _tallied(self) -> Tally:
+        """Count all that counts: only when it is asked for, which of what is read for others it may never be."""
+        self._around = Around()
+        context = Context(self._around.part_of, self._around.derives_from)
+        self._tally = tally = Tally(context, varies=self._varies, effort=self._effort)
         for says, (claim, _) in self._alike.items():
             counts = self._counts(Standing(claim, is_asserted=True, says=says))
             self._exchange(None, says if counts else None, claim)
         for claim_id, standing in self._apart.items():
             self._tell(claim_id, standing)
             self._weigh(claim_id)
-
-    @property
-    def state(self) -> StateOfAgreement:
-        return self._tally.state
+        return tally
 
     def is_live(self, one: Standing) -> bool:
         """Say whether a claim on this question is in force: itself, its source and the question."""
@@ -88,8 +100,11 @@ class Followed:
         """Give for each claim all that were ever asked whether they replace it."""
         return self._makers
 
-    def put(self, old: Standing | None, new: Standing | None, *, is_apart: bool = False) -> None:
-        """Let a claim stand otherwise: new, changed, or gone. It is one by itself where links touch it."""
+    def put(self, old: Standing | None, new: Standing | None, *, is_apart: bool = False) -> bool:
+        """Let a claim stand otherwise: new, changed, or gone. It is one by itself where links touch it.
+
+        Says whether the state may be another for it: it is not where as many say the same as before, or one more or less.
+        """
         self.claim_count += (new is not None) - (old is not None)
         told = [each for each in (old, new) if each is not None]
         claim_id = told[0].claim.id
@@ -97,9 +112,13 @@ class Followed:
             if old is not None:
                 self.set_apart(old)
             self._put_apart(claim_id, new)
-        elif old is None or new is None or (old.says, old.is_asserted) != (new.says, new.is_asserted):
-            key = self._add_alike(new) if new is not None else None
-            self._exchange(self._take_alike(old) if old is not None else None, key, told[-1].claim)
+            return True
+        if old is not None and new is not None and (old.says, old.is_asserted) == (new.says, new.is_asserted):
+            return False
+        into = self._add_alike(new) if new is not None else None
+        out = self._take_alike(old) if old is not None else None
+        self._exchange(out, into, told[-1].claim)
+        return out is not None or into is not None
 
     def set_apart(self, one: Standing) -> None:
         """Let a claim be one by itself from now on, for links touch it."""
@@ -169,7 +188,8 @@ class Followed:
         return one.claim.stance in COUNTING and self.is_live(one) and not self._prevailing.get(one.claim.id)
 
     def _tell(self, claim_id: str, standing: Standing | None) -> None:
-        self._tally.tell(claim_id, standing.claim.links if standing is not None and self.is_live(standing) else ())
+        if self._tally is not None:
+            self._tally.tell(claim_id, standing.claim.links if standing is not None and self.is_live(standing) else ())
 
     def _weigh(self, claim_id: str) -> None:
         standing = self._apart.get(claim_id)
@@ -177,6 +197,8 @@ class Followed:
         self._exchange(claim_id, claim_id if counts else None, standing.claim if standing is not None else None)
 
     def _exchange(self, out: Key | None, into: Key | None, claim: Claim | None) -> None:
+        if self._tally is None:
+            return
         saying = None
         if into is not None and claim is not None:
             self._surround(self._around, claim)

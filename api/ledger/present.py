@@ -5,7 +5,7 @@ It remembers what it read from one transaction to the next, as long as nobody el
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeGuard
+from typing import TypedDict, TypeGuard
 
 import msgspec
 
@@ -188,9 +188,8 @@ class Present:
 
     def _follow(self, question: Record, claims: Mapping[str, Standing], linking: Mapping[str, set[str]]) -> None:
         followed = self._followed[question.id] = Followed(
-            partial(self._is_in_force, "source"), self._surround, self.effort
+            partial(self._is_in_force, "source"), self._surround, self.effort, **_weighed(question)
         )
-        self._begin(followed, question)
         for public_id, one in claims.items():
             followed.put(None, one, is_apart=public_id in linking)
         for claim_id in sorted(linking):
@@ -255,24 +254,26 @@ class Present:
             return False
         question = after.state["question"]
         self._fresh.setdefault(question, {})[after.id] = after
-        followed = self._use(question)
+        followed, may_differ = self._use(question), True
         if followed is not None:
-            followed.put(_standing(old) if old is not None else None, _standing(new) if new is not None else None)
+            standings = _standing(old) if old is not None else None, _standing(new) if new is not None else None
+            may_differ = followed.put(*standings)
             self._kept_count += 1
             if before is not None and old is None and new is not None:
-                self._link_back(followed, new)
+                may_differ |= self._link_back(followed, new)
         for target in dict.fromkeys(
             link["claim"] for each in (old, new) if each is not None for link in each.state["links"]
         ):
             self._link(after, target)
-        return True
+        return may_differ
 
-    def _link_back(self, followed: Followed, claim: Record) -> None:
+    def _link_back(self, followed: Followed, claim: Record) -> bool:
         """Let others say of a claim what they said while its revision was redacted, and its question not known."""
         makers = self.naming("claim", "link", [claim.id])
         if makers:
             followed.set_apart(_standing(claim))
             self._let_replace(followed, claim.id, makers)
+        return bool(makers)
 
     def _link(self, maker: Record, target: str) -> None:
         """Let a claim say of another what it now says, where that one's question is followed."""
@@ -359,13 +360,10 @@ class Present:
             followed = self._know(question)
             self.effort.claims += followed.claim_count if is_anew else 0
         elif is_anew:
-            self._begin(followed, question)
+            followed.begin(**_weighed(question))
             for claim_id, makers in followed.makers().items():
                 self._let_replace(followed, claim_id, makers)
         return followed.state
-
-    def _begin(self, followed: Followed, question: Record) -> None:
-        followed.begin(is_asserted=question.is_asserted, varies=bool(question.state.get("varies")))
 
     def _is_in_force(self, kind: str, public_id: str) -> bool:
         found = self.find(kind, public_id)
@@ -392,6 +390,17 @@ def _mentioned(commands: Iterable[Command]) -> Iterator[tuple[str, str]]:
 
 def _records_a_claim(command: Command) -> TypeGuard[RecordIt]:
     return isinstance(command, RecordIt) and command.kind == "claim"
+
+
+class _Weighed(TypedDict):
+    """What of a question's own state agreement on it depends on."""
+
+    is_asserted: bool
+    varies: bool
+
+
+def _weighed(question: Record) -> _Weighed:
+    return _Weighed(is_asserted=question.is_asserted, varies=bool(question.state.get("varies")))
 
 
 def _standing(claim: Record) -> Standing:
