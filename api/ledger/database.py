@@ -139,9 +139,11 @@ class Access(Reads):
         if self.is_sqlite:
             if self._aside is not None:
                 self.settle()
-            if self.steps_left is not None:
-                return self._rows_in_brief(sql, parameters, self.steps_left)
-            return self.driver.execute(sql, parameters).fetchall()
+            if self.steps_left is None:
+                return self.driver.execute(sql, parameters).fetchall()
+            rows = self.driver.execute(sql, parameters).fetchmany(self.steps_left + 1)
+            self.spend(len(rows) + 1)
+            return rows
         self.settle()
         return self._reader.execute(spelling.percent(sql), parameters).fetchall()
 
@@ -170,11 +172,6 @@ class Access(Reads):
             raise
         finally:
             self.steps_left = None
-
-    def _rows_in_brief(self, sql: str, parameters: Sequence[Value], most: int) -> list[Row]:
-        rows = self.driver.execute(sql, parameters).fetchmany(most + 1)
-        self.spend(len(rows) + 1)
-        return rows
 
     def _is_too_long(self) -> bool:
         """Take the steps of a statement under way. Says whether SQLite is to break off."""

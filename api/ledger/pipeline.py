@@ -5,7 +5,10 @@ A view stays a plain function: it runs in a greenlet, which rests from each quer
 """
 
 import asyncio
+import fcntl
 import math
+import sys
+import termios
 import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
@@ -37,6 +40,8 @@ _NOT_PREPARED = b"26000"
 _STOPPING = "the ledger is stopping"
 # Views that are under way at a time: each may hold a page that it has read, and goes on when all others have.
 _AT_ONCE = 32
+# Bytes that libpq takes in at a time, before it has looked at them, and how often it is asked to in one turn of the loop.
+_AT_A_TIME, _MOST_TIMES = 16_384, 16
 # In seconds: so long nobody reads here after a table was found locked.
 _WARY = 5.0
 
@@ -248,12 +253,18 @@ class Pipeline:
         self._is_writing = is_left
 
     def _receive(self) -> None:
-        """Take what came: results, the end of a statement's results, or the end of a turn."""
+        """Take what came, as far as it is not too much for one turn of the loop."""
         self._heard_at = self._loop.time()
-        self._server.consume_input()
-        if self._server.ssl_in_use:
-            # What TLS holds of a record that was read in part makes no socket readable.
+        came = int.from_bytes(fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+        # What TLS holds of a record that was read in part makes no socket readable.
+        for _ in range(min(1 + came // _AT_A_TIME, _MOST_TIMES) + self._server.ssl_in_use):
             self._server.consume_input()
+            self._take_results()
+            if self.is_lost:
+                break
+
+    def _take_results(self) -> None:
+        """Hand on what is there: results, the end of a statement's results, or the end of a turn."""
         while self._waiting and not self.is_lost and not self._server.is_busy():
             result, sent = self._server.get_result(), self._waiting[0]
             if sent is not None and result is not None:

@@ -59,7 +59,7 @@ class Reads(ABC):
         """Give the rows that fit, and the one after them."""
         # To measure rows costs as much again as to read them, so they are measured where some are long.
         rows = self.rows(_short(sql), parameters)
-        if all(row[0] is not None for row in rows):
+        if None not in [row[0] for row in rows]:
             return rows
         return [row[:-2] for row in self.rows(_MEASURED.format(sql), (*parameters, most))]
 
@@ -79,6 +79,8 @@ def _short(sql: str) -> str:
 
 
 def _fitting(rows: Iterable[Row], most: int) -> tuple[list[Row], bool, int]:
+    if isinstance(rows, list) and (size := sum([len(row[0] or b"") for row in rows])) <= most:
+        return rows, False, size
     taken, size = list[Row](), 0
     for row in rows:
         length = len(row[0] or b"")

@@ -103,9 +103,9 @@ def check_block(access: Reads, number: int, size: int) -> None:
 
 def check_gapless(positions: Sequence[int], after: int, end: int) -> None:
     """Raise LogDamaged unless these are all the positions after one up to another."""
-    for place, position in enumerate(positions, after + 1):
-        if place != position:
-            raise missing_at(place)
+    due = range(after + 1, after + len(positions) + 1)
+    if list(positions) != list(due):
+        raise missing_at(next(place for place, position in zip(due, positions, strict=True) if place != position))
     if after + len(positions) < end:
         raise missing_at(after + len(positions) + 1)
 

@@ -177,5 +177,5 @@ def without_keys(text: str) -> str:
 
 
 def _request_id(given: bytes | None) -> str:
-    text = (given or b"").decode("latin-1")
-    return text if _REQUEST_ID.fullmatch(text) and not _KEY.search(text) else uuid7().hex
+    text = given.decode("latin-1") if given else ""
+    return text if text and _REQUEST_ID.fullmatch(text) and not _KEY.search(text) else uuid7().hex

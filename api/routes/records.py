@@ -39,7 +39,7 @@ async def read(asked: Asked, kind: str) -> Answer:
     """Answer with a record, now or at `as_of`; or send a Memento client on to the revision of its time."""
     if asked.query.as_of is not None:
         return await _read_as_of(asked, kind)
-    wanted = asked.header("Accept-Datetime")
+    wanted = asked.headers.get("accept-datetime")
     if wanted is not None:
         return await _negotiate(asked, kind, wanted)
     view: View = await asked.read(views.current, kind, asked.id)

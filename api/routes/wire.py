@@ -157,10 +157,6 @@ class Asked:
         text = self.query.as_of
         return NOW if text is None else read_as_of(text)
 
-    def header(self, name: str) -> str | None:
-        """Give a request header, held to its pattern."""
-        return read_header(name, self.headers.get(name.lower()))
-
     async def read(
         self, view: Callable[..., Any], *given: object, slow: bool = False, computes: bool = False, **named: object
     ) -> Any:
@@ -224,9 +220,10 @@ async def _judge(request: Request[Any, Any, Any], contract: Contract) -> Asked:
     wanted = contract.query
     query = read_query(scope["query_string"], wanted, repeatable(wanted))
     for name in contract.headers:
+        given = headers.get(name.lower())
         # Where the query says when, the header does not count.
-        if name != "Accept-Datetime" or query.as_of is None:
-            read_header(name, headers.get(name.lower()))
+        if given is not None and (name != "Accept-Datetime" or query.as_of is None):
+            read_header(name, given)
     return Asked(request, rooms, contract, caller, path, query, headers)
 
 
