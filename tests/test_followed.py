@@ -47,6 +47,8 @@ class Question:
     choice: random.Random
     answers: tuple[Answer, ...]
     varies: bool
+    # Whether all claims are alike but for what they answer, so that most say the same.
+    plain: bool = False
     claims: dict[str, Standing] = field(default_factory=dict)
     foreign: dict[tuple[str, str], int] = field(default_factory=dict)
     out_of_force: set[str] = field(default_factory=set)
@@ -76,6 +78,8 @@ class Question:
     def do_one(self) -> None:
         deeds = [(10, self.record), (3, self.retract), (2, self.restore), (3, self.revise), (3, self.link)]
         deeds += [(1, self.unlink), (1, self.replace), (0.3, self.silence), (0.1, self.close), (1, self.redact)]
+        if self.plain:
+            deeds = [(4, self.record), (3, self.retract), (4, self.replace), (1, self.redact)]
         weights, all_deeds = zip(*deeds, strict=True)
         self.choice.choices(all_deeds, weights)[0]()
 
@@ -141,15 +145,20 @@ class Question:
             name,
             self.choice.choice(self.answers),
             position=position or self.moment,
-            source=self.choice.choice(("afp", *DERIVES_FROM)),
-            valid=self.choice.choice((None, *DATES)) if self.varies else None,
-            speaker=self.choice.choice((None, None, "john-matze", "andrew-torba")),
-            via=self.choice.choice(((), (), (), ("afp",), ("afp", "fox"), ("excerpt",))),
-            stance=self.choice.choice(STANCES if self.choice.random() < 0.3 else ("asserts", "alleges")),
             links=links,
+            **({"source": "afp", "stance": "asserts"} if self.plain else self._voiced()),
         )
         said = (claim.answer, claim.source, claim.speaker, claim.via, claim.stance, claim.valid)
         return Standing(claim, is_asserted=True, says=repr(said).encode())
+
+    def _voiced(self) -> dict[str, object]:
+        return {
+            "source": self.choice.choice(("afp", *DERIVES_FROM)),
+            "valid": self.choice.choice((None, *DATES)) if self.varies else None,
+            "speaker": self.choice.choice((None, None, "john-matze", "andrew-torba")),
+            "via": self.choice.choice(((), (), (), ("afp",), ("afp", "fox"), ("excerpt",))),
+            "stance": self.choice.choice(STANCES if self.choice.random() < 0.3 else ("asserts", "alleges")),
+        }
 
     def put(self, new: Standing | None, gone: Standing | None = None) -> None:
         name = new.claim.id if new is not None else gone.claim.id
@@ -187,6 +196,18 @@ def test_at_each_step_the_state_is_what_the_claims_add_up_to(
 ) -> None:
     question = Question(random.Random(seed), answers, varies)
     for _ in range(120):
+        question.do_one()
+        assert question.followed.state == question.adds_up()
+
+
+@pytest.mark.parametrize("few", [0, 2, 8])
+@pytest.mark.parametrize("seed", range(12))
+def test_where_many_claims_say_the_same_the_state_is_what_they_add_up_to(
+    few: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.ledger.followed._FEW", few)
+    question = Question(random.Random(seed), (who("amazon"), who("google"))[: 1 + seed % 2], varies=False, plain=True)
+    for _ in range(150):
         question.do_one()
         assert question.followed.state == question.adds_up()
 

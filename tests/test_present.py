@@ -154,6 +154,44 @@ def test_what_was_said_of_a_revision_that_is_redacted_holds_for_those_after_it(w
     assert dict(writing.database.access().rows(_STATES))["q"] == "open"
 
 
+def test_of_claims_that_say_the_same_one_that_is_corrected_silences_no_other(writing):
+    writing.append(*ground(), a_source("other"), *(a_question(one, about="parler") for one in _ASKED))
+    writing.append(*(a_claim(name, source="paper", question="q") for name in ("first", "second")))
+    writing.append(a_claim("x", source="paper", question="p"), link("x", "corrects", "first", expect=1))
+    assert dict(writing.database.access().rows(_STATES))["q"] == "single-origin"
+    writing.append(a_claim(source="other", question="q", answer={"type": "time", "edtf": "2021-01-20"}))
+    assert dict(writing.database.access().rows(_STATES))["q"] == "disputed"
+
+
+def test_a_correction_taken_back_while_a_revision_was_the_last_that_is_redacted_now_does_not_hold(writing):
+    writing.append(*ground(), *(a_question(one, about="parler") for one in _ASKED))
+    writing.append(a_claim("c", source="paper", question="q"), a_claim("x", source="paper", question="p"))
+    writing.append(link("x", "corrects", "c", expect=1))
+    writing.append(revise("claim", "c", expect=1, answer={"type": "time", "edtf": "2021-01-12"}))
+    writing.append(unlink("x", "corrects", "c", expect=2))
+    writing.append(revise("claim", "c", expect=2, answer={"type": "time", "edtf": "2021-01-13"}))
+    writing.redact("claim", "c", first=2, last=2)
+    assert dict(writing.database.access().rows(_STATES))["q"] == "single-origin"
+
+
+def test_what_leads_up_to_a_source_is_not_walked_anew_for_each_claim_of_a_batch(writing):
+    chain = [a_source("s0"), *(a_source(f"s{n}", derives_from=[f"s{n - 1}"]) for n in range(1, 30))]
+    writing.append(an_entity("parler"), *chain, *(a_source(f"top-{n}", derives_from=["s29"]) for n in range(8)))
+    writing.append(a_question("q", about="parler"), *(a_claim(source=f"top-{n}", question="q") for n in range(8)))
+    access = Watched(writing.database)
+    present = Present(access, lambda: None, 100)
+    present.read_questions(["q"])
+    question = present.find("question", "q")
+    costs = []
+    for _ in range(3):
+        before = len(access.asked)
+        assert present.fold(question, is_anew=False) == "single-origin"
+        costs.append(len(access.asked) - before)
+    access.close()
+    assert costs[0] > 0
+    assert costs[1:] == [0, 0]
+
+
 def test_a_batch_that_would_have_too_much_weighed_anew_is_refused_and_writes_nothing(writing, monkeypatch):
     monkeypatch.setattr("api.ledger.writer.MOST_WEIGHED", 30)
     writing.append(*ground(), a_source("other"))

@@ -153,7 +153,7 @@ class _Bonds:
         if told:
             self._links[maker] = told
 
-    def parted(self, key: Key) -> tuple[list[Key], list[Key]]:
+    def told(self, key: Key) -> tuple[list[Key], list[Key]]:
         """Give those that links say conflict with this one, and those that they say meet it."""
         conflicting, meeting_ = list[Key](), list[Key]()
         for other, bond in self.of(key).items():
@@ -323,7 +323,7 @@ class _Clash(_Search):
         return block.company.conflicts(saying.case)
 
     def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
-        return self._bonds.parted(saying.key)
+        return self._bonds.told(saying.key)
 
 
 class _Accord(_Search):
@@ -338,7 +338,7 @@ class _Accord(_Search):
         return found ^ (found & block.by_origin.get(self._origins.of(saying), 0)) if found else 0
 
     def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
-        conflicting, met = self._bonds.parted(saying.key)
+        conflicting, met = self._bonds.told(saying.key)
         own = self._origins.of(saying)
         return [key for key in met if key in self.crowd and self._origins.of(self.crowd[key]) != own], conflicting
 
@@ -371,7 +371,10 @@ class _Origins:
         return len(self._held)
 
     def changes(self) -> tuple[list[tuple[int, int]], list[Saying]]:
-        """Give, once, which origins were joined, each with the one that it is part of now, and what is of a new one."""
+        """Give which origins were joined, each with the one that it is part of now, and what is of a new one; each once.
+
+        Whatever came first, what is of a new origin leaves the crowd to be judged anew, so joins may be learnt of first.
+        """
         changes = self._joined, self._parted
         self._joined, self._parted = [], []
         return changes

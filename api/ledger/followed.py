@@ -16,8 +16,8 @@ from api.ledger.standing import Standing
 
 # What a question takes whatever is said on it, in claims.
 _BY_ITSELF = 3
-# Up to here it is counted up anew whenever it is asked for: what is kept for that takes as much as many claims.
-_FEW = 8
+# A question with so few sayings, and so little around them, keeps no tally: it would take more memory than they do.
+_FEW, _LITTLE = 8, 32
 
 IsInForce = Callable[[str], bool]
 
@@ -28,6 +28,9 @@ class Around:
 
     part_of: dict[str, str | None] = field(default_factory=dict)
     derives_from: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.part_of) + len(self.derives_from)
 
 
 Surround = Callable[[Around, Claim], None]
@@ -53,42 +56,64 @@ class Followed:
         self._prevailing: dict[str, set[str]] = {}
         self._makers: dict[str, set[str]] = {}
         self._is_asserted, self._varies = is_asserted, varies
+        self._around = Around()
         self._tally: Tally | None = None
 
     def __len__(self) -> int:
         """Say how much is kept, in claims."""
-        return _BY_ITSELF + len(self._alike) + len(self._apart)
+        return _BY_ITSELF + len(self._alike) + len(self._apart) + len(self._around)
 
     def begin(self, *, is_asserted: bool, varies: bool) -> None:
         """Weigh all anew: something around the claims has changed. What replaces them is to be told again."""
         self._effort.claims += self.claim_count
         self._is_asserted, self._varies = is_asserted, varies
-        self._tally = None
+        self._around, self._tally = Around(), None
         self._replacing.clear()
         self._prevailing.clear()
 
     @property
+    def is_counted(self) -> bool:
+        """Say whether the state is known without a look at all claims."""
+        return self._tally is not None
+
+    @property
     def state(self) -> StateOfAgreement:
-        tally = self._tally or self._tallied()
-        self._tally = tally if len(self._alike) + len(self._apart) > _FEW else None
+        tally = self._tally or self._counted_up()
+        self._tally = None if self._is_small() else tally
         return tally.state
 
-    def _tallied(self) -> Tally:
-        """Count all that counts: only when it is asked for, which of what is read for others it may never be."""
-        self._around = Around()
+    def _is_small(self) -> bool:
+        sayings = len(self._alike) + len(self._apart)
+        return (
+            sayings <= _FEW and len(self._around) + sum(len(one.claim.links) for one in self._apart.values()) <= _LITTLE
+        )
+
+    def _counted_up(self) -> Tally:
+        """Count all that counts. Not before the state is asked for: many questions are read along with others and never are."""
         context = Context(self._around.part_of, self._around.derives_from)
         self._tally = tally = Tally(context, varies=self._varies, effort=self._effort)
         for says, (claim, _) in self._alike.items():
-            counts = self._counts(Standing(claim, is_asserted=True, says=says))
-            self._exchange(None, says if counts else None, claim)
+            self._exchange(None, says if self._is_heard(claim) else None, claim)
         for claim_id, standing in self._apart.items():
             self._tell(claim_id, standing)
             self._weigh(claim_id)
         return tally
 
+    def sources(self) -> set[str]:
+        """Name the sources that claims were taken from."""
+        return {claim.source for claim, _ in self._alike.values()} | {one.claim.source for one in self._apart.values()}
+
     def is_live(self, one: Standing) -> bool:
         """Say whether a claim on this question is in force: itself, its source and the question."""
-        return one.is_asserted and self._is_asserted and self._is_in_force(one.claim.source)
+        return one.is_asserted and self._are_in_force(one.claim)
+
+    def _are_in_force(self, claim: Claim) -> bool:
+        """Say whether a claim's source and question are."""
+        return self._is_asserted and self._is_in_force(claim.source)
+
+    def _is_heard(self, claim: Claim) -> bool:
+        """Say whether what a claim says counts, unless something replaces the claim."""
+        return claim.stance in COUNTING and self._are_in_force(claim)
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Give the links that claims on the question make, retracted ones included, each with its maker."""
@@ -103,11 +128,15 @@ class Followed:
     def put(self, old: Standing | None, new: Standing | None, *, is_apart: bool = False) -> bool:
         """Let a claim stand otherwise: new, changed, or gone. It is one by itself where links touch it.
 
-        Says whether the state may be another for it: it is not where as many say the same as before, or one more or less.
+        Says whether the state may be another for it: not where others still say the same, or nothing came that counts.
         """
         self.claim_count += (new is not None) - (old is not None)
         told = [each for each in (old, new) if each is not None]
         claim_id = told[0].claim.id
+        if old is None:
+            # If it was here before a redaction, what replaced it then may not any more.
+            self._replacing.pop(claim_id, None)
+            self._prevailing.pop(claim_id, None)
         if is_apart or claim_id in self._apart or any(each.claim.links for each in told):
             if old is not None:
                 self.set_apart(old)
@@ -132,7 +161,7 @@ class Followed:
             return None
         claim, count = self._alike.get(one.says, (one.claim, 0))
         self._alike[one.says] = claim, count + 1
-        return one.says if not count and self._counts(one) else None
+        return one.says if not count and self._is_heard(one.claim) else None
 
     def _take_alike(self, one: Standing) -> bytes | None:
         """Count a claim out; give the key of what it said where no other says so."""
@@ -185,7 +214,7 @@ class Followed:
             prevailing.discard(maker)
 
     def _counts(self, one: Standing) -> bool:
-        return one.claim.stance in COUNTING and self.is_live(one) and not self._prevailing.get(one.claim.id)
+        return one.is_asserted and self._is_heard(one.claim) and not self._prevailing.get(one.claim.id)
 
     def _tell(self, claim_id: str, standing: Standing | None) -> None:
         if self._tally is not None:

@@ -40,7 +40,7 @@ _NOT_PREPARED = b"26000"
 _STOPPING = "the ledger is stopping"
 # Views that are under way at a time: each may hold a page that it has read, and goes on when all others have.
 _AT_ONCE = 32
-# Bytes that libpq takes in at a time, before it has looked at them, and how often it is asked to in one turn of the loop.
+# Bytes that libpq takes in at a time, at least, and how often it is asked to in one turn of the loop.
 _AT_A_TIME, _MOST_TIMES = 16_384, 16
 # In seconds: so long nobody reads here after a table was found locked.
 _WARY = 5.0
@@ -256,8 +256,9 @@ class Pipeline:
         """Take what came, as far as it is not too much for one turn of the loop."""
         self._heard_at = self._loop.time()
         came = int.from_bytes(fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)), sys.byteorder)
-        # What TLS holds of a record that was read in part makes no socket readable.
-        for _ in range(min(1 + came // _AT_A_TIME, _MOST_TIMES) + self._server.ssl_in_use):
+        # Once more with TLS: what that holds of a record that was read in part makes no socket readable.
+        times = min(1 + came // _AT_A_TIME, _MOST_TIMES) + (1 if self._server.ssl_in_use else 0)
+        for _ in range(times):
             self._server.consume_input()
             self._take_results()
             if self.is_lost:

@@ -363,6 +363,8 @@ class Present:
             followed.begin(**_weighed(question))
             for claim_id, makers in followed.makers().items():
                 self._let_replace(followed, claim_id, makers)
+        if not followed.is_counted:
+            self.read_records(("source", source) for source in followed.sources())
         return followed.state
 
     def _is_in_force(self, kind: str, public_id: str) -> bool:

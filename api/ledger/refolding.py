@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from api.domain.event import decode_own
-from api.domain.record import Record, State
+from api.domain.record import KINDS, Record, State
 from api.domain.text import spaced
 from api.ledger import search, spelling
 from api.ledger.database import Access
@@ -69,7 +69,8 @@ def refold(access: Access, touched: Touched, kind: str) -> list[str]:
 
     Returns the tables in which something changed.
     """
-    places = dict.fromkeys(("record", "revision", "term", "span", "search"), ("first_position", [touched.record]))
+    places = dict.fromkeys(("record", "revision", "term", "search"), ("first_position", [touched.record]))
+    places |= {"span": (f"field IN {KINDS} AND first_position", [touched.record])}
     places |= {"feed": ("position", touched.positions), "agreement": ("question", touched.questions)}
     with closing(Access(engine_in_memory())) as small:
         _copy_log(access, small, touched)
@@ -125,11 +126,13 @@ def _weighing_on(access: Reads, questions: Iterable[int]) -> set[int]:
     ids = _column(access, "SELECT id FROM record WHERE first_position IN (", claims)
     claims += _holding(access, "claim.link", ids)
     parents = _parents(access, claims)
-    sources = set(_column(access, "SELECT id FROM record WHERE kind = 'source' AND first_position IN (", parents))
-    sources = _leading_to(access, "source", "derives_from", sources | set(_held(access, "claim.via", claims)))
+    # Given the kind too, SQLite would walk all that are of it.
+    named = _rows(access, "SELECT kind, id FROM record WHERE first_position IN (", parents)
+    sources = {public_id for kind, public_id in named if kind == "source"} | set(_held(access, "claim.via", claims))
+    sources = _leading_to(access, "source", "derives_from", sources)
     entities = _leading_to(access, "entity", "part_of", set(_held(access, "claim.answer", claims)))
-    named = _firsts(access, "source", sources) + _firsts(access, "entity", entities)
-    return {*questions, *claims, *parents, *named}
+    around = _firsts(access, "source", sources) + _firsts(access, "entity", entities)
+    return {*questions, *claims, *parents, *around}
 
 
 def _parents(access: Reads, claims: Iterable[int]) -> list[int]:

@@ -1,16 +1,16 @@
-"""Turns of the event loop: how much of what is ready is done in one, before the loop looks for what else has come.
+"""Turns: for how long requests that are ready are begun, before the event loop sees what else has come.
 
 Without a bound a hundred requests that came at once would be done one after the other, and who came next would wait for
-all of them.
+all of them. A turn begins with an iteration of the loop, and may last for several short ones.
 """
 
 import asyncio
 from time import perf_counter
 
-# Seconds after which nothing more is begun before the loop has looked.
+# Seconds that a turn lasts.
 _LONG = 0.005
-# So many look in each turn whether there is room; those behind them sleep, and cost nothing.
-_LOOKING = 32
+# So many ask, in each iteration, whether a turn has begun; those behind them sleep, and cost nothing.
+_ASKING = 32
 
 
 class Turns:
@@ -18,10 +18,10 @@ class Turns:
 
     def __init__(self) -> None:
         self._ends, self._is_next_due = 0.0, False
-        self._front = asyncio.Semaphore(_LOOKING)
+        self._front = asyncio.Semaphore(_ASKING)
 
     async def wait(self) -> None:
-        """Go on at once where a turn began a short time ago, else in the next."""
+        """Go on at once while a turn lasts, else in the next, which begins when the loop has come round."""
         if perf_counter() < self._ends and not self._front.locked():
             return
         async with self._front:
