@@ -6,6 +6,7 @@ the time and one reads; what each waited for longest is compared with what it wa
 
 import argparse
 import secrets
+import statistics
 import tempfile
 import threading
 import time
@@ -119,7 +120,8 @@ def _measure(writing: Writing, size: int, redactions: int) -> None:
         waits.append(_while(writing, lambda: redact(claim))[0])  # noqa: B023 - at once
     writer, reader = (max(each[index] for each in waits) for index in (0, 1))
     print(
-        f"{size:>9,} events: committed in {_ms(max(held))}, purged in {_ms(max(purged))};"
+        f"{size:>9,} events: committed in {_ms(statistics.median(held))} ({_ms(max(held))} at most), purged in"
+        f" {_ms(statistics.median(purged))};"
         f" longest wait of a writer {_ms(writer)} (idle {_ms(idle[0])}), of a reader {_ms(reader)} (idle {_ms(idle[1])})",
         flush=True,
     )
