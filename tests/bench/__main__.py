@@ -75,6 +75,9 @@ def main() -> int:
                 run_round(served + yardsticks, number, options, figures)
             weigh(served, figures)
             rebuilds = rebuilding(served, folder) if "rebuild" in options.operations else []
+        if server and rebuilds:
+            # Else the server would clean up after what was written until now, while rebuilds are measured.
+            server.settle()
         for database, rebuild in rebuilds:
             rulers = [one for one in yardsticks if one.database == database]
             run_rebuilds(database, rebuild, rulers, options, figures)
