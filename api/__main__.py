@@ -11,24 +11,28 @@ from pathlib import Path
 import click
 from litestar.types import ASGIApp
 
-from api import __version__, editing, serving
+from api import __version__, serving
 from api.app import answering, build, create_app, spare_collector
-from api.archive import outside, site, verify
-from api.archive.findings import Finding
+from api.cli import editing
+from api.cli.progress import bars, console, stepping
 from api.domain.errors import LedgerError, LogDamaged, LogRefused
-from api.ledger import answers, backup, feed, genesis, keys, redaction, seed, views
-from api.ledger.checkpoints import Checkpoints, kept_path
-from api.ledger.database import Database
-from api.ledger.faults import DRIVER_ERRORS, translated
-from api.ledger.ledger import Ledger, Outcome
-from api.ledger.place import check_begun, has_begun, place, reason
-from api.ledger.standby import as_it_allows, check_primary
-from api.ledger.upkeep import take_stock
-from api.ledger.watch import Watch
-from api.progress import bars, console, stepping
-from api.routes import openapi, witness
-from api.routes.metrics import Metrics
+from api.ledger.keeping import backup
+from api.ledger.keeping.place import check_begun, has_begun, place, reason
+from api.ledger.keeping.standby import as_it_allows, check_primary
+from api.ledger.keeping.watch import Watch
+from api.ledger.reading import answers, feed, views
+from api.ledger.signing.checkpoints import Checkpoints, kept_path
+from api.ledger.storage.database import Database
+from api.ledger.storage.faults import DRIVER_ERRORS, translated
+from api.ledger.storage.upkeep import take_stock
+from api.ledger.writing import genesis, keys, redacting, seed
+from api.ledger.writing.ledger import Ledger, Outcome
+from api.routes.edge.metrics import Metrics
+from api.routes.service import openapi
 from api.settings import Settings, load
+from api.verifying import outside, site, verify
+from api.verifying.findings import Finding
+from api.witnessing import service
 
 # So many independent origins and more are counted together.
 _MANY = 3
@@ -121,7 +125,7 @@ def prepare(settings: Settings, *, is_empty: bool) -> None:
         genesis.open_ledger(
             database, key_path=settings.signing_key_path, origin=settings.log_origin, is_seeded=is_empty
         )
-        if left := redaction.finish(database):
+        if left := redacting.finish(database):
             console.print(f"{left}; `ledger purge` tries again")
         with _writing(database, settings) as ledger:
             _seed(database, ledger, settings)
@@ -214,14 +218,14 @@ def serve_witness(
 
     Its vkey, which those who trust it need, is printed and shown at /.
     """
-    options = witness.Options(key=key, name=name, logs=logs, follow=follow, every=every, state=state)
+    options = service.Options(key=key, name=name, logs=logs, follow=follow, every=every, state=state)
     with serving.reserved(host, port) as address:
-        click.echo(witness.prepare(options).vkey)
+        click.echo(service.prepare(options).vkey)
         raise SystemExit(serving.serve(partial(_witness, options), load(), address, port))
 
 
-def _witness(options: witness.Options, _ending: object) -> ASGIApp:
-    return witness.serve(options)
+def _witness(options: service.Options, _ending: object) -> ASGIApp:
+    return service.serve(options)
 
 
 @main.command()
@@ -403,7 +407,7 @@ def _checked(settings: Settings, copy: backup.Copy) -> str:
 def purge() -> None:
     """Make sure that nothing redacted is left in the database's own files."""
     with _opened() as (_, database):
-        redaction.purge(database)
+        redacting.purge(database)
         click.echo("nothing that was redacted is left in the database's own files")
 
 

@@ -17,40 +17,29 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from api.archive import cosigning
-from api.archive.cosigning import Cosigning
 from api.domain.errors import BadParameter
-from api.ledger import genesis
-from api.ledger.checkpoints import Checkpoints, Kept
-from api.ledger.database import Database
-from api.ledger.ledger import Ledger
-from api.ledger.standby import Lag, as_it_allows
-from api.ledger.watch import Watch
-from api.routes import (
-    batch,
-    claims,
-    entities,
-    events,
-    health,
-    openapi,
-    pages,
-    proofs,
-    questions,
-    redactions,
-    sources,
-    tlog,
-)
-from api.routes.bodies import Bodies
-from api.routes.edge import Edge, configure_logging, methods_of, remember_routes
-from api.routes.keyring import Keyring
-from api.routes.limits import RateLimits
-from api.routes.lines import Lines
-from api.routes.metrics import Metrics
-from api.routes.negotiation import Encoders
-from api.routes.problems import EDGE, TABLE
-from api.routes.turns import Turns
-from api.routes.wire import Rooms, admit, bad_host, not_found
+from api.ledger.keeping.standby import Lag, as_it_allows
+from api.ledger.keeping.watch import Watch
+from api.ledger.signing.checkpoints import Checkpoints, Kept
+from api.ledger.storage.database import Database
+from api.ledger.writing import genesis
+from api.ledger.writing.ledger import Ledger
+from api.routes.edge.bodies import Bodies
+from api.routes.edge.edge import Edge, configure_logging, methods_of, remember_routes
+from api.routes.edge.keyring import Keyring
+from api.routes.edge.limits import RateLimits
+from api.routes.edge.lines import Lines
+from api.routes.edge.metrics import Metrics
+from api.routes.edge.negotiation import Encoders
+from api.routes.edge.operation import Rooms, admit, bad_host, not_found
+from api.routes.edge.problems import EDGE, TABLE
+from api.routes.edge.turns import Turns
+from api.routes.log import batch, events, proofs, redactions, tlog
+from api.routes.records import claims, entities, questions, sources
+from api.routes.service import openapi, pages, service
 from api.settings import Settings, load
+from api.witnessing import cosigning
+from api.witnessing.cosigning import Cosigning
 
 # Young objects before a collection, and collections of one generation before the next one's: a request makes hundreds.
 _COLLECT_AFTER = (20_000, 20, 20)
@@ -67,7 +56,7 @@ _HANDLERS = (
     *proofs.HANDLERS,
     *batch.HANDLERS,
     *redactions.HANDLERS,
-    *health.HANDLERS,
+    *service.HANDLERS,
 )
 
 

@@ -30,9 +30,9 @@ from granian.log import LogLevels
 from litestar.types import ASGIApp
 
 from api.domain.errors import LedgerError, Misconfigured
-from api.routes.edge import configure_logging, logging_config
-from api.routes.exchange import PATIENCE
-from api.routes.server import bounds
+from api.routes.edge.edge import configure_logging, logging_config
+from api.routes.edge.exchange import PATIENCE
+from api.routes.edge.server import bounds
 from api.settings import Settings
 
 # Makes what is served, given a pipe on which something comes when the process is to end, and to finish what is under way.

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from api.domain.cosignature import check_vkey
 from api.domain.errors import Misconfigured
+from api.domain.log.cosignature import check_vkey
 
 _ORIGIN = re.compile(r"[^\s+]{1,200}")
 _RATE = re.compile(r"off|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})?")

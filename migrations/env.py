@@ -6,7 +6,6 @@ import sqlalchemy as sa
 from alembic import context
 from sqlmodel import SQLModel
 
-from api.ledger import tables  # noqa: F401 - registers the tables
 from api.settings import Settings
 
 

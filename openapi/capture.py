@@ -20,10 +20,10 @@ from litestar.testing import TestClient
 
 from api.__main__ import prepare
 from api.app import build, wrap
-from api.ledger import keys
-from api.ledger.database import Database
-from api.routes.edge import configure_logging
-from api.routes.metrics import Metrics
+from api.ledger.storage.database import Database
+from api.ledger.writing import keys
+from api.routes.edge.edge import configure_logging
+from api.routes.edge.metrics import Metrics
 from api.settings import Settings
 
 EXAMPLES = Path(__file__).parent.parent / "api" / "assets" / "examples.json"

@@ -11,14 +11,14 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from api.app import build, wrap
-from api.ledger import genesis, keys
-from api.ledger.database import Database
-from api.ledger.ledger import Ledger
-from api.routes.metrics import Metrics
+from api.ledger.storage.database import Database
+from api.ledger.writing import genesis, keys
+from api.ledger.writing.ledger import Ledger
+from api.routes.edge.metrics import Metrics
 from api.settings import Settings
-from tests.auditor import audit
-from tests.builders import Writing
-from tests.served import DATABASES, administer, ground, migrated, named, served
+from tests.support.auditor import audit
+from tests.support.builders import Writing
+from tests.support.served import DATABASES, administer, ground, migrated, named, served
 
 __all__ = ["ground", "served"]
 

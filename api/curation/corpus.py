@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.domain.agreement import Agreement
-from api.domain.record import KINDS
-from api.ledger import answers, genesis, keys, lists, seed
-from api.ledger.database import Access, Database
-from api.ledger.ledger import Ledger
-from api.ledger.lists import Selection
+from api.domain.agreement.agreement import Agreement
+from api.domain.records.record import KINDS
+from api.ledger.reading import answers, lists
+from api.ledger.reading.lists import Selection
+from api.ledger.storage.database import Access, Database
+from api.ledger.writing import genesis, keys, seed
+from api.ledger.writing.ledger import Ledger
 from api.settings import Settings
 
 Shown = dict[str, Any]

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any, Final
 
 from api.curation.corpus import Corpus, Record
-from api.domain import edtf
-from api.domain.source import published_bounds
+from api.domain.dates import edtf
+from api.domain.records.source import published_bounds
 
 LONGEST_QUOTATION: Final = 5
 _QUOTED: Final = re.compile(r'"([^"]*)"|“([^”]*)”|«([^»]*)»|„([^“”]*)[“”]')

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.settings import Settings
-from tests.builders import Operation, a_claim, a_question, a_source, an_entity, link
-from tests.processes import descendants
-from tests.witnessing import Serving, ledger
+from tests.support.builders import Operation, a_claim, a_question, a_source, an_entity, link
+from tests.support.processes import descendants
+from tests.support.witnessing import Serving, ledger
 
 LARGE, LONG, NAME = 12, "𝄞" * 10_000, "𝄞" * 500
 _AT_ONCE = 1_000

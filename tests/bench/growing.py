@@ -6,7 +6,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from tests.builders import Operation, a_claim, a_question, a_source, an_entity, link, restore, retract, revise
+from tests.support.builders import Operation, a_claim, a_question, a_source, an_entity, link, restore, retract, revise
 
 _LISTED, _DEEP = 10, 32
 SPARE = 10

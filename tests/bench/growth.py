@@ -19,17 +19,17 @@ from functools import partial
 from pathlib import Path
 
 from api.app import spare_collector
-from api.domain import edtf
-from api.ledger import genesis
-from api.ledger.answers import answers
-from api.ledger.database import Database
-from api.ledger.ledger import Ledger
-from api.ledger.lists import Selection
-from api.ledger.standing import forget_sayings
+from api.domain.dates import edtf
+from api.ledger.projecting.standing import forget_sayings
+from api.ledger.reading.answers import answers
+from api.ledger.reading.lists import Selection
+from api.ledger.storage.database import Database
+from api.ledger.writing import genesis
+from api.ledger.writing.ledger import Ledger
 from api.settings import Settings
 from tests.bench.growing import SHAPES, Shape
 from tests.bench.servers import Postgres, postgres
-from tests.builders import Operation, Writing
+from tests.support.builders import Operation, Writing
 
 FLOOR = 5.0
 _A_BATCH, _TIMES = 500, 7

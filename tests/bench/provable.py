@@ -12,14 +12,15 @@ from pathlib import Path
 
 import msgspec
 
-from api.domain.event import leaf_hash
-from api.domain.merkle import Frontier
-from api.domain.operation import NEW, record_command
-from api.ledger import genesis, keys, proofs
-from api.ledger.checkpoints import Checkpoints
-from api.ledger.database import Access, Database
-from api.ledger.ledger import Ledger, Unit
-from api.ledger.watch import Watch
+from api.domain.log.event import leaf_hash
+from api.domain.log.merkle import Frontier
+from api.domain.records.operation import NEW, record_command
+from api.ledger.keeping.watch import Watch
+from api.ledger.reading import proofs
+from api.ledger.signing.checkpoints import Checkpoints
+from api.ledger.storage.database import Access, Database
+from api.ledger.writing import genesis, keys
+from api.ledger.writing.ledger import Ledger, Unit
 from api.settings import Settings
 from tests.bench.load import Outcome
 from tests.bench.servers import Postgres

@@ -14,14 +14,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from api.ledger import genesis, lists, redaction
-from api.ledger.database import Database
-from api.ledger.ledger import Ledger
-from api.ledger.lists import Selection
+from api.ledger.reading import lists
+from api.ledger.reading.lists import Selection
+from api.ledger.storage.database import Database
+from api.ledger.writing import genesis, redacting
+from api.ledger.writing.ledger import Ledger
 from api.settings import Settings
 from tests.bench.servers import Postgres, postgres
-from tests.builders import Operation, Writing, a_claim, a_question, a_source, an_entity
-from tests.witnessing import running
+from tests.support.builders import Operation, Writing, a_claim, a_question, a_source, an_entity
+from tests.support.witnessing import running
 
 _CLAIMS_TO_A_QUESTION, _AT_ONCE, _WAITING = 20, 50, 20
 
@@ -111,7 +112,7 @@ def _measure(writing: Writing, size: int, redactions: int) -> None:
         began = time.perf_counter()
         done = writing.redact("claim", claim)
         committed = time.perf_counter()
-        redaction.purge(database, done.position, done.traces)
+        redacting.purge(database, done.position, done.traces)
         held.append(committed - began)
         purged.append(time.perf_counter() - committed)
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 
 from tests.bench.load import HOST
-from tests.processes import descendants
+from tests.support.processes import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 90

@@ -18,7 +18,7 @@ from pathlib import Path
 from api.domain.errors import LedgerError
 from tests.cluster.node import Node, node
 from tests.cluster.server import Pair, Server, pair
-from tests.witnessing import until
+from tests.support.witnessing import until
 
 Break = Callable[[Pair, Node, random.Random], Server]
 _WAITS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"

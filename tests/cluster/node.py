@@ -9,14 +9,14 @@ from pathlib import Path
 
 import httpx
 
-from api.domain import checkpoint
-from api.ledger import genesis, keys
-from api.ledger.checkpoints import hold_to_what_was_signed, kept_path
-from api.ledger.database import Database
+from api.domain.log import checkpoint
+from api.ledger.signing.checkpoints import hold_to_what_was_signed, kept_path
+from api.ledger.storage.database import Database
+from api.ledger.writing import genesis, keys
 from api.settings import Settings
-from tests import forked
 from tests.cluster.server import Server, url_of
-from tests.witnessing import Serving
+from tests.support import forked
+from tests.support.witnessing import Serving
 
 # Short, so that what a server never answers is over soon.
 TIMEOUTS = {

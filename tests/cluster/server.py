@@ -14,8 +14,8 @@ from typing import Any
 
 import psycopg
 
-from tests.processes import descendants, is_running
-from tests.witnessing import free_port, until
+from tests.support.processes import descendants, is_running
+from tests.support.witnessing import free_port, until
 
 # As a server of its own is set up on a machine: nothing here makes it faster and less safe.
 _SETTINGS = {

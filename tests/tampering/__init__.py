@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.domain.merkle import Frontier
-from api.ledger.database import Access
-from tests.builders import a_claim, an_entity, ground, retract, revise
-from tests.served import Served
+from api.domain.log.merkle import Frontier
+from api.ledger.storage.database import Access
+from tests.support.builders import a_claim, an_entity, ground, retract, revise
+from tests.support.served import Served
 
 Way = Callable[[Access, Path], None]
 # The event that most ways are about: it recorded the entity that `SHOWN` shows.

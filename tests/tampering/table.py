@@ -12,16 +12,16 @@ from pathlib import Path
 import httpx
 
 from api.app import answering
-from api.archive.findings import Finding
-from api.archive.outside import verify_url
-from api.archive.site import Site
-from api.archive.verify import Doubts, Verdict, verify_database
 from api.domain.errors import LedgerError
-from api.ledger.checkpoints import kept_path
-from api.ledger.database import Database
+from api.ledger.signing.checkpoints import kept_path
+from api.ledger.storage.database import Database
 from api.settings import Settings
-from tests.builders import an_entity
-from tests.served import Served, serve
+from api.verifying.findings import Finding
+from api.verifying.outside import verify_url
+from api.verifying.site import Site
+from api.verifying.verify import Doubts, Verdict, verify_database
+from tests.support.builders import an_entity
+from tests.support.served import Served, serve
 from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Way, write
 
 WAYS: dict[str, Way] = {**DAMAGES, **FORKS, **FORGERIES}

@@ -1,0 +1,1 @@
+"""What commands need to talk with a person."""

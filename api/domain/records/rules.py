@@ -1,0 +1,206 @@
+"""The rules that a state must keep beyond its JSON Schema: references, cycles, dates, and answers that fit.
+
+Each check raises a Conflict whose pointer is relative to the record's own fields.
+"""
+
+from api.domain.dates import edtf
+from api.domain.errors import (
+    AnswerDoesNotFit,
+    BeyondLimit,
+    Cycle,
+    FieldFixed,
+    IntervalReversed,
+    NotApplicable,
+    RedactedReference,
+    StatusRefused,
+    UnknownReference,
+)
+from api.domain.records import answer as answers
+from api.domain.records.record import Look, State
+
+# The fields by which records of a kind lead from one to the next.
+CHAINS = {"entity": ("part_of",), "source": ("derives_from", "part_of")}
+# Of how many claims one batch may have agreement weighed anew, by changing sources, entities and questions.
+MOST_WEIGHED = 100_000
+# Agreement follows these chains from every claim, and compares these lists with one another.
+MOST_DEEP = 32
+MOST_ABOVE = 1_000
+MOST_MEMBERS = 100
+_FIXED = {
+    "entity": ("id",),
+    "source": ("id",),
+    "question": ("id", "answer_type"),
+    "claim": ("id", "source", "question"),
+}
+_FIXED_ONCE_ANSWERED = ("unit", "varies")
+
+
+def check(kind: str, before: State | None, state: State, look: Look) -> None:
+    """Refuse a state that breaks a rule of its kind; `before` is None for a new record."""
+    if before is not None:
+        _check_fixed(kind, before, state, look)
+    _CHECKS[kind](before, state, look)
+
+
+def _check_fixed(kind: str, before: State, state: State, look: Look) -> None:
+    for name in _FIXED[kind]:
+        if before[name] != state[name]:
+            raise FieldFixed("this field is never revised", f"/{name}")
+    if kind != "question":
+        return
+    for name in _FIXED_ONCE_ANSWERED:
+        if before[name] != state[name] and look.is_answered(state["id"]):
+            raise FieldFixed("not revised once a claim answers the question", f"/{name}")
+
+
+def _check_entity(before: State | None, state: State, look: Look) -> None:
+    _need(look, "entity", state, "part_of", before)
+    _check_chain(look, "entity", "part_of", before, state)
+
+
+def _check_source(before: State | None, state: State, look: Look) -> None:
+    _need(look, "entity", state, "publisher", before)
+    _need_all(look, "source", state, "derives_from", before)
+    _need(look, "source", state, "part_of", before)
+    for name in CHAINS["source"]:
+        _check_chain(look, "source", name, before, state)
+    published, modified = _date(state, "published"), _date(state, "modified")
+    if published and modified and _is_before(modified, published):
+        raise IntervalReversed("/modified")
+
+
+def _check_question(before: State | None, state: State, look: Look) -> None:
+    _need_all(look, "entity", state, "about", before)
+    if (state["unit"] is None) == (state["answer_type"] == "quantity"):
+        raise NotApplicable("a quantity needs a unit, and no other answer has one", "/unit")
+
+
+def _check_claim(before: State | None, state: State, look: Look) -> None:
+    if before is None:
+        _need_asserted(look, "source", state["source"])
+        _need_asserted(look, "question", state["question"])
+    _need(look, "entity", state, "speaker", before)
+    _need_all(look, "source", state, "via", before)
+    _check_answer(before, state, look)
+    if state["valid"] is not None and state["answer"]["type"] == "time":
+        raise NotApplicable("a time answer is its own valid; leave this out", "/valid")
+    _date(state, "valid")
+
+
+def _check_answer(before: State | None, state: State, look: Look) -> None:
+    question = look.find("question", state["question"])
+    given = answers.from_state(state["answer"])
+    answers.check(given)
+    if question is None:
+        return
+    if question.is_redacted:
+        # What it asked is gone, so nothing tells whether another answer fits.
+        if before is None or before["answer"] != state["answer"]:
+            raise RedactedReference("question", "/answer")
+        return
+    kind, unit = question.state["answer_type"], question.state["unit"]
+    if not answers.fits(given, kind, unit):
+        raise AnswerDoesNotFit(f"{kind} in {unit}" if unit else kind, "/answer")
+    said = before["answer"] if before else None
+    if isinstance(given, answers.EntityAnswer):
+        _need(look, "entity", state["answer"], "entity", said, "/answer")
+    if isinstance(given, answers.EntitiesAnswer):
+        if len(given.entities) > MOST_MEMBERS and given.entities != (said or {}).get("entities"):
+            raise BeyondLimit(f"a list names at most {MOST_MEMBERS} entities", "/answer/entities")
+        _need_all(look, "entity", state["answer"], "entities", said, "/answer")
+
+
+def _need(look: Look, kind: str, state: State, field: str, before: State | None, within: str = "") -> None:
+    """Require that what a field names is there. One redacted since may go on being named, and not be named anew."""
+    public_id = state[field]
+    if public_id is not None:
+        _need_one(look, kind, public_id, f"{within}/{field}", _names(before, field))
+
+
+def _need_all(look: Look, kind: str, state: State, field: str, before: State | None, within: str = "") -> None:
+    seen: set[str] = set()
+    for index, public_id in enumerate(state[field]):
+        pointer = f"{within}/{field}/{index}"
+        if public_id in seen:
+            raise NotApplicable("names the same record twice", pointer)
+        seen.add(public_id)
+        _need_one(look, kind, public_id, pointer, _names(before, field))
+
+
+def _names(before: State | None, field: str) -> list[str]:
+    return targets(before, field) if before and field in before else []
+
+
+def _need_one(look: Look, kind: str, public_id: str, pointer: str, named_before: list[str]) -> None:
+    found = look.find(kind, public_id)
+    if found is None:
+        raise UnknownReference(kind, pointer)
+    if found.is_redacted and public_id not in named_before:
+        raise RedactedReference(kind, pointer)
+
+
+def _need_asserted(look: Look, kind: str, public_id: str) -> None:
+    found = look.find(kind, public_id)
+    if found is None:
+        raise UnknownReference(kind, f"/{kind}")
+    if found.is_redacted:
+        raise RedactedReference(kind, f"/{kind}")
+    if not found.is_asserted:
+        raise StatusRefused(f"the {kind} is retracted; new claims on it are refused", f"/{kind}")
+
+
+def _check_chain(look: Look, kind: str, field: str, before: State | None, state: State) -> None:
+    """Refuse a new value that closes a cycle, or makes a chain too deep: of what is above the record, it, and all below.
+
+    A chain that was too deep before there was a limit stays as it is, and grows no more.
+    """
+    if not state[field] or (before is not None and before[field] == state[field]):
+        return
+    above = _height_above(look, kind, field, state)
+    level, below = {state["id"]} if before is not None else set(), 0
+    while level := look.naming(kind, field, level) if level else level:
+        below += 1
+        if above + below > MOST_DEEP:
+            raise BeyondLimit(f"{field} would lead more than {MOST_DEEP} steps up from what is below this", f"/{field}")
+
+
+def _height_above(look: Look, kind: str, field: str, state: State) -> int:
+    """Count the steps from a record to the furthest that it leads up to, all that are as many steps away at once."""
+    level, steps, seen = set(targets(state, field)), 0, set[str]()
+    while level:
+        steps += 1
+        if state["id"] in level:
+            raise Cycle(field, f"/{field}")
+        seen |= level
+        if steps > MOST_DEEP or len(seen) > MOST_ABOVE:
+            limit = f"{MOST_DEEP} steps up" if steps > MOST_DEEP else f"up to more than {MOST_ABOVE} records"
+            raise BeyondLimit(f"{field} would lead more than {limit}", f"/{field}")
+        found = (look.find(kind, public_id) for public_id in level)
+        level = {each for record in found if record and not record.is_redacted for each in targets(record.state, field)}
+    return steps
+
+
+def targets(state: State, field: str) -> list[str]:
+    """Give the ids that a field holds: one, several or none."""
+    value = state[field]
+    if isinstance(value, list):
+        return list(value)
+    return [value] if value is not None else []
+
+
+def _date(state: State, field: str) -> edtf.Extent | None:
+    if state[field] is None:
+        return None
+    try:
+        return edtf.parse(state[field])
+    except IntervalReversed:
+        raise IntervalReversed(f"/{field}") from None
+
+
+def _is_before(one: edtf.Extent, other: edtf.Extent) -> bool:
+    """Say whether `one` must be over when `other` can first begin."""
+    end, start = one.end.latest, other.start.earliest
+    return end is not None and start is not None and end <= start
+
+
+_CHECKS = {"entity": _check_entity, "source": _check_source, "question": _check_question, "claim": _check_claim}

@@ -1,0 +1,142 @@
+"""How a request's body is read: its type, size, pace and depth, and how much of all bodies a process holds at a time.
+
+What is done with a large body is done in threads of its own, so that neither reads nor checkpoints wait for it.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, ParamSpec, TypeVar
+
+from litestar import Request
+from litestar.exceptions import InternalServerException
+
+from api.domain.errors import BadBody
+from api.domain.text import measure
+from api.ledger.storage.threads import Threads
+from api.routes.edge.exchange import PATIENCE
+from api.routes.edge.problems import Refused
+from api.settings import Settings
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+_THREADS = 2
+# Up to here a body is looked at in the event loop, where it takes a fraction of a millisecond.
+_SMALL = 16 * 1024
+# Seconds after which it is worth while to send again what there was no room for.
+_BUSY = "2"
+_NUMBER = re.compile("[0-9]{1,18}")
+
+
+class Room:
+    """What one body takes of the room for all, in bytes."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
+
+
+class Bodies:
+    """Reads the bodies of one process. For one event loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._held = 0
+        self._threads = Threads(_THREADS, thread_name_prefix="body")
+
+    @contextmanager
+    def room(self) -> Iterator[Room]:
+        """Give a body room for as long as its request is under way."""
+        room = Room()
+        try:
+            yield room
+        finally:
+            self._held -= room.size
+
+    async def work(self, size: int, job: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
+        """Do what takes the longer the larger a body is: at once for a small one, else in a thread."""
+        if size <= _SMALL:
+            return job(*given, **named)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(job, *given, **named))
+
+    async def read(self, request: Request[Any, Any, Any], most: int, room: Room) -> bytes:
+        """Read a body whole. Raises Refused for one too large, too slow or out of turn; BadBody for a torn one."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + self._settings.body_deadline
+        raw: bytes | bytearray = b""
+        try:
+            async with asyncio.timeout_at(min(clock() + PATIENCE, deadline)) as patience:
+                async for piece in request.stream():
+                    self._make_room(room, len(raw) + len(piece), most)
+                    patience.reschedule(min(clock() + PATIENCE, deadline))
+                    if not raw:
+                        # Mostly the first piece is all.
+                        raw = piece
+                        continue
+                    raw = raw if isinstance(raw, bytearray) else bytearray(raw)
+                    raw += piece
+        except TimeoutError:
+            raise Refused("request-timeout", self._too_slow(is_due=clock() >= deadline)) from None
+        except InternalServerException:
+            raise BadBody("ends before it is whole") from None
+        return bytes(raw)
+
+    def _make_room(self, room: Room, size: int, most: int) -> None:
+        """Hold a further piece. Raises Refused where the body, or all bodies together, would be too much.
+
+        What counts is what has come, not what was announced, so that nobody takes room by a promise. The beginning of
+        a body does not count: what is small finds room however much is under way.
+        """
+        if size > most:
+            raise _too_large(most)
+        counted = max(0, size - _SMALL) - room.size
+        if self._held + counted > self._settings.max_bodies:
+            raise Refused("unavailable", "more is being sent than is taken at a time", (("Retry-After", _BUSY),))
+        room.size += counted
+        self._held += counted
+
+    def _too_slow(self, *, is_due: bool) -> str:
+        if is_due:
+            return f"the body was not whole within {self._settings.body_deadline} s"
+        return f"nothing more of the body came for {PATIENCE} s"
+
+    def close(self) -> None:
+        self._threads.shutdown()
+
+
+def check_head(headers: Mapping[str, str], media_types: Sequence[str], most: int) -> None:
+    """Judge a body by what its head says of it. Raises Refused for one too large or of another type."""
+    length = headers.get("content-length", "")
+    if _NUMBER.fullmatch(length) and int(length) > most:
+        raise _too_large(most)
+    given, _, parameters = headers.get("content-type", "").partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
+    if given.strip().lower() not in media_types or charset not in ("", "utf-8"):
+        raise Refused("unsupported-media-type", "send " + " or ".join(media_types))
+    if headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refused("unsupported-media-type", "send the body without a content encoding")
+
+
+def check_depth(raw: bytes, most: int) -> None:
+    """Raise Refused for a JSON text that nests more than `most` levels deep."""
+    if raw.count(b"[") + raw.count(b"{") > most and measure(raw, deepest=most).depth > most:
+        raise too_deep(most)
+
+
+def too_deep(most: int) -> Refused:
+    return Refused("too-large", f"JSON nests at most {most} levels deep here")
+
+
+def is_lines(media_type: str) -> bool:
+    """Say whether a body of this type is JSON texts, one to a line."""
+    return media_type.strip().lower().startswith(NDJSON)
+
+
+def _too_large(most: int) -> Refused:
+    return Refused("too-large", f"a body here holds at most {most} bytes")

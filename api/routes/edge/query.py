@@ -1,0 +1,139 @@
+"""How path, query and header values are read: held to the Structs and patterns that are published."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, quote_plus, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from api.domain.dates.edtf import END
+from api.domain.errors import BadParameter
+from api.domain.records.operation import read_rule
+from api.routes.contract.params import ClaimListQuery, ListQuery
+
+MOST_PAIRS = 300
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
+_PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
+_PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
+IDEMPOTENCY_KEY = f"^[!-~]{{1,255}}{END}"
+_YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
+_DAY = (
+    f"(?:(?:0[1-9]|1[0-9]|2[0-8]) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
+    f"|(?:29|30) (?:Jan|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
+    f"|31 (?:Jan|Mar|May|Jul|Aug|Oct|Dec) {_YEAR}|29 Feb {_LEAP})"
+)
+ACCEPT_DATETIME = f"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), {_DAY} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT{END}"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A request header: what it may be, and what it does. What is not published is explained in the description.
+
+    Entity tags have no pattern: a tag that no revision has, or that is none at all, simply does not match.
+    """
+
+    text: str
+    pattern: str | None = None
+    is_published: bool = True
+
+
+HEADERS: Mapping[str, Header] = {
+    "If-Match": Header("The strong entity tag of the revision this is based on, or `*` (RFC 9110 section 13.1.1)."),
+    "If-None-Match": Header("Entity tags that are already held: 304 if one of them still fits."),
+    "Accept-Datetime": Header("Be sent to the revision then in force (RFC 7089).", ACCEPT_DATETIME, is_published=False),
+    "Idempotency-Key": Header(
+        "Makes a repeated request safe for 7 days: it gets the first one's answer.", IDEMPOTENCY_KEY
+    ),
+}
+_HEADER_PATTERNS = {name: re.compile(header.pattern) for name, header in HEADERS.items() if header.pattern is not None}
+
+
+def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Any:
+    """Read a query string. Raises BadParameter naming the parameter: unknown, repeated, or outside its pattern."""
+    found: dict[str, str | list[str]] = {}
+    try:
+        pairs = read_pairs(raw.decode("ascii"))
+    except ValueError:
+        raise BadParameter("query", "query", "not a query string of at most 300 parameters in UTF-8") from None
+    for name, value in pairs:
+        if name in many:
+            found.setdefault(name, []).append(value)  # type: ignore[union-attr]
+        elif name in found:
+            raise BadParameter("query", name if name in _taken(wanted) else "query", "given twice")
+        else:
+            found[name] = value
+    return convert(found, wanted, "query")
+
+
+def read_pairs(raw: str) -> list[tuple[str, str]]:
+    """Take a query apart, in the form of HTML's (urlencoded parsing). ValueError for more than 300 pairs, or no UTF-8."""
+    if raw.count("&") < MOST_PAIRS and _PLAIN_QUERY.fullmatch(raw):
+        # What holds no escape is read in a fraction of the time.
+        return [(name, value) for name, _, value in (pair.partition("=") for pair in raw.split("&"))]
+    return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MOST_PAIRS) if raw else []
+
+
+def replace_in_query(raw: str, replaced: Mapping[str, object]) -> str:
+    """Write a query again with some of its parameters replaced, in the form of HTML's (urlencoded serializing)."""
+    if _PLAIN_QUERY.fullmatch(raw):
+        # What needs no escape is written as it was read, in a fraction of the time.
+        kept = [pair for pair in raw.split("&") if pair.partition("=")[0] not in replaced]
+    else:
+        pairs = [(name, value) for name, value in parse_qsl(raw, keep_blank_values=True) if name not in replaced]
+        kept = [urlencode(pairs)] if pairs else []
+    return "&".join([*kept, *(f"{name}={quote_plus(str(value))}" for name, value in replaced.items())])
+
+
+def convert(found: Mapping[str, object], wanted: type[Struct], place: str) -> Any:
+    """Hold text values to a Struct. Raises BadParameter."""
+    numbers = _numbers(wanted)
+    typed = {name: _number(value) if name in numbers else value for name, value in found.items()}
+    try:
+        return msgspec.convert(typed, wanted)
+    except msgspec.ValidationError as error:
+        raise _bad_parameter(str(error), wanted, place) from None
+
+
+@lru_cache(maxsize=100)
+def _numbers(wanted: type[Struct]) -> frozenset[str]:
+    """Name the parameters that are integers: the only ones that are not sent as what they are."""
+    schema = msgspec.json.schema_components([wanted])[1][wanted.__name__]
+    return frozenset(name for name, each in schema["properties"].items() if "integer" in str(each))
+
+
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and _NUMBER.match(value) else value
+
+
+def _bad_parameter(text: str, wanted: type[Struct], place: str) -> BadParameter:
+    said, _, path = text.partition(" - at `$.")
+    rule, field = read_rule(said)
+    if rule == "unknown field":
+        return BadParameter(
+            place, field or place, "unknown parameter; this operation takes " + ", ".join(_taken(wanted))
+        )
+    # What is in a path at all is never null.
+    rule = rule.replace(" | null", "")
+    return BadParameter(place, field or path.rstrip("`").split("[")[0] or place, rule)
+
+
+def _taken(wanted: type[Struct]) -> list[str]:
+    return [each.encode_name for each in msgspec.structs.fields(wanted)] or ["none"]
+
+
+def read_header(name: str, value: str | None) -> str | None:
+    """Hold a header to its pattern. Raises BadParameter."""
+    pattern = _HEADER_PATTERNS.get(name)
+    if value is not None and pattern is not None and not pattern.search(value):
+        raise BadParameter("header", name, "not of the form that the contract gives")
+    return value
+
+
+def repeatable(wanted: type[Struct]) -> frozenset[str]:
+    """Name the parameters that may be given more than once."""
+    return frozenset({"id"}) if issubclass(wanted, ListQuery | ClaimListQuery) else frozenset()

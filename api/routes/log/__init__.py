@@ -1,0 +1,1 @@
+"""Operations on the log: events, proofs, tiles, batches and redactions."""

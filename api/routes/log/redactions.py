@@ -1,0 +1,107 @@
+"""Redactions: lawful removal, in the open. Who may do it, what it would do, and the public list of what was done."""
+
+import msgspec
+from litestar import get, post
+
+from api.domain.dates.asof import Standpoint
+from api.domain.records.redaction import REDACTION, NewRedaction, redact_command
+from api.ledger.reading import lists, views
+from api.ledger.reading.lists import Selection
+from api.ledger.writing import redacting
+from api.ledger.writing.redacting import Left, Preview
+from api.routes.contract.params import DryRunQuery, RedactionListQuery
+from api.routes.edge.bodies import JSON
+from api.routes.edge.operation import Answer, Asked, Contract, operation, send
+from api.routes.records import records
+
+_PATH = "/v1/redactions"
+_REDACT = Contract(
+    id="redact",
+    tag="redactions",
+    summary="Redact revisions of a record, or all of it",
+    description=(
+        "Removes what the revisions say, for good, from everything that is served and from the database's own files; "
+        "that they were there, when, and why they went stays on record, and so does every proof. "
+        "The answer, and with `dry_run=true` the answer to what would be removed, lists which surviving payloads name the "
+        "record and which hold a text given in `contains`, or the id to be erased."
+    ),
+    query=DryRunQuery,
+    headers=("Idempotency-Key",),
+    body=NewRedaction,
+    media_types=(JSON,),
+    scope="redact",
+    status=201,
+    returns="RedactionDone",
+    answer_headers=("Location", "ETag", "Ledger-Position"),
+    conflicts=True,
+)
+
+
+@operation(post, _PATH, _REDACT)
+async def redact(asked: Asked) -> Answer:
+    command = redact_command(asked.body)
+    if asked.query.dry_run == "true":
+        found = await asked.read(redacting.preview, command, asked.body.texts, slow=True)
+        return send(asked, _preview(found, asked.body))
+    outcome = await records.append(asked, [command])
+    # It is done once no trace is left; a request repeated under its key finishes what was in the way.
+    database = asked.rooms.database
+    await database.at_length(redacting.purge, database, outcome.position, outcome.traces)
+    view = await asked.read(views.written, outcome.position)
+    left = await asked.read(redacting.left_by, command, outcome.position, asked.body.texts, slow=True)
+    at = Standpoint(outcome.position, outcome.position, is_pinned=False)
+    location = f"{_PATH}/{outcome.items[0].id}"
+    headers = [(b"location", location.encode())]
+    return send(asked, _with(view.document, left), at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
+
+
+def _preview(found: Preview, body: NewRedaction) -> bytes:
+    redacts = found.redacts
+    target = {"kind": body.kind, "id": body.id, "record": redacts.record, "first": redacts.first, "last": redacts.last}
+    shown = {"target": target, "removes": found.removes, "position": found.position}
+    return _with(msgspec.json.encode(shown), found.left)
+
+
+def _with(document: bytes, left: Left) -> bytes:
+    """Add to what a redaction does what it leaves."""
+    return b"%b,%b" % (document[:-1], msgspec.json.encode(left)[1:])
+
+
+_LIST = Contract(
+    id="listRedactions",
+    tag="redactions",
+    summary="List what was redacted, when, on what basis and why",
+    query=RedactionListQuery,
+    headers=("If-None-Match",),
+    returns="RedactionPage",
+    answer_headers=("ETag", "Ledger-Position", "Link"),
+    absent=True,
+)
+
+
+@operation(get, _PATH, _LIST)
+async def list_redactions(asked: Asked) -> Answer:
+    query = asked.query
+    chosen = Selection(kind=REDACTION, asked=asked.as_of, order=query.order, limit=query.limit, cursor=query.cursor)
+    page, _ = await asked.read(lists.select, chosen)
+    return await records.send_page(asked, page)
+
+
+_READ = Contract(
+    id="getRedaction",
+    tag="redactions",
+    summary="Read one redaction",
+    headers=("If-None-Match",),
+    returns="Redaction",
+    answer_headers=("ETag", "Ledger-Position"),
+    absent=True,
+)
+
+
+@operation(get, _PATH + "/{id:str}", _READ)
+async def get_redaction(asked: Asked) -> Answer:
+    view = await asked.read(views.current, REDACTION, asked.id)
+    return send(asked, view.document, at=view.at, etag=f'"{view.position}"')
+
+
+HANDLERS = (redact, list_redactions, get_redaction)

@@ -1,0 +1,86 @@
+"""Claims: routes."""
+
+import msgspec
+from litestar import get, post
+
+from api.ledger.reading import views
+from api.routes.contract.params import ClaimListQuery, ClaimRecordQuery, LinksQuery
+from api.routes.edge.operation import Answer, Asked, Contract, operation, send
+from api.routes.records import contracts, records
+
+
+@operation(post, "/v1/claims", contracts.record("recordClaim", "claim"))
+async def record_claim(asked: Asked) -> Answer:
+    return await records.record(asked, "claim")
+
+
+@operation(get, "/v1/claims", contracts.listing("listClaims", "claim", ClaimListQuery))
+async def list_claims(asked: Asked) -> Answer:
+    return await records.list_records(asked, "claim")
+
+
+@operation(get, "/v1/claims/{id:str}", contracts.read("getClaim", "claim", ClaimRecordQuery))
+async def get_claim(asked: Asked) -> Answer:
+    return await records.read(asked, "claim")
+
+
+@operation(post, "/v1/claims/{id:str}/revisions", contracts.revise("reviseClaim", "claim"))
+async def revise_claim(asked: Asked) -> Answer:
+    return await records.revise(asked, "claim")
+
+
+@operation(get, "/v1/claims/{id:str}/revisions", contracts.history("listClaimRevisions", "claim"))
+async def list_claim_revisions(asked: Asked) -> Answer:
+    return await records.history(asked, "claim")
+
+
+@operation(get, "/v1/claims/{id:str}/revisions/{n:str}", contracts.revision("getClaimRevision", "claim"))
+async def get_claim_revision(asked: Asked) -> Answer:
+    return await records.revision(asked, "claim")
+
+
+@operation(get, "/v1/claims/{id:str}/diff", contracts.diff("diffClaim", "claim"))
+async def diff_claim(asked: Asked) -> Answer:
+    return await records.diff(asked, "claim")
+
+
+@operation(get, "/v1/claims/{id:str}/timemap", contracts.timemap("getClaimTimeMap", "claim"))
+async def get_claim_timemap(asked: Asked) -> Answer:
+    return await records.timemap(asked, "claim")
+
+
+_LINKS = Contract(
+    id="listClaimLinks",
+    tag="claims",
+    summary="List its links, both ways",
+    description="Its own links whole; those that other claims make to it page by page: follow `next`.",
+    query=LinksQuery,
+    headers=("If-None-Match",),
+    returns="ClaimLinks",
+    answer_headers=("ETag", "Ledger-Position", "Link"),
+    absent=True,
+    gone=True,
+)
+
+
+@operation(get, "/v1/claims/{id:str}/links", _LINKS)
+async def list_claim_links(asked: Asked) -> Answer:
+    cursor, limit = int(asked.query.cursor or 0), asked.query.limit
+    found = await asked.read(views.links, asked.id, asked.as_of, cursor=cursor, limit=limit)
+    following = records.onward(asked, found.at, found.last)
+    body = {"outgoing": found.outgoing, "incoming": found.incoming, "next": following, "position": found.at.position}
+    headers = records.link_to(following)
+    return send(asked, msgspec.json.encode(body), at=found.at, etag=records.weak_tag(found.at), headers=headers)
+
+
+HANDLERS = (
+    record_claim,
+    list_claims,
+    get_claim,
+    revise_claim,
+    list_claim_revisions,
+    get_claim_revision,
+    diff_claim,
+    get_claim_timemap,
+    list_claim_links,
+)

@@ -1,0 +1,196 @@
+"""The service itself: what it is, whether it runs, who wrote, which problems it answers with."""
+
+import hashlib
+
+import msgspec
+from litestar import get
+
+from api import __version__
+from api.domain.computed import RULES
+from api.domain.dates.asof import Standpoint
+from api.domain.log.event import stamp
+from api.domain.records import rules
+from api.ledger.keeping import standby
+from api.ledger.reading import lists, views
+from api.ledger.writing import genesis, keys
+from api.routes.contract.params import ActorListQuery
+from api.routes.edge import problems
+from api.routes.edge.bodies import JSON
+from api.routes.edge.negotiation import quality
+from api.routes.edge.operation import Answer, Asked, Contract, Headers, operation, send
+from api.routes.edge.problems import Refused
+from api.routes.service.pages import PAGE_HEADERS, welcome_page
+
+HTML = "text/html"
+_SERVICE = Contract(
+    id="getService",
+    tag="service",
+    summary="Learn what this service is and where to go from here",
+    headers=("If-None-Match",),
+    returns="Service",
+    offers=(JSON, HTML),
+    answer_headers=("ETag", "Ledger-Position"),
+)
+_LINKS = {
+    "openapi": "/openapi.json",
+    "docs": "/docs",
+    "entities": "/v1/entities",
+    "sources": "/v1/sources",
+    "questions": "/v1/questions",
+    "claims": "/v1/claims",
+    "disputed": "/v1/questions?agreement=disputed",
+    "timeline": "/v1/timeline",
+    "events": "/v1/events?after=0",
+    "diff": "/v1/diff?from=0",
+    "stats": "/v1/stats",
+    "redactions": "/v1/redactions",
+    "checkpoint": "/tlog/checkpoint",
+    "keys": "/tlog/keys",
+    "consistency": "/v1/proofs/consistency?from=1&to=1",
+    "verifier": "/verify.py",
+    "ready": "/health/ready",
+}
+
+
+@operation(get, "/", _SERVICE)
+async def get_service(asked: Asked) -> Answer:
+    at: Standpoint = await asked.read(views.stand)
+    accept = asked.headers.get("accept")
+    if accept and quality(accept, HTML) > quality(accept, JSON):
+        page = welcome_page(at.position, asked.rooms.origin)
+        headers = [
+            (name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name != "Cache-Control"
+        ]
+        return send(asked, page, at=at, media_type="text/html; charset=utf-8", headers=headers)
+    state = await asked.read(genesis.ledger_state)
+    body = msgspec.json.encode(_service(asked, at, [key["vkey"] for key in state["keys"]]))
+    return send(asked, body, at=at, etag=f'W/"{at.position}.{__version__}"')
+
+
+def _service(asked: Asked, at: Standpoint, vkeys: list[str]) -> dict[str, object]:
+    settings = asked.rooms.settings
+    return {
+        "name": "Deplatforming Ledger",
+        "version": __version__,
+        "description": "Who claimed what about the deplatforming of Parler in January 2021, with every past view.",
+        "log_origin": asked.rooms.origin,
+        "vkeys": vkeys,
+        "position": at.position,
+        "formats": {"entry": 1, "payload": 1},
+        "rules": RULES,
+        "licence": {"code": "Apache-2.0", "data": "CC0-1.0"},
+        "limits": {
+            "body_bytes": settings.max_body,
+            "batch_bytes": settings.max_batch,
+            "batch_operations": settings.max_operations,
+            "json_depth": settings.max_depth,
+            "page": 500,
+            "ids": 200,
+            "page_bytes": 2 << 20,
+            "facet_values": lists.MOST_VALUES,
+            "chain_steps": rules.MOST_DEEP,
+            "chain_records": rules.MOST_ABOVE,
+            "list_members": rules.MOST_MEMBERS,
+        },
+        "links": _LINKS,
+    }
+
+
+_LIVE = Contract(
+    id="getLive", tag="service", summary="Learn whether the process runs", returns="Health", always_open=True
+)
+_READY = Contract(
+    id="getReady",
+    tag="service",
+    summary="Learn whether it can serve",
+    description="200 where the log is sound as far as it was looked at, is the one that was signed, and can be appended to.",
+    returns="Health",
+    answer_headers=("Ledger-Position",),
+)
+
+
+@operation(get, "/health/live", _LIVE)
+async def get_live(asked: Asked) -> Answer:
+    return send(asked, b'{"status":"live","position":null}')
+
+
+@operation(get, "/health/ready", _READY)
+async def get_ready(asked: Asked) -> Answer:
+    at: Standpoint = await asked.read(views.stand)
+    await asked.rooms.check_ready()
+    body: dict[str, object] = {"status": "ready", "position": at.position}
+    if asked.rooms.settings.read_only and (behind := await asked.read(standby.seconds_behind)) is not None:
+        body["behind_seconds"] = round(behind, 3)
+    return send(asked, msgspec.json.encode(body), at=at)
+
+
+_ACTORS = Contract(
+    id="listActors",
+    tag="service",
+    summary="List the actors: opaque ids of whoever wrote, with names where an operator published one",
+    query=ActorListQuery,
+    headers=("If-None-Match",),
+    returns="ActorPage",
+    answer_headers=("ETag", "Ledger-Position", "Link"),
+)
+_ACTOR = Contract(
+    id="getActor",
+    tag="service",
+    summary="Learn who an actor is, as far as an operator published it",
+    headers=("If-None-Match",),
+    returns="Actor",
+    answer_headers=("ETag", "Ledger-Position"),
+    absent=True,
+)
+
+
+@operation(get, "/v1/actors", _ACTORS)
+async def list_actors(asked: Asked) -> Answer:
+    query = asked.query
+    rows = await asked.read(keys.actors, cursor=int(query.cursor or 0), limit=query.limit + 1)
+    items = [_actor(*row) for row in rows[: query.limit]]
+    at: Standpoint = await asked.read(views.stand)
+    following = None
+    if len(rows) > query.limit:
+        following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
+    body = {"items": items, "next": following, "position": at.position}
+    headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
+    return _send_names(asked, msgspec.json.encode(body), at, headers)
+
+
+@operation(get, "/v1/actors/{id:str}", _ACTOR)
+async def get_actor(asked: Asked) -> Answer:
+    name, since = await asked.read(keys.actor, asked.id)
+    return _send_names(asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(views.stand), [])
+
+
+def _send_names(asked: Asked, body: bytes, at: Standpoint, headers: Headers) -> Answer:
+    """Names are no part of the log: no position tells whether they changed, so what is said is its own tag."""
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
+    return send(asked, body, at=at, etag=etag, headers=headers, is_pinned=False)
+
+
+def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None]:
+    return {"id": public_id, "name": name, "since": stamp(since)}
+
+
+_PROBLEM = Contract(
+    id="getProblemType",
+    tag="service",
+    summary="Learn what a problem type means",
+    returns="ProblemTypeShape",
+    absent=True,
+)
+_KNOWN = {kind.slug: kind for kind in problems.problem_types()}
+
+
+@operation(get, "/problems/{slug:str}", _PROBLEM)
+async def get_problem_type(asked: Asked) -> Answer:
+    kind = _KNOWN.get(asked.path.slug or "")
+    if kind is None:
+        raise Refused("not-found", "no problem type has this name")
+    body = {"type": f"/problems/{kind.slug}", "status": kind.status, "title": kind.title}
+    return send(asked, msgspec.json.encode(body))
+
+
+HANDLERS = (get_service, get_live, get_ready, list_actors, get_actor, get_problem_type)

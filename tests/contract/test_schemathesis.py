@@ -1,0 +1,41 @@
+"""The contract, case by case: what the document allows is taken, what it forbids is refused, and answers are as it says.
+
+The command line does the same with all phases, links and two identities: `python -m tests.fuzz`.
+"""
+
+import tomllib
+from pathlib import Path
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+
+from api.ledger.storage.database import Database
+from api.ledger.writing import keys
+from tests.fuzz.serving import served as serve
+from tests.support.served import DATABASES, migrated
+
+ROOT = Path(__file__).parents[2]
+_SET = tomllib.loads((ROOT / "tests/fuzz/schemathesis.toml").read_text(encoding="utf-8"))
+CONFIG = SchemathesisConfig.from_dict({"checks": _SET["checks"], "seed": 1})
+SCHEMA = schemathesis.openapi.from_path(ROOT / "openapi/openapi.json", config=CONFIG)
+EXAMPLES = 3
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def address(request, tmp_path_factory):
+    """A seeded ledger, really served, and the header of a key that may write to it."""
+    folder = tmp_path_factory.mktemp("served")
+    with migrated(request, request.param, folder) as settings, serve(folder, settings.database_url) as place:
+        database = Database(settings)
+        key = keys.create(database.access(), "schemathesis", keys.SCOPES, None)
+        database.close()
+        yield place, {"Authorization": f"Bearer {key}"}
+
+
+@SCHEMA.parametrize()
+@hypothesis.settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
+def test_the_contract_holds(case, address):
+    place, headers = address
+    case.call_and_validate(base_url=place, headers=headers)

@@ -1,0 +1,4 @@
+"""Tests of what the ledger means: answers, dates, agreement, rules.
+
+No database is asked.
+"""

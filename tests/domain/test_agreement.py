@@ -1,0 +1,400 @@
+"""What the claims on a question add up to: states, origins, groups and what they share, by cases from the documents."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.domain.agreement.agreement import MAX_CONFLICTS, MAX_GROUPS, Agreement, Claim, Link, agree, state_of, to_json
+from api.domain.computed import RULES
+from api.domain.dates import edtf
+from api.domain.records.answer import TimeAnswer, extent_of
+from tests.domain.agreement_builders import (
+    CONTEXT,
+    NO,
+    YES,
+    a_claim,
+    a_link,
+    groups,
+    number,
+    origins,
+    some_claims,
+    state,
+    superseded,
+    text,
+    these,
+    when,
+    who,
+)
+
+MONDAY = when("2021-01-11")
+SHORTLY_AFTER_NINE_IN_PARIS = when("[2021-01-11T09:00+01:00..2021-01-11T09:30+01:00]")
+Q = "parler-offline-when"
+
+
+def added_up(*claims: Claim, varies: bool = False, foreign: tuple[tuple[str, Link], ...] = ()) -> Agreement:
+    agreement = agree(Q, varies, claims, CONTEXT, foreign)
+    assert state_of(Q, varies, claims, CONTEXT, foreign) == agreement.state
+    return agreement
+
+
+def grouped(agreement: Agreement) -> list[str]:
+    return ["".join(group.claims) for group in agreement.groups]
+
+
+def shared(agreement: Agreement) -> Any:
+    """Give the wire form of what the first group shares."""
+    return json.loads(json.dumps(to_json(agreement)))["groups"][0]["shared"]
+
+
+def parts(agreement: Agreement) -> list[str]:
+    return ["".join(origin.claims) for origin in agreement.origins]
+
+
+# The state
+
+
+def test_a_question_without_claims_is_open() -> None:
+    assert added_up().state == "open"
+    assert not added_up().groups
+
+
+def test_a_question_with_only_a_forecast_is_open() -> None:
+    assert added_up(a_claim("a", MONDAY, stance="predicts")).state == "open"
+
+
+def test_two_papers_that_meet_agree() -> None:
+    assert added_up(a_claim("a", MONDAY), a_claim("b", SHORTLY_AFTER_NINE_IN_PARIS)).state == "agreed"
+
+
+def test_two_papers_that_conflict_dispute() -> None:
+    claims = a_claim("a", SHORTLY_AFTER_NINE_IN_PARIS), a_claim("b", when("2021-01-10T00:00"))
+    assert added_up(*claims).state == "disputed"
+
+
+def test_one_paper_that_contradicts_itself_disputes() -> None:
+    claims = [a_claim(name, who(entity), source="lemonde") for name, entity in (("a", "google"), ("b", "apple"))]
+    assert added_up(*claims).state == "disputed"
+
+
+def test_claims_that_say_nothing_to_each_other_leave_a_question_open() -> None:
+    assert added_up(a_claim("a", text("political")), a_claim("b", text("moderation"))).state == "open"
+
+
+def test_a_dispute_outranks_an_agreement() -> None:
+    assert added_up(a_claim("a", YES), a_claim("b", YES), a_claim("c", NO)).state == "disputed"
+
+
+# Stances
+
+
+@pytest.mark.parametrize("stance", ["asserts", "denies", "alleges"])
+def test_these_stances_can_dispute(stance: str) -> None:
+    claims = [a_claim("a", YES, stance=stance), a_claim("b", YES if stance == "denies" else NO)]
+    assert added_up(*claims).state == "disputed"
+
+
+@pytest.mark.parametrize("stance", ["predicts", "doubts", "reports-hearsay"])
+def test_these_stances_can_neither_dispute_nor_agree(stance: str) -> None:
+    differs, fits = a_claim("b", NO, stance=stance), a_claim("c", YES, stance=stance)
+    agreement = added_up(a_claim("a", YES), differs, fits)
+    assert agreement.state == "single-origin"
+    assert (tuple(agreement.groups[0].claims), tuple(agreement.groups[0].beside)) == (("a",), ("c",))
+    assert agreement.not_counting == ("b",)
+
+
+def test_two_allegations_stand_in_one_group_and_agree_nothing() -> None:
+    claims = [a_claim(name, YES, stance="alleges") for name in "ab"]
+    agreement = added_up(*claims)
+    assert (agreement.state, grouped(agreement)) == ("open", ["ab"])
+    assert added_up(*claims, a_claim("c", YES)).state == "open"
+    assert added_up(*claims, a_claim("c", YES), a_claim("d", YES)).state == "agreed"
+
+
+def test_a_denial_of_one_value_agrees_with_the_assertion_of_the_other() -> None:
+    agreement = added_up(a_claim("a", YES, stance="denies"), a_claim("b", NO))
+    assert agreement.state == "agreed"
+    assert shared(agreement) == {
+        "type": "members",
+        "members": [{"value": False, "origins": 2}],
+    }
+
+
+def test_two_denials_of_one_answer_agree_and_say_what_they_deny() -> None:
+    agreement = added_up(*(a_claim(name, who("facebook"), stance="denies") for name in "ab"))
+    assert (agreement.state, agreement.groups[0].is_denied) == ("agreed", True)
+    assert shared(agreement)["members"] == [{"value": "facebook", "origins": 2}]
+
+
+# Origins
+
+
+def test_three_papers_that_quote_one_man_are_one_origin() -> None:
+    claims = [a_claim(name, these("apple", "google"), speaker="john-matze") for name in "abc"]
+    agreement = added_up(*claims)
+    assert (agreement.state, parts(agreement)) == ("single-origin", ["abc"])
+    assert (agreement.origins[0].speakers, agreement.origins[0].sources) == (("john-matze",), ())
+
+
+def test_two_papers_that_run_one_agency_are_one_origin() -> None:
+    claims = [a_claim("a", MONDAY, source="latribune"), a_claim("b", MONDAY, source="ojim", via=["afp"])]
+    assert parts(added_up(*claims)) == ["ab"]
+    assert added_up(*claims).origins[0].sources == ("afp",)
+
+
+def test_only_the_end_of_the_chain_counts() -> None:
+    first = a_claim("a", MONDAY, via=["latribune", "afp", "fox"])
+    assert parts(added_up(first, a_claim("b", MONDAY, source="fox"))) == ["ab"]
+    assert parts(added_up(first, a_claim("b", MONDAY, source="afp"))) == ["a", "b"]
+
+
+def test_a_speaker_takes_the_place_of_the_source_but_stands_beside_the_chain() -> None:
+    own = a_claim("b", MONDAY, source="lemonde")
+    assert parts(added_up(a_claim("a", MONDAY, source="lemonde", speaker="john-matze"), own)) == ["a", "b"]
+    joined = a_claim("c", MONDAY, source="latribune", speaker="john-matze", via=["lemonde"])
+    assert parts(added_up(a_claim("a", MONDAY, source="ojim", speaker="john-matze"), own, joined)) == ["abc"]
+
+
+def test_a_source_has_the_roots_of_all_it_derives_from() -> None:
+    agreement = added_up(
+        *(a_claim(name, MONDAY, source=s) for name, s in (("a", "excerpt"), ("b", "afp"), ("c", "fox")))
+    )
+    assert (parts(agreement), agreement.origins[0].sources) == (["abc"], ("afp", "fox"))
+
+
+def test_a_claim_that_repeats_another_is_of_its_origin() -> None:
+    agreement = added_up(a_claim("a", text("x")), a_claim("b", text("y"), links=[a_link("repeats", "a")]))
+    assert (agreement.state, parts(agreement), grouped(agreement)) == ("single-origin", ["ab"], ["ab"])
+
+
+def test_a_later_contradiction_undoes_a_repetition() -> None:
+    links = [a_link("repeats", "a", 9), a_link("contradicts", "a", 10)]
+    agreement = added_up(a_claim("a", text("x")), a_claim("b", text("y"), links=links))
+    assert (agreement.state, parts(agreement)) == ("disputed", ["a", "b"])
+
+
+def test_a_later_corroboration_leaves_a_repetition_standing() -> None:
+    links = [a_link("repeats", "a", 9), a_link("corroborates", "a", 10)]
+    assert parts(added_up(a_claim("a", text("x")), a_claim("b", text("y"), links=links))) == ["ab"]
+
+
+def test_claims_that_do_not_count_join_no_origins() -> None:
+    forecast = a_claim("c", MONDAY, source="excerpt", stance="predicts")
+    assert parts(added_up(a_claim("a", MONDAY, source="afp"), a_claim("b", MONDAY, source="fox"), forecast)) == [
+        "a",
+        "b",
+    ]
+
+
+# Claims that no longer count
+
+
+def test_a_corrected_claim_stays_on_view_and_counts_no_more() -> None:
+    correction = a_claim("b", when("2021-01-10T23:59"), links=[a_link("corrects", "a")])
+    agreement = added_up(a_claim("a", when("2020")), correction)
+    assert (agreement.state, grouped(agreement)) == ("single-origin", ["b"])
+    assert [(each.claim, each.by) for each in agreement.superseded] == [("a", ("b",))]
+
+
+def test_a_claim_on_another_question_can_supersede() -> None:
+    agreement = added_up(a_claim("a", MONDAY), foreign=(("elsewhere", a_link("supersedes", "a")),))
+    assert (agreement.state, agreement.superseded[0].by) == ("open", ("elsewhere",))
+
+
+def test_a_claim_on_another_question_can_do_no_more_than_that() -> None:
+    claims = [a_claim("a", text("x")), a_claim("b", text("y"))]
+    assert added_up(*claims, foreign=(("elsewhere", a_link("contradicts", "a")),)) == added_up(*claims)
+
+
+def test_what_a_superseded_claim_superseded_stays_superseded() -> None:
+    second = a_claim("b", when("2020"), links=[a_link("supersedes", "a", 8)])
+    third = a_claim("c", MONDAY, links=[a_link("supersedes", "b", 9)])
+    assert [each.claim for each in added_up(a_claim("a", when("2019")), second, third).superseded] == ["a", "b"]
+
+
+def test_a_forecast_that_was_corrected_stands_beside_nothing() -> None:
+    forecast = a_claim("a", MONDAY, stance="predicts")
+    agreement = added_up(forecast, a_claim("b", MONDAY, links=[a_link("corrects", "a")]))
+    assert (agreement.groups[0].beside, agreement.not_counting) == ((), ())
+
+
+# Groups
+
+
+def test_a_vague_claim_stands_in_several_groups() -> None:
+    claims = [a_claim("a", when("2021-01")), a_claim("b", when("2021-01-05")), a_claim("c", MONDAY)]
+    agreement = added_up(*claims)
+    assert (agreement.state, grouped(agreement)) == ("disputed", ["ab", "ac"])
+    assert agreement.conflicts == (("b", "c"),)
+
+
+def test_groups_stand_in_the_order_of_their_first_claim() -> None:
+    claims = [a_claim(name, number(amount)) for name, amount in (("a", "3"), ("b", "1"), ("c", "2"), ("d", "1"))]
+    assert grouped(added_up(*reversed(claims))) == ["a", "bd", "c"]
+
+
+def test_a_group_names_each_source_once_and_divides_its_claims_by_origin() -> None:
+    told = (("a", "ojim"), ("b", "lemonde"), ("c", "ojim"))
+    group = added_up(*(a_claim(name, MONDAY, source=source) for name, source in told)).groups[0]
+    assert (group.sources, group.origins) == (("ojim", "lemonde"), (("a", "c"), ("b",)))
+
+
+def test_a_group_shares_the_time_that_all_its_claims_allow() -> None:
+    agreement = added_up(a_claim("a", MONDAY), a_claim("b", SHORTLY_AFTER_NINE_IN_PARIS))
+    assert shared(agreement) == {
+        "type": "time",
+        "bounds": {"earliest": "2021-01-11T08:00:00.000000Z", "latest": "2021-01-11T08:31:00.000000Z"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "latest"), [("2018/..", "2017/..", ".."), ("2018/", "2017/", None), ("2018/", "2017/..", None)]
+)
+def test_a_shared_time_without_end_is_open_only_if_every_end_is(one: str, other: str, latest: str | None) -> None:
+    agreement = added_up(a_claim("a", when(one)), a_claim("b", when(other)))
+    assert shared(agreement)["bounds"] == {
+        "earliest": "2017-12-31T10:00:00.000000Z",
+        "latest": latest,
+    }
+
+
+def test_a_group_shares_the_numbers_that_all_its_claims_allow_in_plain_digits() -> None:
+    claims = [a_claim("a", number(low="600000", high="700000")), a_claim("b", number("650000.50", approximate=True))]
+    assert shared(added_up(*claims)) == {
+        "type": "quantity",
+        "low": "617500.475",
+        "high": "682500.525",
+    }
+    small = added_up(a_claim("a", number("0.00000001", low="0.00000001")))
+    assert shared(small) == {"type": "quantity", "low": "0.00000001", "high": None}
+
+
+def test_members_count_the_origins_that_name_them_or_a_part_of_them() -> None:
+    couple, family = these("john-matze", "rebekah-mercer"), these("john-matze", "mercer-family")
+    told = (("a", couple, "latribune"), ("b", couple, "afp"), ("c", family, "lemonde"))
+    claims = [a_claim(name, answer, source=source) for name, answer, source in told]
+    members = shared(added_up(*claims))["members"]
+    assert members == [
+        {"value": "john-matze", "origins": 2},
+        {"value": "rebekah-mercer", "origins": 1},
+        {"value": "mercer-family", "origins": 2},
+    ]
+
+
+def test_claims_that_only_a_link_holds_together_share_nothing() -> None:
+    link = a_link("corroborates", "a")
+    assert added_up(a_claim("a", text("x")), a_claim("b", text("y"), links=[link])).groups[0].shared is None
+    assert added_up(a_claim("a", when("2020")), a_claim("b", MONDAY, links=[link])).groups[0].shared is None
+
+
+def test_more_groups_than_are_shown_are_said_to_be_more() -> None:
+    claims = [a_claim(f"c{i}", number(str(i)), position=i) for i in range(MAX_GROUPS + 1)]
+    assert added_up(*claims[:-1]).groups_complete
+    agreement = added_up(*claims)
+    assert (len(agreement.groups), agreement.groups_complete) == (MAX_GROUPS, False)
+    assert agreement.groups[-1].claims == (f"c{MAX_GROUPS - 1}",)
+    assert (len(agreement.conflicts), agreement.conflict_count) == (MAX_CONFLICTS, 201 * 200 // 2)
+    assert agreement.conflicts[0] == ("c0", "c1")
+
+
+def test_links_made_to_multiply_groups_do_not_multiply_the_work() -> None:
+    def against(i: int) -> list[Link]:
+        return [a_link("contradicts", f"c{i + 1}", i)] if i % 2 == 0 else []
+
+    agreement = added_up(*(a_claim(f"c{i}", YES, position=i, links=against(i)) for i in range(200)))
+    assert (len(agreement.groups), agreement.groups_complete) == (MAX_GROUPS, False)
+    assert agreement.groups[0].claims == tuple(f"c{i}" for i in range(0, 200, 2))
+
+
+def test_a_long_chain_of_retold_and_repeated_claims_is_one_origin() -> None:
+    claims = [a_claim(f"c{i}", MONDAY, position=i, links=[a_link("repeats", f"c{i + 1}", i)]) for i in range(2_000)]
+    assert added_up(*claims).state == "single-origin"
+
+
+# The wire
+
+
+def test_the_wire_form_is_plain_json_and_names_its_rules() -> None:
+    claims = [a_claim("a", text("x")), a_claim("b", text("x"), links=[a_link("contradicts", "a")])]
+    plain = to_json(added_up(*claims))
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain | {"groups": [], "origins": []} == {
+        "question": Q,
+        "state": "disputed",
+        "groups": [],
+        "groups_complete": True,
+        "origins": [],
+        "not_counting": [],
+        "superseded": [],
+        "conflicts": [["a", "b"]],
+        "conflict_count": 1,
+        "rules": RULES,
+    }
+
+
+# Whatever the claims
+
+
+@given(some_claims(), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_it_all_follows_from_the_rules_pair_by_pair(claims: list[Claim], varies: bool) -> None:
+    agreement = added_up(*claims, varies=varies)
+    assert agreement.state == state(claims, varies=varies)
+    assert {frozenset(group.claims) for group in agreement.groups} == groups(claims, varies=varies)
+    assert len(agreement.groups) == len(groups(claims, varies=varies))
+    assert {frozenset(origin.claims) for origin in agreement.origins} == origins(claims, varies=varies)
+    assert {each.claim for each in agreement.superseded} == superseded(claims)
+
+
+@given(some_claims(linked=False))
+def test_the_sweep_finds_the_groups_that_trying_every_set_finds(claims: list[Claim]) -> None:
+    assert {frozenset(group.claims) for group in added_up(*claims).groups} == groups(claims, varies=False)
+
+
+@given(some_claims(), st.booleans(), st.randoms(use_true_random=False))
+def test_the_order_in_which_claims_are_given_changes_nothing(
+    claims: list[Claim], varies: bool, shuffler: random.Random
+) -> None:
+    shuffled = list(claims)
+    shuffler.shuffle(shuffled)
+    assert added_up(*shuffled, varies=varies) == added_up(*claims, varies=varies)
+
+
+@given(some_claims(), st.booleans(), st.sampled_from(["predicts", "doubts", "reports-hearsay"]), st.data())
+def test_a_claim_that_does_not_count_changes_no_state_group_or_origin(
+    claims: list[Claim], varies: bool, stance: str, data: st.DataObject
+) -> None:
+    answer = data.draw(st.sampled_from([claim.answer for claim in claims] or [MONDAY]))
+    before, after = (
+        added_up(*some, varies=varies)
+        for some in (claims, [*claims, a_claim("z", answer, source="excerpt", stance=stance)])
+    )
+    assert (after.state, after.origins, after.conflicts) == (before.state, before.origins, before.conflicts)
+    assert [group.claims for group in after.groups] == [group.claims for group in before.groups]
+    assert ("z" in after.not_counting) != any("z" in group.beside for group in after.groups)
+
+
+@given(some_claims(), st.booleans())
+def test_every_claim_is_accounted_for_and_everything_is_in_order(claims: list[Claim], varies: bool) -> None:
+    agreement = added_up(*claims, varies=varies)
+    shown = {name for group in agreement.groups for name in (*group.claims, *group.beside)}
+    shown |= {*agreement.not_counting, *(each.claim for each in agreement.superseded)}
+    assert shown == {claim.id for claim in claims}
+    assert list(agreement.groups) == sorted(agreement.groups, key=lambda group: tuple(group.claims))
+    for group in agreement.groups:
+        assert list(group.claims) == sorted(group.claims)
+        assert sorted(name for origin in group.origins for name in origin) == list(group.claims)
+
+
+@given(some_claims())
+def test_the_shared_time_touches_every_claim_of_the_group(claims: list[Claim]) -> None:
+    for group in added_up(*claims).groups:
+        if isinstance(group.shared, edtf.Bounds):
+            moment = edtf.Extent("moment", group.shared, group.shared)
+            those = [c for c in claims if c.id in group.claims and (c.stance != "denies") != group.is_denied]
+            assert all(
+                isinstance(c.answer, TimeAnswer) and edtf.can_coincide(moment, extent_of(c.answer)) for c in those
+            )

@@ -1,0 +1,1 @@
+"""Tests of the log: its format to the byte, tree, checkpoints, proofs and tiles, as strangers read them."""

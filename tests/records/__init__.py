@@ -1,0 +1,1 @@
+"""Tests of operations on records over HTTP, Memento among them."""

@@ -1,0 +1,181 @@
+"""Idempotency-Key: a request that is repeated gets the first one's answer, and happens once."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.builders import a_claim, an_entity, an_id, link, restore, retract, revise
+from tests.support.served import Served, refused
+
+ANSWERED = ("etag", "location", "ledger-position", "cache-control", "content-type", "link")
+NAMED = {"type": "platform", "name": "Parler"}
+
+
+def _same(first: httpx.Response, second: httpx.Response) -> None:
+    assert second.status_code == first.status_code == 201, second.text
+    assert second.content == first.content
+    for name in ANSWERED:
+        assert second.headers.get(name) == first.headers.get(name), name
+
+
+CREATES: dict[str, dict[str, Any]] = {
+    "entities": NAMED,
+    "sources": {"type": "article", "title": "An article"},
+    "questions": {"about": ["parler"], "text": "When?", "answer_type": "time"},
+    "claims": {
+        "source": "paper",
+        "question": "q-time",
+        "statement": "It went.",
+        "answer": {"type": "time", "edtf": "2021"},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", CREATES)
+def test_a_repeated_create_gets_the_first_answer(ground: Served, kind: str) -> None:
+    key = an_id("key")
+    first = ground.post(f"/v1/{kind}", CREATES[kind], Idempotency_Key=key)
+    with ground.unchanged():
+        _same(first, ground.post(f"/v1/{kind}", CREATES[kind], Idempotency_Key=key))
+
+
+def test_a_repeated_create_under_a_chosen_id_is_not_refused_as_taken(ground: Served) -> None:
+    body, key = {**NAMED, "id": an_id("e")}, an_id("key")
+    _same(
+        ground.post("/v1/entities", body, Idempotency_Key=key), ground.post("/v1/entities", body, Idempotency_Key=key)
+    )
+    refused(ground.post("/v1/entities", body), 409, "id-taken")
+    refused(ground.post("/v1/entities", body, Idempotency_Key=an_id("key")), 409, "id-taken")
+
+
+ACTIONS: dict[str, dict[str, Any]] = {
+    "revise": {"action": "revise", "reason": "Read again", "changes": {"note": "Seen twice"}},
+    "retract": {"action": "retract", "reason": "Not there"},
+    "link": {"action": "link", "relation": "repeats", "claim": "said", "reason": "Same words"},
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_repeated_revision_is_answered_before_its_tag_is_found_stale(ground: Served, action: str) -> None:
+    claim, key = an_id("c"), an_id("key")
+    ground.append(a_claim(claim, source="paper", question="q-time"))
+    url, tag = f"/v1/claims/{claim}/revisions", ground.etag(f"/v1/claims/{claim}")
+    first = ground.post(url, ACTIONS[action], If_Match=tag, Idempotency_Key=key)
+    with ground.unchanged():
+        _same(first, ground.post(url, ACTIONS[action], If_Match=tag, Idempotency_Key=key))
+        refused(ground.post(url, ACTIONS[action], If_Match=tag), 412, "stale")
+
+
+def test_a_repeated_restoration_and_unlinking_are_answered_too(ground: Served) -> None:
+    claim = an_id("c")
+    ground.append(
+        a_claim(claim, source="paper", question="q-time"), link(claim, "repeats", "said"), retract("claim", claim)
+    )
+    url = f"/v1/claims/{claim}/revisions"
+    for action in (
+        {"action": "restore", "reason": "It was there"},
+        {"action": "unlink", "relation": "repeats", "claim": "said", "reason": "Other words"},
+    ):
+        tag, key = ground.etag(f"/v1/claims/{claim}"), an_id("key")
+        first = ground.post(url, action, If_Match=tag, Idempotency_Key=key)
+        _same(first, ground.post(url, action, If_Match=tag, Idempotency_Key=key))
+
+
+def test_the_answer_is_the_first_one_whatever_was_written_since(ground: Served) -> None:
+    public_id, key = an_id("e"), an_id("key")
+    first = ground.post("/v1/entities", {**NAMED, "id": public_id}, Idempotency_Key=key)
+    ground.append(
+        revise("entity", public_id, expect=1, name="Parler LLC"),
+        retract("entity", public_id),
+        restore("entity", public_id),
+    )
+    _same(first, ground.post("/v1/entities", {**NAMED, "id": public_id}, Idempotency_Key=key))
+    assert ground.get(f"/v1/entities/{public_id}").json()["name"] == "Parler LLC"
+
+
+def test_a_repeated_batch_gets_the_first_answer(ground: Served) -> None:
+    operations, key = [an_entity(), {**an_entity(), "id": None}], an_id("key")
+    first = ground.post("/v1/batch", operations, Idempotency_Key=key)
+    with ground.unchanged():
+        _same(first, ground.post("/v1/batch", operations, Idempotency_Key=key))
+    assert (
+        first.json()["items"][1]["id"]
+        == ground.post("/v1/batch", operations, Idempotency_Key=key).json()["items"][1]["id"]
+    )
+
+
+def test_a_dry_run_is_not_remembered(ground: Served) -> None:
+    operations, key = [an_entity()], an_id("key")
+    assert ground.post("/v1/batch?dry_run=true", operations, Idempotency_Key=key).status_code == 200
+    assert ground.post("/v1/batch", operations, Idempotency_Key=key).status_code == 201
+    assert ground.post("/v1/batch?dry_run=true", [an_entity()], Idempotency_Key=key).status_code == 200
+
+
+def test_another_request_under_the_key_is_refused(ground: Served) -> None:
+    key, entity = an_id("key"), an_id("e")
+    ground.append(an_entity(entity))
+    assert ground.post("/v1/entities", NAMED, Idempotency_Key=key).status_code == 201
+    with ground.unchanged():
+        for path, body, headers in (
+            ("/v1/entities", {**NAMED, "name": "Gab"}, {}),
+            ("/v1/sources", {"type": "article", "title": "Parler"}, {}),
+            ("/v1/batch", [an_entity()], {}),
+            (f"/v1/entities/{entity}/revisions", {"action": "retract", "reason": "No"}, {"If_Match": "*"}),
+            ("/v1/entities/nobody/revisions", {"action": "retract", "reason": "No"}, {"If_Match": "*"}),
+        ):
+            problem = refused(ground.post(path, body, Idempotency_Key=key, **headers), 409, "idempotency-key-reused")
+            assert key not in str(problem)
+
+
+def test_the_same_revision_on_another_tag_is_another_request(ground: Served) -> None:
+    entity, key = an_id("e"), an_id("key")
+    ground.append(an_entity(entity))
+    url, action = f"/v1/entities/{entity}/revisions", {"action": "revise", "reason": "Again", "changes": {"note": "1"}}
+    assert ground.post(url, action, If_Match="*", Idempotency_Key=key).status_code == 201
+    refused(ground.post(url, action, If_Match='"1"', Idempotency_Key=key), 409, "idempotency-key-reused")
+
+
+def test_a_refused_request_is_not_remembered(ground: Served) -> None:
+    entity, key = an_id("e"), an_id("key")
+    url, action = f"/v1/entities/{entity}/revisions", {"action": "retract", "reason": "No"}
+    refused(ground.post(url, action, If_Match="*", Idempotency_Key=key), 404, "unknown-record")
+    ground.append(an_entity(entity))
+    refused(ground.post(url, action, If_Match='"1"', Idempotency_Key=key), 412, "stale")
+    refused(ground.post("/v1/entities", {**NAMED, "id": entity}, Idempotency_Key=key), 409, "id-taken")
+    refused(ground.post("/v1/entities", {"name": "x"}, Idempotency_Key=key), 422, "bad-body")
+    assert ground.post(url, action, If_Match="*", Idempotency_Key=key).status_code == 201
+
+
+def test_keys_of_different_actors_do_not_meet(ground: Served) -> None:
+    key, other = an_id("key"), f"Bearer {ground.make_key('write')}"
+    mine = ground.post("/v1/entities", NAMED, Idempotency_Key=key)
+    theirs = ground.post("/v1/entities", NAMED, Idempotency_Key=key, Authorization=other)
+    assert mine.status_code == theirs.status_code == 201
+    assert mine.json()["id"] != theirs.json()["id"]
+    assert mine.json()["recorded_by"] != theirs.json()["recorded_by"]
+
+
+def test_of_concurrent_duplicates_one_happens_and_all_get_its_answer(ground: Served) -> None:
+    key, before = an_id("key"), ground.head()
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda _: ground.post("/v1/entities", NAMED, Idempotency_Key=key), range(16)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert ground.head() == before + 1
+
+
+def test_of_concurrent_requests_under_one_key_one_happens_and_the_others_are_refused(ground: Served) -> None:
+    key, before = an_id("key"), ground.head()
+    bodies = [{**NAMED, "name": f"Name {n}"} for n in range(12)]
+    with ThreadPoolExecutor(6) as threads:
+        answers = list(threads.map(lambda body: ground.post("/v1/entities", body, Idempotency_Key=key), bodies))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 11
+    assert ground.head() == before + 1
+
+
+def test_without_a_key_a_repeated_request_happens_twice(ground: Served) -> None:
+    before = ground.head()
+    assert ground.post("/v1/entities", NAMED).json()["id"] != ground.post("/v1/entities", NAMED).json()["id"]
+    assert ground.head() == before + 2

@@ -1,0 +1,39 @@
+"""Records of a time when there were no limits: written to the log without asking `decide`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from api.domain.records.command import RecordIt
+from api.domain.records.decide import Decision
+from api.domain.records.operation import read_batch
+from api.ledger.storage.clock import now
+from api.ledger.writing.change import Slot, change, salts
+from api.ledger.writing.writer import Writer
+from tests.support.builders import Operation, Writing
+
+
+class _Lenient(Writer):
+    """Accepts what it is given."""
+
+    def record(self, operations: Iterable[Operation], actor: str) -> None:
+        commands = read_batch(msgspec.json.encode(list(operations)), is_lines=False, most=10_000)
+        self._hold()
+        for command in commands:
+            assert isinstance(command, RecordIt)
+            state: dict[str, Any] = {**command.body, "id": command.id, "status": "asserted", "links": []}
+            slot = Slot(self._position + 1, max(now(), self._recorded_at + 1), next(salts(1)))
+            made = Decision("recorded", state)
+            self.accept([change(None, command, made, slot, actor=actor, batch=None)])
+        self._close()
+        self._access.ask_commit()
+        self._access.settle()
+
+
+def recorded_long_ago(writing: Writing, *operations: Operation) -> None:
+    writer = _Lenient(writing.database.connect(), now)
+    try:
+        writer.record(operations, writing.actor)
+    finally:
+        writer.close()

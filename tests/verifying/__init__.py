@@ -1,0 +1,1 @@
+"""Tests of verifying and witnessing: each lie and each tampering is found out."""

@@ -1,0 +1,1 @@
+"""Tests of appending, projecting, redaction and views, on both databases, without HTTP."""
