@@ -24,8 +24,9 @@ from api.ledger.signing.checkpoints import Checkpoints, Kept
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
 from api.ledger.writing.ledger import Ledger
+from api.logs import configure_logging
 from api.routes.edge.bodies import Bodies
-from api.routes.edge.edge import Edge, configure_logging, methods_of, remember_routes
+from api.routes.edge.edge import Edge, methods_of, remember_routes
 from api.routes.edge.keyring import Keyring
 from api.routes.edge.limits import RateLimits
 from api.routes.edge.lines import Lines

@@ -30,7 +30,7 @@ from granian.log import LogLevels
 from litestar.types import ASGIApp
 
 from api.domain.errors import LedgerError, Misconfigured
-from api.routes.edge.edge import configure_logging, logging_config
+from api.logs import configure_logging, logging_config
 from api.routes.edge.exchange import PATIENCE
 from api.routes.edge.server import bounds
 from api.settings import Settings

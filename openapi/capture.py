@@ -22,7 +22,7 @@ from api.__main__ import prepare
 from api.app import build, wrap
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys
-from api.routes.edge.edge import configure_logging
+from api.logs import configure_logging
 from api.routes.edge.metrics import Metrics
 from api.settings import Settings
 

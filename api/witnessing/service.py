@@ -16,7 +16,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.domain.errors import Misconfigured, Unavailable
-from api.routes.edge.edge import Edge, configure_logging
+from api.logs import configure_logging
+from api.routes.edge.edge import Edge
 from api.routes.edge.exchange import PATIENCE
 from api.routes.edge.metrics import NO_ROUTE, Metrics
 from api.settings import check_url, load

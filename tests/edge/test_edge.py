@@ -17,8 +17,9 @@ from litestar.params import FromPath
 from litestar.response import Stream
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from api.logs import logging_config
 from api.routes.edge import exchange
-from api.routes.edge.edge import Edge, logging_config, methods_of
+from api.routes.edge.edge import Edge, methods_of
 from api.routes.edge.metrics import Metrics
 from api.settings import Settings
 
