@@ -18,8 +18,8 @@ import httpx
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from api.__main__ import prepare
 from api.app import build, wrap
+from api.cli.serve import prepare
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys
 from api.logs import configure_logging

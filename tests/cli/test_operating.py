@@ -16,7 +16,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy.engine import make_url
 
-from api.__main__ import main, prepare
+from api.__main__ import main
+from api.cli.serve import prepare
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
 from api.ledger.writing.ledger import Ledger
@@ -113,7 +114,9 @@ def test_a_key_is_all_that_standard_output_holds(tmp_path):
 def test_serve_says_what_it_serves_and_whether_it_made_it(tmp_path):
     settings = Settings(database_url=url_of(tmp_path / "ledger.db"))
     for how, key in (("made, at position 1", "made"), ("found, at position 1", "found")):
-        with started(settings, "-c", "from api.__main__ import *; prepare(load(), is_empty=True)") as process:
+        with started(
+            settings, "-c", "from api.cli.serve import load, prepare; prepare(load(), is_empty=True)"
+        ) as process:
             out, told = process.communicate(timeout=60)
         assert out == ""
         assert f"database {tmp_path / 'ledger.db'}: {how}\n" in told

@@ -114,7 +114,7 @@ def test_only_the_ledger_knows_sql_and_only_the_edge_knows_http():
     for path in MODULES:
         names = {name.split(".")[0] for name in _imports(_read(path))}
         assert _layer(path) == "ledger" or not names & SQL_LIBRARIES, path
-        assert _layer(path) in ("routes", "witnessing", "app", "serving", "__main__") or not names & HTTP_LIBRARIES, path
+        assert _layer(path) in ("routes", "witnessing", "app", "serving", "cli") or not names & HTTP_LIBRARIES, path
 
 
 def test_no_modules_import_in_circles():

@@ -118,7 +118,7 @@ def test_the_wheel_holds_what_the_service_needs(wheel: Path) -> None:
 def test_the_wheel_runs_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     program = (
-        "import api, api.__main__ as m, api.settings as s; print(api.__file__); m.prepare(s.load(), is_empty=False)"
+        "import api, api.cli.serve as m, api.settings as s; print(api.__file__); m.prepare(s.load(), is_empty=False)"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "installed"), "LEDGER_DATABASE_URL": "sqlite:///alone.db"}
 

@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy.engine import make_url
 
-from api.__main__ import main, prepare
+from api.__main__ import main
+from api.cli.serve import prepare
 from api.domain.errors import LogDamaged, LogRefused
 from api.domain.log import checkpoint
 from api.ledger.keeping.watch import Watch

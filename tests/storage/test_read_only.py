@@ -13,8 +13,9 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from sqlalchemy.engine import make_url
 
-from api.__main__ import main, prepare
+from api.__main__ import main
 from api.app import build, wrap
+from api.cli.serve import prepare
 from api.domain.errors import Misconfigured
 from api.ledger.signing.checkpoints import kept_path
 from api.ledger.storage.database import Database

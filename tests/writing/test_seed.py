@@ -17,7 +17,7 @@ from api.ledger.writing.ledger import Ledger
 from tests.support.auditor import audit
 from tests.support.processes import rest, started
 
-PREPARE = "from api.__main__ import prepare; from api.settings import load; prepare(load(), is_empty=False)"
+PREPARE = "from api.cli.serve import prepare; from api.settings import load; prepare(load(), is_empty=False)"
 
 
 @pytest.fixture
