@@ -66,11 +66,12 @@ def _read(path: Path) -> ast.Module:
 
 def test_imports_point_one_way():
     for path in MODULES:
-        if path.stem == "__init__":
+        if path.stem == "__init__" or path.parent.name == "assets":
             continue
         own = _room(_module(path))
+        assert own in ROOMS, path
         for name in _imports(_read(path)):
-            if name.startswith("api."):
+            if name.startswith("api.") and name != "api.__version__":
                 assert ROOMS.index(_room(name)) <= ROOMS.index(own), f"{path} imports {name}"
 
 
