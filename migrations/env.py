@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from alembic import context
 from sqlmodel import SQLModel
 
+from api.ledger.storage import tables  # noqa: F401 - registers the tables
 from api.settings import Settings
 
 

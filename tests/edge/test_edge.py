@@ -476,7 +476,7 @@ def test_metrics_ask_the_ledger_at_every_scrape() -> None:
 
 SPEAK = """
 import logging, structlog
-from api.routes.edge import configure_logging
+from api.logs import configure_logging
 from api.settings import Settings
 configure_logging(Settings(log_format={form!r}, log_level="info"))
 structlog.get_logger().info("ours", path="/x")
