@@ -1,6 +1,6 @@
 """The format of the log, pinned to the byte by vectors that a second, naive path computes.
 
-`python tests/test_event.py` writes the vectors anew. A change in them is a change of the format, which may not happen.
+`python tests/log/test_event.py` writes the vectors anew. A change in them is a change of the format, which may not happen.
 """
 
 import hashlib

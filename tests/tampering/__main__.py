@@ -37,7 +37,7 @@ if __name__ == "__main__":
                 "-n0",
                 "-W",
                 "ignore::pytest.PytestAssertRewriteWarning",
-                "tests/test_tampering.py",
+                "tests/verifying/test_tampering.py",
             ],
             plugins=[Printer()],
         )
