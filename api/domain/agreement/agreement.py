@@ -530,11 +530,16 @@ def _shared(
     table: Table, members: Sequence[int], origin_of: Mapping[int, int]
 ) -> Bounds | Range | tuple[Member, ...] | None:
     told = [i for i in members if _states(table.claims[i])] or members
-    given = [table.claims[i].answer for i in told]
-    times = [answers.extent_of(answer) for answer in given if isinstance(answer, answers.TimeAnswer)]
+    given = [table.claims[i] for i in told]
+    # A time that is answered was read already: it is when the claim holds.
+    times = [
+        claim.valid or answers.extent_of(claim.answer)
+        for claim in given
+        if isinstance(claim.answer, answers.TimeAnswer)
+    ]
     if times:
         return _shared_time(times)
-    ranges = [answers.range_of(answer) for answer in given if isinstance(answer, answers.QuantityAnswer)]
+    ranges = [answers.range_of(claim.answer) for claim in given if isinstance(claim.answer, answers.QuantityAnswer)]
     if ranges:
         return _shared_range(ranges)
     return _shared_members(table, told, origin_of) or None
