@@ -75,12 +75,10 @@ def main() -> int:
                 run_round(served + yardsticks, number, options, figures)
             weigh(served, figures)
             rebuilds = rebuilding(served, folder) if "rebuild" in options.operations else []
-        if server and rebuilds:
-            # Else the server would clean up after what was written until now, while rebuilds are measured.
-            server.settle()
         for database, rebuild in rebuilds:
             rulers = [one for one in yardsticks if one.database == database]
-            run_rebuilds(database, rebuild, rulers, options, figures)
+            settle = server.settle if server and database == "postgresql" else lambda: None
+            run_rebuilds(database, rebuild, rulers, settle, options, figures)
     say(f"took {time.monotonic() - began:.0f} s")
     print(report.text(figures, options.databases, options.corpus.deep))
     if options.json:
@@ -152,10 +150,21 @@ def rebuild(head: int, environment: Mapping[str, str], home: Path, _seconds: int
     return Outcome(head / seconds, 0, 0, 0)
 
 
-def run_rebuilds(database: str, ours: Measure, rulers: list[Contestant], options: Options, figures: Figures) -> None:
-    """Rebuild our projections in rounds, with the yardstick beside each time."""
+def run_rebuilds(
+    database: str,
+    ours: Measure,
+    rulers: list[Contestant],
+    settle: Callable[[], None],
+    options: Options,
+    figures: Figures,
+) -> None:
+    """Rebuild our projections in rounds, with the yardstick beside each time.
+
+    A server settles before each: it would clean up after what was written until then, the rebuild before included.
+    """
     began = time.monotonic()
     for _ in range(options.rounds):
+        settle()
         for ruler in rulers:
             figures.add("rebuild", ruler.name, database, attempt(ruler.measures["batch"], options.seconds))
         figures.add("rebuild", OURS, database, attempt(ours, options.seconds))

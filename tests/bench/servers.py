@@ -184,13 +184,17 @@ class Postgres:
             with psycopg.connect(self.conninfo(name), autocommit=True) as connection:
                 connection.execute("VACUUM (ANALYZE)")
 
-    def seconds_spent(self) -> float:
-        """Give the processors' time that the server's processes have spent, as far as they still run (sched-stats in Linux)."""
-        spent = 0
+    def seconds_spent(self) -> dict[int, float]:
+        """Give the processors' time that each of the server's processes has spent (sched-stats in Linux).
+
+        Left out is who cleans up: that comes when it likes, and after others' work.
+        """
+        spent = dict[int, float]()
         for pid in [self.process, *descendants(self.process, 1)]:
             with suppress(OSError):
-                spent += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
-        return spent / 1e9
+                if b"autovacuum worker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    spent[pid] = int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+        return spent
 
     def create_url(self, database: str) -> str:
         """Create a database and write its address as the ledger's settings take it."""
