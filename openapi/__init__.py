@@ -1,0 +1,1 @@
+"""The published document: as it is committed, the rules that it keeps, and the answers that its examples show."""

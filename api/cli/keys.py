@@ -57,7 +57,8 @@ def list_keys() -> None:
 def rotate_signing() -> None:
     """Make a new signing key for the log's checkpoints and name it in the log.
 
-    The last checkpoint under the old key covers that very event. Processes that serve take notice by themselves.
+    The last checkpoint under the old key covers that very event. Processes that serve take notice by themselves; the old
+    key's file stays, with its id at the end of its name. /tlog/keys lists each key after the position that it is in force from.
     """
     with opened() as (settings, database):
         watch = Watch(database)

@@ -58,7 +58,12 @@ def _report(places: Sequence[str], outcome: Outcome) -> None:
 
 @click.command()
 def rebuild() -> None:
-    """Derive all but the log anew from it."""
+    """Derive all but the log anew from it.
+
+    Others go on reading what was there until it is done. On PostgreSQL, from 1,000 events on, new tables are put in the place of
+    the old; where somebody was granted rights on those, or built views or triggers on them, they are written as they stand,
+    which takes two to three times as long.
+    """
     with opened() as (_, database), closing(database.connect()) as access:
         total = access.row("SELECT position FROM head")
         with bars(transient=False) as progress:
@@ -69,7 +74,11 @@ def rebuild() -> None:
 
 @click.command()
 def purge() -> None:
-    """Make sure that nothing redacted is left in the database's own files."""
+    """Make sure that nothing redacted is left in the database's own files, which are written anew.
+
+    On SQLite others wait meanwhile, on PostgreSQL they do not; that needs room for a copy of the largest table. A table that
+    has views, grants or settings of somebody else's, or is published, is locked and written anew in its own place.
+    """
     with opened() as (_, database):
         redacting.purge(database)
         click.echo("nothing that was redacted is left in the database's own files")

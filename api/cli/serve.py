@@ -29,7 +29,26 @@ from api.witnessing import service
 @click.option("--empty", is_flag=True, help="Begin an empty database without the seed.")
 @click.option("--read-only", is_flag=True, help="Serve reads alone, without the signing key; write nothing.")
 def serve(host: str, port: int, workers: int, *, empty: bool, read_only: bool) -> None:
-    """Migrate, begin and seed an empty database, then serve. With --read-only serve what is there, as it is."""
+    """Migrate, begin and seed an empty database, then serve. With --read-only serve what is there, as it is.
+
+    Workers: one that ends is started again while the others serve on. Each counts rate limits and metrics for itself, and
+    notices within five seconds that a key was revoked. Each takes 1,024 connections, or 256 less than the files that it may
+    open (ulimit -n), and closes one that is silent, or takes nothing of its answer, for 20 seconds. Nothing counts the
+    connections of one address: a proxy can.
+
+    PostgreSQL: a worker keeps a few connections, and one more for each of LEDGER_READER_THREADS at most. What is given up after
+    one of the timeouts is not left to run on the server, but for a commit that waits for a standby. Shorter limits of yours
+    stay in force.
+
+    A standby is served for reads alone, and anew as a primary when the node is started again. That its primary is frozen
+    shows in behind_seconds after half of wal_receiver_timeout, or all of it where the role has no pg_read_all_stats.
+
+    A copy that is only read shows the checkpoint in <key>.signed, if that file leads into its log. SQLite may put an empty
+    -wal and a -shm beside it; in a folder that cannot be written to, nobody else may write to it meanwhile.
+
+    SIGTERM, SIGINT and SIGHUP finish what was accepted, then stop; a database that does not answer is waited for a few
+    seconds.
+    """
     settings = load()
     if read_only:
         settings = settings.model_copy(update={"read_only": True})
@@ -112,7 +131,12 @@ def serve_witness(
 ) -> None:
     """Cosign the checkpoints of other logs, having checked that each continues the one before (c2sp.org/tlog-witness).
 
-    Its vkey, which those who trust it need, is printed and shown at /.
+    Its vkey, which those who trust it need, is printed and shown at /. A log whose key was rotated is trusted again with a
+    second --log, once somebody has seen the rotation in its history.
+
+    What is shown to be a fork (two signed checkpoints of one size with two roots, or a proof that leads to the new root from
+    another old one) is kept in fork.json in the state folder, and the log is refused with 403 until that file is removed. A
+    proof that merely fails is a 422, kept in doubt.json: anybody can send one, so it must not silence an honest log.
     """
     options = service.Options(key=key, name=name, logs=logs, follow=follow, every=every, state=state)
     with serving.reserved(host, port) as address:

@@ -89,7 +89,9 @@ class Told:
 def accept_head(*, yes: bool) -> None:
     """Verify the log, and take it as it stands: where nothing remembers what was signed, or what was acknowledged is lost.
 
-    A log that is damaged, or does not lead to what was signed where that is remembered, is not accepted.
+    A log that is damaged, or does not lead to what was signed where that is remembered, is not accepted. Positions that were
+    lost are given out again from then on: look first whether the events can be had from elsewhere, and whether anybody relies
+    on them.
     """
     with opened() as (settings, database):
         checkpoints = Checkpoints(database, settings.signing_key_path, Watch(database))
@@ -118,6 +120,9 @@ def accept_head(*, yes: bool) -> None:
 )
 def back_up(file: Path, *, check: bool) -> None:
     """Copy the database to a new FILE, consistent, while it is served and written to (SQLite).
+
+    PostgreSQL makes its copies itself. A pg_dump that begins in the very moment in which a redaction exchanges tables may miss
+    their rows, so verify each.
 
     The signing key and what was signed last are not in it: keep them apart. Exit status: 0 the copy is made (and sound),
     1 no copy is kept.
