@@ -11,13 +11,11 @@ from threading import Thread, Timer
 import httpx
 import msgspec
 import structlog
-from litestar import Litestar, Request, Response, Router, get
-from litestar.datastructures import State
+from litestar import Litestar, Response
 from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
-from api.domain.errors import BadParameter
 from api.ledger.keeping.standby import Lag, as_it_allows
 from api.ledger.keeping.watch import Watch
 from api.ledger.signing.checkpoints import Checkpoints, Kept
@@ -25,16 +23,19 @@ from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
 from api.ledger.writing.ledger import Ledger
 from api.logs import configure_logging
+from api.routes.edge.asked import NO_CACHE
 from api.routes.edge.bodies import Bodies
-from api.routes.edge.edge import Edge, methods_of, remember_routes
+from api.routes.edge.edge import Edge
+from api.routes.edge.exchange import PlainRequest
+from api.routes.edge.explaining import explain_framework
 from api.routes.edge.keyring import Keyring
 from api.routes.edge.limits import RateLimits
-from api.routes.edge.lines import Lines
 from api.routes.edge.metrics import Metrics
 from api.routes.edge.negotiation import Encoders
-from api.routes.edge.operation import Rooms, admit, bad_host, not_found
-from api.routes.edge.problems import EDGE, TABLE
-from api.routes.edge.turns import Turns
+from api.routes.edge.operation import serves
+from api.routes.edge.reply import NO_STORE, Reply, options_of
+from api.routes.edge.services import Services
+from api.routes.edge.waiting import Lines, Turns
 from api.routes.log import batch, events, proofs, redactions, tlog
 from api.routes.records import claims, entities, questions, sources
 from api.routes.service import openapi, pages, service
@@ -58,6 +59,8 @@ _HANDLERS = (
     *batch.HANDLERS,
     *redactions.HANDLERS,
     *service.HANDLERS,
+    *pages.HANDLERS,
+    *tlog.HANDLERS,
 )
 
 
@@ -84,21 +87,16 @@ def spare_collector() -> None:
 
 def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:
     """Put the edge around the application."""
-    remember_routes(app)
-    return Edge(app, methods_of(app), metrics or Metrics(), structlog.get_logger())
+    return Edge(app, metrics or Metrics(), structlog.get_logger())
 
 
 def build(settings: Settings, metrics: Metrics, ending: Connection | None = None) -> Litestar:
     """Make the Litestar application, with its own lifespan."""
-    plain = Router(
-        "/",
-        route_handlers=[*pages.HANDLERS, *tlog.HANDLERS, _metrics_route(metrics), _document_route()],
-        before_request=admit,
-    )
+    handlers = [*_HANDLERS, _metrics_route(metrics), _get_document]
     app = Litestar(
-        [*_HANDLERS, plain],
+        [*options_of(handlers), *handlers],
         lifespan=[_living(settings, metrics, ending)],
-        exception_handlers={HTTPException: _on_http, Exception: _on_crash},
+        exception_handlers={HTTPException: explain_framework, Exception: _on_crash},
         openapi_config=None,
         request_max_body_size=None,
         logging_config=None,
@@ -112,14 +110,14 @@ def _living(
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def living(app: Litestar) -> AsyncIterator[None]:
-        rooms = app.state.rooms = _furnish(settings)
-        ledger, checkpoints, watch, lag = rooms.ledger, rooms.checkpoints, rooms.watch, Lag(rooms.database)
+        services = app.state.services = _furnish(settings)
+        ledger, checkpoints, watch, lag = services.ledger, services.checkpoints, services.watch, Lag(services.database)
         metrics.observe_ledger(lambda: _tally(ledger, watch, lag))
-        is_read_only = rooms.settings.read_only
-        asking = Cosigning(rooms.database, checkpoints, () if is_read_only else settings.witnesses)
+        is_read_only = services.settings.read_only
+        asking = Cosigning(services.database, checkpoints, () if is_read_only else settings.witnesses)
         metrics.observe_each("witness", lambda: cosigning.numbers(asking.tallies()))
         if ending is not None:
-            Thread(target=_hasten, args=(ending, rooms.database), name="ending", daemon=True).start()
+            Thread(target=_hasten, args=(ending, services.database), name="ending", daemon=True).start()
         watch.start()
         if is_read_only:
             lag.start()
@@ -130,14 +128,14 @@ def _living(
             yield
         finally:
             # What was accepted is finished and signed before the connections go, unless a server does not answer.
-            patience = Timer(_ENDS_WITHIN, rooms.database.give_up)
+            patience = Timer(_ENDS_WITHIN, services.database.give_up)
             patience.start()
             ledger.stop()
             asking.stop()
             checkpoints.stop()
             watch.stop()
             lag.stop()
-            rooms.close()
+            services.close()
             patience.cancel()
 
     return living
@@ -150,13 +148,13 @@ def _hasten(ending: Connection, database: Database) -> None:
     database.give_up()
 
 
-def _furnish(settings: Settings) -> Rooms:
+def _furnish(settings: Settings) -> Services:
     """Make what handlers reach; nothing of it is at work yet."""
     database = Database(settings)
     settings = as_it_allows(settings, database)
     watch = Watch(database)
     checkpoints = (Kept if settings.read_only else Checkpoints)(database, settings.signing_key_path, watch)
-    return Rooms(
+    return Services(
         settings=settings,
         database=database,
         ledger=Ledger(
@@ -180,12 +178,12 @@ def _furnish(settings: Settings) -> Rooms:
 
 @contextmanager
 def answering(settings: Settings) -> Iterator[Callable[[str], Awaitable[tuple[int, bytes]]]]:
-    """Answer reads over a database, here and as a served ledger would; nothing is written or signed.
+    """Reply reads over a database, here and as a served ledger would; nothing is written or signed.
 
     What is given takes a path with its query and gives status and body.
     """
     app = build(settings, Metrics())
-    rooms = app.state.rooms = _furnish(settings)
+    services = app.state.services = _furnish(settings)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)  # type: ignore[arg-type]
 
     async def answer(path: str) -> tuple[int, bytes]:
@@ -196,7 +194,7 @@ def answering(settings: Settings) -> Iterator[Callable[[str], Awaitable[tuple[in
     try:
         yield answer
     finally:
-        rooms.close()
+        services.close()
 
 
 def _tally(ledger: Ledger, watch: Watch, lag: Lag) -> Mapping[str, float]:
@@ -215,33 +213,19 @@ def _tally(ledger: Ledger, watch: Watch, lag: Lag) -> Mapping[str, float]:
 
 
 def _metrics_route(metrics: Metrics) -> HTTPRouteHandler:
-    @get("/metrics", include_in_schema=False, sync_to_thread=False)
-    def get_metrics() -> Response[bytes]:
+    @serves("/metrics")
+    async def get_metrics(_request: PlainRequest) -> Reply:
         body, media_type = metrics.render()
-        # Litestar appends the charset to text types.
-        plain = media_type.removesuffix("; charset=utf-8")
-        return Response(body, media_type=plain, headers={"Cache-Control": "no-store"})
+        return Reply(200, [(b"content-type", media_type.encode()), (b"cache-control", NO_STORE)], body)
 
     return get_metrics
 
 
-def _document_route() -> HTTPRouteHandler:
-    @get("/openapi.json", include_in_schema=False, sync_to_thread=False)
-    def get_document(request: Request[object, object, State]) -> Response[bytes]:
-        return pages.respond(request, request.app.state.document, {"Cache-Control": "no-cache"})
-
-    return get_document
+@serves("/openapi.json")
+async def _get_document(request: PlainRequest) -> Reply:
+    return pages.respond(request, request.app.state.document, [(b"cache-control", NO_CACHE)])
 
 
-def _on_http(request: Request[object, object, State], error: HTTPException) -> Response[bytes]:
-    """Give the framework's own refusals the one shape: an unknown path, and a Host that is none."""
-    if error.status_code == EDGE["not-found"].status:
-        return not_found(request)
-    if error.status_code != TABLE[BadParameter].status:
-        raise error
-    return bad_host()
-
-
-def _on_crash(_request: Request[object, object, State], error: Exception) -> Response[bytes]:
+def _on_crash(_request: PlainRequest, error: Exception) -> Response[bytes]:
     """Hand a fault to the edge, which logs it and answers for it."""
     raise error

@@ -10,6 +10,7 @@ import errno
 import logging
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,16 +24,17 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
+from typing import TypedDict
 
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from litestar.types import ASGIApp
 
 from api.domain.errors import LedgerError, Misconfigured
 from api.logs import configure_logging, logging_config
 from api.routes.edge.exchange import PATIENCE
-from api.routes.edge.server import bounds
 from api.settings import Settings
 
 # Makes what is served, given a pipe on which something comes when the process is to end, and to finish what is under way.
@@ -50,6 +52,13 @@ _SOON = 10.0
 _GLANCE = 0.05
 # Of mallopt(3): one arena, and blocks larger than most answers mapped by themselves; given back is what is free at the top.
 _ALLOCATION = ((-8, 1), (-3, 256 * 1024), (-1, 4 * 1024 * 1024))
+# Connections of one process. Each may hold an answer that is not read, which the server keeps a few pieces of.
+_CONNECTIONS = 1024
+# Of the files that the system lets the process open, those which the ledger needs for itself. Were they gone, the server
+# would try to take connections in over and over.
+_FILES = 256
+# A head of the most that the edge lets pass fits in, with its line breaks and names.
+_HEAD = 96 * 1024
 # A socket that listens, in the kernel's list.
 _LISTEN = "0A"
 _REFUSALS = {
@@ -229,8 +238,33 @@ def _run(load: Callable[[], ASGIApp], settings: Settings, address: str, port: in
         log_dictconfig=logging_config(settings),
         backlog=2048,
         workers_kill_timeout=_PATIENCE,
-        **bounds(),
+        **_bounds(),
     ).serve(target_loader=load, wrap_loader=False)
+
+
+class Bounds(TypedDict):
+    """Arguments of Granian's: what the server may hold of each client before the application is reached."""
+
+    http: HTTPModes
+    backpressure: int
+    http1_settings: HTTP1Settings
+
+
+def _bounds() -> Bounds:
+    """Bound what a worker takes upon itself.
+
+    A head that is not whole after PATIENCE seconds ends the connection, and so does silence after an answer. One of more
+    than 100 fields or much more than _HEAD bytes is answered by the server, with a bare 431.
+
+    Cleartext HTTP/2 is not served. Granian can bound a stream's headers, but where it offers both protocols a connection
+    that never says which one it speaks stays open for good, and nothing ends an idle HTTP/2 connection.
+    """
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return {
+        "http": HTTPModes.http1,
+        "backpressure": max(1, min(_CONNECTIONS, files - _FILES)),
+        "http1_settings": HTTP1Settings(header_read_timeout=PATIENCE * 1000, max_buffer_size=_HEAD),
+    }
 
 
 def _load(make: Callable[[], ASGIApp], begun: c_byte, port: int) -> ASGIApp:

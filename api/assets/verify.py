@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 Point = tuple[int, int, int, int]
+Json = dict[str, Any]
 MOST_BYTES = 64 * 2**20
 HASH, TILE = 32, 256
 CHECKPOINT = "/tlog/checkpoint"
@@ -54,7 +55,7 @@ class Checkpoint(NamedTuple):
     signer: str
 
 
-class Refused(Exception):
+class NotProved(Exception):
     """What was given does not prove what it should."""
 
 
@@ -64,7 +65,7 @@ class NotChecked(Exception):
 
 def require(holds: object, rule: str) -> None:
     if not holds:
-        raise Refused(rule)
+        raise NotProved(rule)
 
 
 # The three commands. Each gives the sentence that says what was proved.
@@ -91,7 +92,7 @@ def prove_event(proof_file: str, event_file: str, vkeys: list[str]) -> str:
     )
 
 
-def describe(said: dict[str, Any]) -> str:
+def describe(said: Json) -> str:
     state = said["state"]
     words = next((state[name] for name in ("statement", "text", "title", "name", "log_origin") if state.get(name)), "")
     return f"{state['id']}, {state['status']}: {words}" + (f" (reason: {said['reason']})" if said["reason"] else "")
@@ -138,8 +139,8 @@ class Log:
         self.roots = {0: join([])}
         self.revisions: dict[str, int] = {}
         self.gone: dict[tuple[str, int], int] = {}
-        self.redactions: list[dict[str, Any]] = []
-        self.ledger: dict[str, Any] = {}
+        self.redactions: list[Json] = []
+        self.ledger: Json = {}
         self.before = ""
 
 
@@ -161,7 +162,7 @@ def read_log(url: str, size: int, wanted: set[int]) -> Log:
     return log
 
 
-def take_payload(log: Log, entry: dict[str, Any], raw: bytes, told: dict[str, Any]) -> None:
+def take_payload(log: Log, entry: Json, raw: bytes, told: Json) -> None:
     position, redacts = entry["position"], entry["redacts"]
     require(told, f"position {position} is beyond the size of the checkpoint")
     same = (told["position"], told["entry"], told["leaf_hash"]) == (position, raw.decode(), hash_leaf(raw).hex())
@@ -195,28 +196,28 @@ def check_redactions(url: str, log: Log, size: int) -> None:
         later = json.loads(get(url, f"/v1/events?type=redacted&state=false&limit=1&after={size}"))["items"]
         if later:
             raise NotChecked("something was redacted while the log was read; run this again")
-        raise Refused(f"position {min(unexplained.values())}: the payload is missing, and no later entry redacts it")
+        raise NotProved(f"position {min(unexplained.values())}: the payload is missing, and no later entry redacts it")
 
 
 # What the ledger writes: entries, payloads, proofs, and its chain of keys.
 
 
-def read_entry(raw: bytes, position: int) -> dict[str, Any]:
-    entry: dict[str, Any] = json.loads(raw)
+def read_entry(raw: bytes, position: int) -> Json:
+    entry: Json = json.loads(raw)
     canonical = json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     require(canonical == raw and " ".join(entry) == ENTRY, f"position {position} holds no canonical entry")
     require(entry["v"] == 1 and entry["position"] == position, f"the entry at position {position} is of another place")
     return entry
 
 
-def read_payload(entry: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+def read_payload(entry: Json, told: Json) -> Json:
     """Read what an event says, if it is what the entry's digest commits to: SHA-256(salt || payload)."""
     digest = hashlib.sha256(from_hex(told["salt"]) + told["payload"].encode()).hexdigest()
     require(digest == entry["payload_digest"], "salt and payload are not what the entry commits to")
     return dict(json.loads(told["payload"]))
 
 
-def read_proof(text: str) -> tuple[int, list[bytes], dict[str, Any] | None, str]:
+def read_proof(text: str) -> tuple[int, list[bytes], Json | None, str]:
     """Take a c2sp.org/tlog-proof apart: index, path, extra data, and the checkpoint as it stands."""
     head, _, note = text.partition("\n\n")
     lines, extra = head.split("\n"), None
@@ -385,7 +386,7 @@ BASE = decode_point((4 * pow(5, P - 2, P) % P).to_bytes(HASH, "little"))
 def get_checkpoint(url: str) -> str:
     try:
         return get(url, CHECKPOINT).decode()
-    except Refused as reason:
+    except NotProved as reason:
         raise NotChecked(str(reason)) from reason
 
 
@@ -406,7 +407,7 @@ def get(url: str, path: str) -> bytes:
         raise NotChecked(f"{path} does not answer")
     if not status:
         get(url, CHECKPOINT)
-        raise Refused(f"{path} does not answer, though {CHECKPOINT} does")
+        raise NotProved(f"{path} does not answer, though {CHECKPOINT} does")
     require(status == 200, f"{path} answered {status}")
     require(len(body) <= MOST_BYTES, f"{path} answered with too much")
     return body
@@ -423,7 +424,7 @@ def ask(address: str, found: list[tuple[int, bytes, str]]) -> None:
         return
 
 
-def get_events(url: str, size: int) -> Iterator[dict[str, Any]]:
+def get_events(url: str, size: int) -> Iterator[Json]:
     """Give each event as the feed has it to the byte, in order; of what is missing, the one that stands in its place."""
     after = 0
     while after < size:
@@ -494,7 +495,7 @@ def main(words: list[str]) -> int:
             sentence = check_log(given.url, given.vkey, given.since)
     except NotChecked as reason:
         status, sentence = 2, f"not checked: {reason}"
-    except Refused as reason:
+    except NotProved as reason:
         status, sentence = 1, f"refused: {reason}"
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as reason:
         status, sentence = 1, f"refused: what was given is damaged ({type(reason).__name__})"

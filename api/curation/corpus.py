@@ -5,10 +5,9 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from api.domain.agreement.agreement import Agreement
-from api.domain.records.record import KINDS
+from api.domain.records.record import KINDS, State
 from api.ledger.reading import answers, lists
 from api.ledger.reading.lists import Selection
 from api.ledger.storage.database import Access, Database
@@ -16,7 +15,6 @@ from api.ledger.writing import genesis, keys, seed
 from api.ledger.writing.ledger import Ledger
 from api.settings import Settings
 
-Shown = dict[str, Any]
 Step = Callable[[str, int, int], None]
 _PAGE = 500
 
@@ -26,7 +24,7 @@ class Record:
     """A record at the end of the files: where it was first recorded, as `file:line`, and its representation."""
 
     place: str
-    shown: Shown
+    shown: State
 
     @property
     def id(self) -> str:

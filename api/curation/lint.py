@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from api.curation.corpus import Corpus, Record
 from api.domain.dates import edtf
+from api.domain.records.record import State
 from api.domain.records.source import published_bounds
 
 LONGEST_QUOTATION: Final = 5
@@ -100,7 +101,7 @@ def _implausible_time(stated: str) -> Iterator[str]:
         yield "the time is outside of the 20th and 21st centuries"
 
 
-def _implausible_quantity(answer: dict[str, Any]) -> Iterator[str]:
+def _implausible_quantity(answer: State) -> Iterator[str]:
     unit = answer["unit"]
     for name in ("amount", "low", "high"):
         if answer.get(name) is None:
@@ -195,7 +196,7 @@ def _used_entity(corpus: Corpus, record: Record) -> Iterator[str]:
         yield "nothing names it"
 
 
-def _question_of(corpus: Corpus, record: Record) -> dict[str, Any]:
+def _question_of(corpus: Corpus, record: Record) -> State:
     return corpus.questions[record.shown["question"]].shown
 
 

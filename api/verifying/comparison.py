@@ -8,7 +8,6 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import msgspec
 
@@ -125,10 +124,9 @@ class Comparison:
             theirs = self._without_later(theirs, "items", "position", self._size)
         return difference(ours, theirs, is_exact=self._is_exact)
 
-    def _without_later(self, told: Any, name: str, key: str, last: int) -> Any:  # noqa: ANN401 - JSON
+    def _without_later(self, told: object, name: str, key: str, last: int) -> object:
         """Take out what the server came to know since. It must come to sign that there is more."""
-        listed = told.get(name) if isinstance(told, dict) else None
-        if not isinstance(listed, list):
+        if not isinstance(told, dict) or not isinstance(listed := told.get(name), list):
             return told
         kept = [each for each in listed if not (isinstance(each, dict) and _number(each.get(key)) > last)]
         if len(kept) < len(listed):
@@ -137,7 +135,7 @@ class Comparison:
         moving = ("next", "resume", "position") if name == "items" else ()
         return {**{each: value for each, value in told.items() if each not in moving}, name: kept}
 
-    def _is_later(self, told: Any) -> bool:  # noqa: ANN401 - JSON
+    def _is_later(self, told: object) -> bool:
         position = _number(told.get("position")) if isinstance(told, dict) else 0
         if position <= self._size:
             return False

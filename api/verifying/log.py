@@ -5,14 +5,14 @@ of a scratch copy at the end, so that a check takes the same memory whatever the
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 from api.domain.errors import LedgerError
 from api.domain.log import event
 from api.domain.log.checkpoint import open_note
 from api.domain.log.event import Entry, Redacts
 from api.domain.log.merkle import EMPTY_ROOT, Frontier
+from api.domain.records.record import State
 from api.domain.text import canonical, read_json
 from api.ledger.reading.inspection import Columns, Scratch, StoredEvent
 from api.verifying.findings import Findings
@@ -41,7 +41,7 @@ class LogCheck:
         self.is_gapless = self.is_sound = True
         self.redacted = 0
         self.roots: dict[int, bytes] = {0: EMPTY_ROOT}
-        self.state: dict[str, Any] = {}
+        self.state: State = {}
         self._later: list[tuple[int, Redacts]] = []
         self.is_outdated = False
 
@@ -131,9 +131,10 @@ class LogCheck:
         return entry
 
     def _check_columns(self, position: int, kept: Columns, real: Columns) -> None:
-        for column in fields(Columns):
-            if getattr(kept, column.name) != getattr(real, column.name):
-                self._findings.add(f"the column {column.name} is not what the entry says", position)
+        said = asdict(real)
+        for name, value in asdict(kept).items():
+            if value != said[name]:
+                self._findings.add(f"the column {name} is not what the entry says", position)
 
     def _check_payload(self, kept: StoredEvent, entry: Entry) -> None:
         if kept.payload is None or kept.salt is None:
@@ -150,7 +151,7 @@ class LogCheck:
         elif entry.kind == "ledger":
             self._follow_keys(state, position)
 
-    def _follow_keys(self, state: dict[str, Any], position: int) -> None:
+    def _follow_keys(self, state: State, position: int) -> None:
         """Hold the chain of keys to its rule: old ones stay, and a new one is in force from the next position on."""
         try:
             name, chain = state["log_origin"], [(key["from"], key["vkey"]) for key in state["keys"]]
@@ -273,12 +274,12 @@ def is_signed_by(note: str, vkeys: Sequence[str]) -> bool:
     return True
 
 
-def vkey_at(state: dict[str, Any], size: int) -> str:
+def vkey_at(state: State, size: int) -> str:
     """Give the key that signs checkpoints of a size, the last one in force; LookupError where the chain has none."""
     return str([key["vkey"] for key in state["keys"] if key["from"] <= max(size, 1)][-1])
 
 
-def _state(payload: bytes) -> dict[str, Any] | None:
+def _state(payload: bytes) -> State | None:
     """Give the state that a payload holds; None unless it is canonical and has the shape of one."""
     try:
         said = read_json(payload)

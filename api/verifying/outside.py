@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -28,6 +28,7 @@ from api.verifying.verify import Doubts, Step, Verdict, derive
 
 TILE_WIDTH = 256
 _TILE_HEIGHT = 8
+Told = TypeVar("Told")
 _SMALL = 2**20
 _BUNDLE = TILE_WIDTH * (2 + MAX_ENTRY)
 _PAGE = 64 * 2**20
@@ -169,7 +170,7 @@ class _Visit:
     def _check_service(self) -> "_Service | None":
         """Read what the server says of itself. Raises Unavailable where it computes by other rules than are known here."""
         raw = self._fetch("/", _SMALL)
-        service: _Service | None = None if raw is None else self._read(raw, _Service, "what / says of the service")
+        service = None if raw is None else self._read(raw, _Service, "what / says of the service")
         if service is None:
             return None
         if service.log_origin != self.log.state["log_origin"] or not {*service.vkeys} >= self._vkeys():
@@ -303,7 +304,7 @@ class _Visit:
             return None
         return body
 
-    def _read(self, raw: bytes, kind: type[Any], what: str) -> Any:  # noqa: ANN401 - the kind asked for
+    def _read(self, raw: bytes, kind: type[Told], what: str) -> Told | None:
         try:
             return msgspec.json.decode(raw, type=kind)
         except (ValueError, RecursionError):

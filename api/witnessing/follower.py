@@ -12,7 +12,7 @@ import msgspec
 from api.domain.errors import Unavailable
 from api.domain.log.submission import Submission
 from api.witnessing.remote import Remote, Reply, Unreachable
-from api.witnessing.witness import Refused, Witness, WrongSize
+from api.witnessing.witness import NotCosigned, Witness, WrongSize
 
 _log = logging.getLogger("ledger.witness")
 _FOUND = 200
@@ -72,7 +72,7 @@ class Follower:
         except WrongSize:
             # Somebody submitted a newer one meanwhile; the next look sees it.
             return None
-        except (Refused, Unreachable, Unavailable) as trouble:
+        except (NotCosigned, Unreachable, Unavailable) as trouble:
             return str(trouble)
         except (ValueError, msgspec.MsgspecError):
             return "the ledger's answer is not of the form agreed"

@@ -4,22 +4,25 @@ Its paths and statuses are the protocol's; it has no database, no keys of caller
 """
 
 import asyncio
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import structlog
-from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar import Litestar, Response, get, post
+from litestar.exceptions import HTTPException, InternalServerException, MethodNotAllowedException, NotFoundException
+from litestar.params import FromPath
+from litestar.types import ASGIApp
 
 from api.domain.errors import Misconfigured, Unavailable
 from api.logs import configure_logging
 from api.routes.edge.edge import Edge
-from api.routes.edge.exchange import PATIENCE
-from api.routes.edge.metrics import NO_ROUTE, Metrics
+from api.routes.edge.exchange import PATIENCE, PlainRequest
+from api.routes.edge.metrics import Metrics
+from api.routes.edge.reply import Reply, method_not_allowed, options_of
 from api.settings import check_url, load
 from api.witnessing import witness as judge
 from api.witnessing.follower import Follower
@@ -29,17 +32,13 @@ LARGEST_BODY = 256 * 1024
 SIZE = b"text/x.tlog.size"
 TEXT = b"text/plain; charset=utf-8"
 _JSON = b"application/json"
-_STATUS: Mapping[type[judge.Refused], int] = {
-    judge.Malformed: 400,
+_NOTHING = b"there is nothing at this address\n"
+_STATUS: Mapping[type[judge.NotCosigned], int] = {
+    judge.NotReadable: 400,
     judge.Untrusted: 403,
     judge.UnknownLog: 404,
     judge.Inconsistent: 422,
 }
-_CHECKPOINT = re.compile("/([0-9a-f]{64})/checkpoint")
-_READ = frozenset({"GET", "HEAD", "OPTIONS"})
-_ADD = frozenset({"POST", "OPTIONS"})
-
-Answer = tuple[int, bytes, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,132 +74,144 @@ def build(witness: Witness, followers: Sequence[Follower] = ()) -> ASGIApp:
     """Make the application, with the edge around it that every service of ours has."""
     metrics = Metrics()
     metrics.observe_ledger(lambda: {"witness_forks": sum(log.memory.fork() is not None for log in witness.logs)})
-    return Edge(_Service(witness, followers, metrics), _methods, metrics, structlog.get_logger())
+    handlers = [add_checkpoint, get_report, get_checkpoint, get_metrics]
+    app = Litestar(
+        [*options_of(handlers), *handlers],
+        lifespan=[_following],
+        exception_handlers={HTTPException: _refuse, Exception: _on_crash},
+        openapi_config=None,
+        request_max_body_size=None,
+        logging_config=None,
+    )
+    app.state.witness, app.state.followers, app.state.metrics = witness, followers, metrics
+    return Edge(app, metrics, structlog.get_logger())
 
 
-class _Service:
-    """Reads requests and writes answers; all judgement is the witness's."""
-
-    def __init__(self, witness: Witness, followers: Sequence[Follower], metrics: Metrics) -> None:
-        self._witness, self._followers, self._metrics = witness, followers, metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
-            await self._live(receive, send)
-            return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        scope["path_template"] = _template(path) or NO_ROUTE
-        if path == "/add-checkpoint":
-            try:
-                async with asyncio.timeout(PATIENCE):
-                    work = partial(self._add, await _read(receive))
-            except TimeoutError:
-                await _send(send, 408, TEXT, b"the body was not whole within %d s\n" % PATIENCE)
-                return
-        else:
-            work = partial(self._show, path)
-        # Both wait for files, the first for a lock too.
-        await _send(send, *await asyncio.to_thread(_guarded, work))
-
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
-        for follower in self._followers:
-            follower.start()
-        await send({"type": "lifespan.startup.complete"})  # type: ignore[typeddict-item]
-        await receive()
-        for follower in self._followers:
-            await asyncio.to_thread(follower.stop)
-        await send({"type": "lifespan.shutdown.complete"})  # type: ignore[typeddict-item]
-
-    def _add(self, body: bytes | None) -> Answer:
-        if body is None:
-            return 413, TEXT, f"a body here holds at most {LARGEST_BODY} bytes\n".encode()
-        try:
-            return 200, TEXT, f"{self._witness.add(body)}\n".encode()
-        except WrongSize as wrong:
-            return 409, SIZE, b"%d\n" % wrong.size
-        except judge.Refused as refusal:
-            return _STATUS[type(refusal)], TEXT, f"{refusal}\n".encode()
-
-    def _show(self, path: str) -> Answer:
-        named = _CHECKPOINT.fullmatch(path)
-        log = self._witness.named(named[1]) if named else None
-        note = log.memory.note() if log else None
-        if note is not None:
-            return 200, TEXT, note.encode()
-        if path == "/":
-            return 200, _JSON, msgspec.json.encode(self._report())
-        if path == "/metrics":
-            body, media_type = self._metrics.render()
-            return 200, media_type.encode(), body
-        return 404, TEXT, b"there is nothing at this address\n"
-
-    def _report(self) -> dict[str, object]:
-        logs = list(map(self._describe, self._witness.logs))
-        return {
-            "status": "fork" if any(log["fork"] for log in logs) else "watching",
-            "name": self._witness.name,
-            "vkey": self._witness.vkey,
-            "logs": logs,
-            "following": [{"url": follower.url, "trouble": follower.trouble} for follower in self._followers],
-        }
-
-    def _describe(self, log: Log) -> dict[str, object]:
-        recorded = self._witness.recorded(log)
-        return {
-            "origin": log.origin,
-            "vkeys": log.vkeys,
-            "checkpoint": f"/{log.memory.name}/checkpoint",
-            "size": recorded.checkpoint.size if recorded else None,
-            "root": recorded.checkpoint.root.hex() if recorded else None,
-            "cosigned_at": recorded.time if recorded else None,
-            "fork": log.memory.fork(),
-            "doubt": log.memory.doubt(),
-        }
+@asynccontextmanager
+async def _following(app: Litestar) -> AsyncIterator[None]:
+    followers: Sequence[Follower] = app.state.followers
+    for follower in followers:
+        follower.start()
+    yield
+    for follower in followers:
+        await asyncio.to_thread(follower.stop)
 
 
-def _guarded(work: Callable[[], Answer]) -> Answer:
-    """Answer 503 where the state folder fails, or was changed by another hand."""
+@post("/add-checkpoint")
+async def add_checkpoint(request: PlainRequest) -> ASGIApp:
+    """Cosign a checkpoint, or say by the protocol's statuses why not."""
     try:
-        return work()
+        async with asyncio.timeout(PATIENCE):
+            body = await _read(request)
+    except TimeoutError:
+        return _reply(408, TEXT, b"the body was not whole within %d s\n" % PATIENCE)
+    return await _guarded(partial(_add, request.app.state.witness, body))
+
+
+async def _read(request: PlainRequest) -> bytes | None:
+    """Read a whole body, or give None once it is too large. A caller that goes away midway has sent what it has sent."""
+    body = bytearray()
+    with suppress(InternalServerException):
+        async for piece in request.stream():
+            body += piece
+            if len(body) > LARGEST_BODY:
+                return None
+    return bytes(body)
+
+
+def _add(witness: Witness, body: bytes | None) -> Reply:
+    if body is None:
+        return _reply(413, TEXT, f"a body here holds at most {LARGEST_BODY} bytes\n".encode())
+    try:
+        return _reply(200, TEXT, f"{witness.add(body)}\n".encode())
+    except WrongSize as wrong:
+        return _reply(409, SIZE, b"%d\n" % wrong.size)
+    except judge.NotCosigned as refusal:
+        return _reply(_STATUS[type(refusal)], TEXT, f"{refusal}\n".encode())
+
+
+@get("/{origin_hash:str}/checkpoint")
+async def get_checkpoint(request: PlainRequest, origin_hash: FromPath[str]) -> ASGIApp:
+    """Show what was cosigned last of a log, which is named by the SHA-256 of its origin."""
+    return await _guarded(partial(_checkpoint, request.app.state.witness, origin_hash))
+
+
+def _checkpoint(witness: Witness, origin_hash: str) -> Reply:
+    log = witness.named(origin_hash)
+    note = log.memory.note() if log else None
+    return _reply(404, TEXT, _NOTHING) if note is None else _reply(200, TEXT, note.encode())
+
+
+@get("/")
+async def get_report(request: PlainRequest) -> ASGIApp:
+    """Show which logs are watched, and how far each was seen."""
+    return await _guarded(partial(_report, request.app.state.witness, request.app.state.followers))
+
+
+def _report(witness: Witness, followers: Sequence[Follower]) -> Reply:
+    logs = [_describe(witness, log) for log in witness.logs]
+    report = {
+        "status": "fork" if any(log["fork"] for log in logs) else "watching",
+        "name": witness.name,
+        "vkey": witness.vkey,
+        "logs": logs,
+        "following": [{"url": follower.url, "trouble": follower.trouble} for follower in followers],
+    }
+    return _reply(200, _JSON, msgspec.json.encode(report))
+
+
+def _describe(witness: Witness, log: Log) -> dict[str, object]:
+    recorded = witness.recorded(log)
+    return {
+        "origin": log.origin,
+        "vkeys": log.vkeys,
+        "checkpoint": f"/{log.memory.name}/checkpoint",
+        "size": recorded.checkpoint.size if recorded else None,
+        "root": recorded.checkpoint.root.hex() if recorded else None,
+        "cosigned_at": recorded.time if recorded else None,
+        "fork": log.memory.fork(),
+        "doubt": log.memory.doubt(),
+    }
+
+
+@get("/metrics")
+async def get_metrics(request: PlainRequest) -> ASGIApp:
+    """Show what a scraper sees."""
+    return await _guarded(partial(_metrics, request.app.state.metrics))
+
+
+def _metrics(metrics: Metrics) -> Reply:
+    body, media_type = metrics.render()
+    return _reply(200, media_type.encode(), body)
+
+
+async def _guarded(work: Callable[[], Reply]) -> Reply:
+    """Do in a thread what waits for files, and may for a lock.
+
+    Answers 503 where the state folder fails, or was changed by another hand.
+    """
+    try:
+        return await asyncio.to_thread(work)
     except (Unavailable, OSError, ValueError, msgspec.MsgspecError):
         structlog.get_logger().exception("what is remembered cannot be read or kept")
-        return 503, TEXT, b"what is remembered cannot be read or kept\n"
+        return _reply(503, TEXT, b"what is remembered cannot be read or kept\n")
 
 
-def _methods(path: str) -> frozenset[str] | None:
-    template = _template(path)
-    if template is None:
-        return None
-    return _ADD if template == "/add-checkpoint" else _READ
+def _reply(status: int, media_type: bytes, body: bytes) -> Reply:
+    caching = b"no-cache" if status < 400 else b"no-store"
+    return Reply(status, [(b"content-type", media_type), (b"cache-control", caching)], body)
 
 
-def _template(path: str) -> str | None:
-    if path in ("/", "/metrics", "/add-checkpoint"):
-        return path
-    return "/{origin hash}/checkpoint" if _CHECKPOINT.fullmatch(path) else None
+def _refuse(_request: PlainRequest, error: HTTPException) -> Response[bytes]:
+    """Give the framework's own refusals; what it raises of faults is one, and raised again."""
+    if isinstance(error, MethodNotAllowedException):
+        return method_not_allowed(error)
+    if error.status_code >= 500:
+        raise error
+    detail = _NOTHING if isinstance(error, NotFoundException) else f"{error.detail}\n".encode()
+    return _reply(error.status_code, TEXT, detail).as_response()
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Read a whole body, or give None once it is too large. A caller that goes away midway has sent what it has sent."""
-    chunks, size = list[bytes](), 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            return b"".join(chunks)
-        chunks.append(message.get("body", b""))
-        size += len(chunks[-1])
-        if size > LARGEST_BODY:
-            return None
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-
-
-async def _send(send: Send, status: int, media_type: bytes, body: bytes) -> None:
-    headers = [
-        (b"content-type", media_type),
-        (b"content-length", b"%d" % len(body)),
-        (b"cache-control", b"no-cache" if status < 400 else b"no-store"),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+def _on_crash(_request: PlainRequest, error: Exception) -> Response[bytes]:
+    """Hand a fault to the edge, which logs it and answers for it."""
+    raise error

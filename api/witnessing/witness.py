@@ -24,23 +24,23 @@ from api.witnessing.witnessed import Evidence, Witnessed
 _log = logging.getLogger("ledger.witness")
 
 
-class Refused(Exception):
+class NotCosigned(Exception):
     """Base of what a witness refuses; the sentence names the rule."""
 
 
-class Malformed(Refused):
+class NotReadable(NotCosigned):
     """The body, or its note, is not of the form agreed."""
 
 
-class UnknownLog(Refused):
+class UnknownLog(NotCosigned):
     """No key of this origin is trusted."""
 
 
-class Untrusted(Refused):
+class Untrusted(NotCosigned):
     """No trusted key signed, or one is named that did not, or the log is known to have forked."""
 
 
-class WrongSize(Refused):
+class WrongSize(NotCosigned):
     """The old size is not the size last cosigned, which is `size`."""
 
     def __init__(self, size: int) -> None:
@@ -48,7 +48,7 @@ class WrongSize(Refused):
         self.size = size
 
 
-class Inconsistent(Refused):
+class Inconsistent(NotCosigned):
     """The checkpoint is not shown to continue the one last cosigned."""
 
 
@@ -99,26 +99,26 @@ class Witness:
         return self._key.name
 
     def add(self, body: bytes) -> str:
-        """Judge the body of an add-checkpoint request and give the signature lines of its answer. Raises Refused."""
+        """Judge the body of an add-checkpoint request and give the signature lines of its answer. Raises NotCosigned."""
         try:
             given = Submission.decode(body)
         except ValueError as error:
-            raise Malformed(str(error)) from error
+            raise NotReadable(str(error)) from error
         return self.consider(given, None)
 
     def consider(self, given: Submission, old_root: bytes | None) -> str:
         """Judge a checkpoint and give its cosignature as a line. `old_root` is what the path came with, if anything.
 
-        Raises Refused; Unavailable where what is remembered cannot be read.
+        Raises NotCosigned; Unavailable where what is remembered cannot be read.
         """
         log, stated = self.open(given.note)
         if given.old > stated.size:
-            raise Malformed("the old size is larger than the checkpoint's")
+            raise NotReadable("the old size is larger than the checkpoint's")
         with log.memory.locked():
             return self._judge(log, given, stated, old_root)
 
     def consider_older(self, note: str, path: Sequence[bytes], old_root: bytes) -> None:
-        """Judge a checkpoint smaller than the one last cosigned, by a path that leads there. Raises Refused."""
+        """Judge a checkpoint smaller than the one last cosigned, by a path that leads there. Raises NotCosigned."""
         log, stated = self.open(note)
         with log.memory.locked():
             self._refuse_forked(log)
@@ -135,14 +135,14 @@ class Witness:
         raise Inconsistent("the checkpoint is smaller than the one last cosigned, and no prefix of it")
 
     def open(self, note: str) -> tuple[Log, Checkpoint]:
-        """Read a note of a log that is watched, signed by a key that is trusted. Raises Refused."""
+        """Read a note of a log that is watched, signed by a key that is trusted. Raises NotCosigned."""
         try:
             text, lines = checkpoint.split(note)
             stated = checkpoint.parse(text)
             for line in lines:
                 checkpoint.parse_signature(line)
         except ValueError as error:
-            raise Malformed(str(error)) from error
+            raise NotReadable(str(error)) from error
         log = self._logs.get(stated.origin)
         if log is None:
             raise UnknownLog("no log of this origin is watched")

@@ -1,34 +1,30 @@
 """The two pages for people: complete, offline, and strict about what they load."""
 
-import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
-from litestar import Litestar
 
 from api.routes.service import pages
+from tests.support.served import Served
 
-APP = Litestar([*pages.HANDLERS], openapi_config=None, logging_config=None)
 ASSETS = Path(pages.__file__).parents[2] / "assets"
 LINK = re.compile(r'(?:src|href)="([^"]+)"')
+Ask = Callable[..., httpx.Response]
 
 
-def ask(path: str, **headers: str) -> httpx.Response:
-    async def go() -> httpx.Response:
-        transport = httpx.ASGITransport(app=APP)
-        async with httpx.AsyncClient(transport=transport, base_url="http://ledger.test") as client:
-            return await client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-
-    return asyncio.run(go())
+@pytest.fixture
+def ask(served: Served) -> Ask:
+    return served.get
 
 
 def welcome() -> str:
     return pages.welcome_page(1234, "ledger.example/<log>").decode()
 
 
-def test_the_documentation_page_sends_a_strict_policy() -> None:
+def test_the_documentation_page_sends_a_strict_policy(ask: Ask) -> None:
     answer = ask("/docs")
     policy = answer.headers["content-security-policy"]
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
@@ -38,7 +34,7 @@ def test_the_documentation_page_sends_a_strict_policy() -> None:
 
 
 @pytest.mark.parametrize("page", ["docs", "welcome"])
-def test_what_a_page_loads_is_served_here(page: str) -> None:
+def test_what_a_page_loads_is_served_here(ask: Ask, page: str) -> None:
     text = ask("/docs").text if page == "docs" else welcome()
     loaded = [link for link in LINK.findall(text) if link.startswith("/docs/assets/")]
     assert len(loaded) >= 3 - (page == "welcome")
@@ -48,7 +44,7 @@ def test_what_a_page_loads_is_served_here(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", ["docs", "welcome"])
-def test_pages_have_no_inline_script_or_style(page: str) -> None:
+def test_pages_have_no_inline_script_or_style(ask: Ask, page: str) -> None:
     text = ask("/docs").text if page == "docs" else welcome()
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", text)
 
@@ -63,7 +59,7 @@ def test_pages_have_no_inline_script_or_style(page: str) -> None:
         ("swagger-ui-bundle.js.LICENSE.txt", "text/plain; charset=utf-8"),
     ],
 )
-def test_assets_say_what_they_are_and_how_long_they_keep(name: str, media_type: str) -> None:
+def test_assets_say_what_they_are_and_how_long_they_keep(ask: Ask, name: str, media_type: str) -> None:
     answer = ask(f"/docs/assets/{name}", Accept_Encoding="identity")
     assert answer.headers["content-type"] == media_type
     assert answer.headers["cache-control"] == "public, max-age=86400"
@@ -71,22 +67,23 @@ def test_assets_say_what_they_are_and_how_long_they_keep(name: str, media_type: 
     assert int(answer.headers["content-length"]) == len(answer.content)
 
 
-def test_whatever_is_held_a_star_fits_it() -> None:
+def test_whatever_is_held_a_star_fits_it(ask: Ask) -> None:
     assert ask("/docs", If_None_Match="*").status_code == 304
 
 
-def test_an_asset_is_the_same_gzipped_and_has_its_own_tag() -> None:
-    plain = ask("/docs/assets/swagger-ui.css", Accept_Encoding="gzip;q=0, identity")
-    gzipped = ask("/docs/assets/swagger-ui.css", Accept_Encoding="gzip, br")
+@pytest.mark.parametrize(("encoding", "mark"), [("gzip", "-gz"), ("br", "-br")])
+def test_an_asset_is_the_same_compressed_and_has_its_own_tag(ask: Ask, encoding: str, mark: str) -> None:
+    plain = ask("/docs/assets/swagger-ui.css", Accept_Encoding=f"{encoding};q=0, identity")
+    compressed = ask("/docs/assets/swagger-ui.css", Accept_Encoding=encoding)
     assert "content-encoding" not in plain.headers
-    assert gzipped.headers["content-encoding"] == "gzip"
-    assert gzipped.content == plain.content
-    assert gzipped.headers["etag"] == plain.headers["etag"][:-1] + '-gz"'
-    assert int(gzipped.headers["content-length"]) < len(plain.content) / 3
+    assert compressed.headers["content-encoding"] == encoding
+    assert compressed.content == plain.content
+    assert compressed.headers["etag"] == plain.headers["etag"][:-1] + f'{mark}"'
+    assert int(compressed.headers["content-length"]) < len(plain.content) / 3
 
 
 @pytest.mark.parametrize("path", ["/docs", "/docs/assets/docs.css", "/favicon.ico"])
-def test_a_copy_that_is_still_good_is_not_sent_again(path: str) -> None:
+def test_a_copy_that_is_still_good_is_not_sent_again(ask: Ask, path: str) -> None:
     tag = ask(path).headers["etag"]
     answer = ask(path, If_None_Match=f'"other", W/{tag}')
     assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
@@ -94,7 +91,7 @@ def test_a_copy_that_is_still_good_is_not_sent_again(path: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nothing.js", "..%2f..%2fsettings.py", "LICENSE", "index.html"])
-def test_nothing_else_can_be_asked_for(name: str) -> None:
+def test_nothing_else_can_be_asked_for(ask: Ask, name: str) -> None:
     assert ask(f"/docs/assets/{name}").status_code == 404
 
 

@@ -13,14 +13,16 @@ import httpx
 import pytest
 import structlog
 from litestar import Litestar, Request, Response, asgi, get, post, route
+from litestar.exceptions import MethodNotAllowedException
 from litestar.params import FromPath
 from litestar.response import Stream
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from api.logs import logging_config
 from api.routes.edge import exchange
-from api.routes.edge.edge import Edge, methods_of
+from api.routes.edge.edge import Edge
 from api.routes.edge.metrics import Metrics
+from api.routes.edge.reply import method_not_allowed, options_of
 from api.settings import Settings
 
 OWN_HEADERS = {"x-request-id", "x-content-type-options", "access-control-allow-origin", "access-control-expose-headers"}
@@ -82,6 +84,10 @@ async def raw(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": scope["method"].encode()})
 
 
+def refuse_method(_: Request, error: MethodNotAllowedException) -> Response[bytes]:
+    return method_not_allowed(error)
+
+
 def reraise(_: Request, fault: Exception) -> Response[str]:
     if getattr(fault, "status_code", 500) == 404:
         return Response("nothing here", status_code=404)
@@ -92,11 +98,12 @@ HANDLERS = [list_things, record_thing, show_thing, revise_thing, tile, both, cra
 
 
 def an_app() -> Litestar:
+    routes = [handler for handler in HANDLERS if handler is not raw]
     return Litestar(
-        HANDLERS,
+        [*options_of(routes), *HANDLERS],
         openapi_config=None,
         logging_config=None,
-        exception_handlers={Exception: reraise, 404: reraise},
+        exception_handlers={Exception: reraise, 404: reraise, 405: refuse_method},
     )
 
 
@@ -115,7 +122,7 @@ class Door:
         app = an_app()
         self.lines = io.StringIO()
         self.metrics = Metrics()
-        self.edge = Edge(app, methods_of(app), self.metrics, a_log(self.lines, level))
+        self.edge = Edge(app, self.metrics, a_log(self.lines, level))
 
     def ask(
         self, method: str, path: str, headers: dict[str, str] | list[tuple[str, str]] | None = None
@@ -184,11 +191,10 @@ def test_options_lists_the_methods_of_every_handler(door: Door, path: str, allow
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/things/a/nothing", "/tile", "/thingsx"])
-def test_options_of_an_unknown_path_is_a_404_problem(door: Door, path: str) -> None:
+def test_options_of_an_unknown_path_tells_of_no_methods(door: Door, path: str) -> None:
     answer = door.ask("OPTIONS", path)
     assert answer.status_code == 404
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["type"] == "/problems/not-found"
+    assert "allow" not in answer.headers
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "BREW"])
@@ -237,7 +243,7 @@ def test_of_more_answers_than_there_is_room_for_the_slowest_is_broken_off(
 
     async def go() -> list[list[dict]]:
         app = an_answer_of(200_000)
-        edge = Edge(app, lambda _: None, door.metrics, a_log(door.lines))
+        edge = Edge(app, door.metrics, a_log(door.lines))
         slow, slower = Reader(20_000), Reader(20_000)
         waiting = [asyncio.create_task(edge(a_scope(), None, reader.take)) for reader in (slow, slower)]
         await asyncio.sleep(0.01)
@@ -307,7 +313,7 @@ def a_scope() -> dict:
 def unread(door: Door, size: int, *, takes: int) -> list[dict]:
     async def go() -> list[dict]:
         reader = Reader(takes)
-        edge = Edge(an_answer_of(size), lambda _: None, door.metrics, a_log(door.lines))
+        edge = Edge(an_answer_of(size), door.metrics, a_log(door.lines))
         await asyncio.wait_for(edge(a_scope(), None, reader.take), 5)
         return reader.sent
 
@@ -432,7 +438,7 @@ def test_a_cancelled_request_is_counted_as_abandoned(door: Door) -> None:
         await asyncio.sleep(60)
 
     async def go() -> None:
-        edge = Edge(never, lambda _: None, door.metrics, a_log(door.lines))
+        edge = Edge(never, door.metrics, a_log(door.lines))
         scope = {"type": "http", "method": "GET", "path": "/things", "headers": []}
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(edge(scope, None, None), 0.01)
@@ -447,7 +453,7 @@ def test_lifespan_reaches_the_app() -> None:
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
         seen.append(scope["type"])
 
-    asyncio.run(Edge(app, lambda _: None, Metrics(), a_log(io.StringIO()))({"type": "lifespan"}, None, None))
+    asyncio.run(Edge(app, Metrics(), a_log(io.StringIO()))({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.domain.errors import Unavailable
 from api.routes.edge import negotiation
-from api.routes.edge.lines import Lines
+from api.routes.edge.waiting import Lines
 from tests.support.builders import an_entity
 from tests.support.served import refused, serve
 

@@ -7,8 +7,8 @@ import pytest
 from litestar.routes import HTTPRoute
 
 from api.domain import errors
+from api.routes.contract.contract import Contract, PostContract
 from api.routes.edge import problems
-from api.routes.edge.operation import Contract
 from tests.support.builders import an_entity
 from tests.support.served import Served, refused
 
@@ -35,9 +35,9 @@ def _operations(served: Served) -> list[tuple[str, str, Contract]]:
 
 def _send(served: Served, method: str, path: str, contract: Contract, **headers: str) -> httpx.Response:
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
-    if contract.media_types:
+    if isinstance(contract, PostContract):
         sent.setdefault("Content-Type", "application/json")
-    content = b"[]" if contract.media_types else None
+    content = b"[]" if isinstance(contract, PostContract) else None
     return served.client.request(method, path, content=content, headers=sent)
 
 

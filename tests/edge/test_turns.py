@@ -5,7 +5,7 @@ from time import perf_counter
 
 import pytest
 
-from api.routes.edge.turns import Turns
+from api.routes.edge.waiting import Turns
 
 
 def _work(seconds: float) -> None:

@@ -51,7 +51,7 @@ def test_a_node_that_runs_finds_it_by_looking(settings, way):
         write(served)
         assert served.get("/health/ready").status_code == 200
         tamper(settings, DAMAGES[way])
-        served.app.state.rooms.watch.walk()
+        served.app.state.services.watch.walk()
         assert_refusing(served, "log-damaged")
         assert served.get("/v1/entities/parler").status_code == 200
         metrics = served.get("/metrics").text
@@ -115,7 +115,7 @@ def test_what_is_of_another_type_than_was_written_is_damage_too(settings, table,
         with closing(database.connect()) as access, unguarded(access):
             access.run(f"UPDATE {table} SET {column} = {value} WHERE {where}")
         database.close()
-        served.app.state.rooms.watch.walk()
+        served.app.state.services.watch.walk()
         assert_refusing(served, "log-damaged")
     with serve(settings) as served:
         assert_refusing(served, "log-damaged")
@@ -131,7 +131,7 @@ def test_whoever_is_told_what_he_missed_meets_it_too(settings):
         database.close()
         stale = {"If_Match": f'"{PLACE}"'}
         refused(served.post(f"{SHOWN}/revisions", A_REVISION, **stale), 503, "log-damaged")
-        assert served.app.state.rooms.watch.damage is not None
+        assert served.app.state.services.watch.damage is not None
         assert_refusing(served, "log-damaged")
 
 
@@ -168,7 +168,7 @@ def test_what_is_derived_is_for_verify_to_compare(settings, way):
     with serve(settings) as served:
         write(served)
         tamper(settings, FORGERIES[way])
-        served.app.state.rooms.watch.walk()
+        served.app.state.services.watch.walk()
         assert served.get("/health/ready").status_code == 200
 
 
@@ -182,7 +182,7 @@ def test_what_was_redacted_lawfully_is_no_damage(settings):
         ):
             made = served.post("/v1/redactions", {**body, "basis": "error", "reason": "A try"})
             assert made.status_code == 201, made.text
-        served.app.state.rooms.watch.walk()
+        served.app.state.services.watch.walk()
         assert served.get("/v1/events?exact=true&after=0").status_code == 200
         assert served.get(f"/v1/events/{PLACE}").json()["payload"] is None
         assert served.get("/health/ready").status_code == 200

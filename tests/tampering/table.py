@@ -87,7 +87,7 @@ def look(settings: Settings, way: str) -> Row:
         before = _read(served)
         _tamper(settings, WAYS[way])
         met = _read(served)
-        served.app.state.rooms.watch.walk()
+        served.app.state.services.watch.walk()
         running = _node(served)
     inside = _inside(settings)
     with serve(settings) as served:

@@ -24,7 +24,7 @@ from api.domain.log.cosignature import CosigningKey
 from api.domain.log.merkle import EMPTY_ROOT
 from api.domain.log.submission import Submission
 from api.settings import Settings
-from api.witnessing.witness import Refused, Witness
+from api.witnessing.witness import NotCosigned, Witness
 from tests.support.witnessing import Log, Serving, running, witness
 
 HELD = 5
@@ -257,13 +257,13 @@ def test_a_request_with_any_bit_changed_is_refused(in_process: tuple[Witness, Lo
     judging, log = in_process
     body = bytearray(log.body(HELD, 9))
     body[place % len(body)] ^= 1 << bit
-    with pytest.raises(Refused, match=r".+"):
+    with pytest.raises(NotCosigned, match=r".+"):
         judging.add(bytes(body))
 
 
 @given(st.binary(max_size=400) | st.text(max_size=200).map(lambda text: f"old 0\n\n{text}".encode()))
 def test_no_bytes_at_all_are_too_odd_to_be_refused(in_process: tuple[Witness, Log], body: bytes) -> None:
-    with pytest.raises(Refused, match=r".+"):
+    with pytest.raises(NotCosigned, match=r".+"):
         in_process[0].add(body)
 
 
@@ -444,7 +444,7 @@ def test_a_new_start_forgives_no_fork_and_an_operator_may(tmp_path: Path) -> Non
     log = Log("log.example/forgiven")
     key, fork = CosigningKey("witness.example", b"\x08" * 32), replace(log, forked_at=2)
     for body in (log.body(0, HELD), fork.body(0, HELD)):
-        with contextlib.suppress(Refused):
+        with contextlib.suppress(NotCosigned):
             Witness(key, [log.key.vkey], tmp_path / "state").add(body)
     (tmp_path / "key").write_text(key.encode())
     with witness(tmp_path, log.key.vkey) as serving:

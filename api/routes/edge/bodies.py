@@ -8,16 +8,15 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from litestar import Request
 from litestar.exceptions import InternalServerException
 
 from api.domain.errors import BadBody
 from api.domain.text import measure
 from api.ledger.storage.threads import Threads
-from api.routes.edge.exchange import PATIENCE
-from api.routes.edge.problems import Refused
+from api.routes.edge.exchange import PATIENCE, PlainRequest
+from api.routes.edge.problems import HttpError
 from api.settings import Settings
 
 Given = ParamSpec("Given")
@@ -65,8 +64,8 @@ class Bodies:
             return job(*given, **named)
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(job, *given, **named))
 
-    async def read(self, request: Request[Any, Any, Any], most: int, room: Room) -> bytes:
-        """Read a body whole. Raises Refused for one too large, too slow or out of turn; BadBody for a torn one."""
+    async def read(self, request: PlainRequest, most: int, room: Room) -> bytes:
+        """Read a body whole. Raises HttpError for one too large, too slow or out of turn; BadBody for a torn one."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.body_deadline
         raw: bytes | bytearray = b""
@@ -82,13 +81,13 @@ class Bodies:
                     raw = raw if isinstance(raw, bytearray) else bytearray(raw)
                     raw += piece
         except TimeoutError:
-            raise Refused("request-timeout", self._too_slow(is_due=clock() >= deadline)) from None
+            raise HttpError("request-timeout", self._too_slow(is_due=clock() >= deadline)) from None
         except InternalServerException:
             raise BadBody("ends before it is whole") from None
         return bytes(raw)
 
     def _make_room(self, room: Room, size: int, most: int) -> None:
-        """Hold a further piece. Raises Refused where the body, or all bodies together, would be too much.
+        """Hold a further piece. Raises HttpError where the body, or all bodies together, would be too much.
 
         What counts is what has come, not what was announced, so that nobody takes room by a promise. The beginning of
         a body does not count: what is small finds room however much is under way.
@@ -97,7 +96,7 @@ class Bodies:
             raise _too_large(most)
         counted = max(0, size - _SMALL) - room.size
         if self._held + counted > self._settings.max_bodies:
-            raise Refused("unavailable", "more is being sent than is taken at a time", (("Retry-After", _BUSY),))
+            raise HttpError("unavailable", "more is being sent than is taken at a time", (("Retry-After", _BUSY),))
         room.size += counted
         self._held += counted
 
@@ -111,26 +110,26 @@ class Bodies:
 
 
 def check_head(headers: Mapping[str, str], media_types: Sequence[str], most: int) -> None:
-    """Judge a body by what its head says of it. Raises Refused for one too large or of another type."""
+    """Judge a body by what its head says of it. Raises HttpError for one too large or of another type."""
     length = headers.get("content-length", "")
     if _NUMBER.fullmatch(length) and int(length) > most:
         raise _too_large(most)
     given, _, parameters = headers.get("content-type", "").partition(";")
     charset = parameters.strip().lower().removeprefix("charset=").strip('"')
     if given.strip().lower() not in media_types or charset not in ("", "utf-8"):
-        raise Refused("unsupported-media-type", "send " + " or ".join(media_types))
+        raise HttpError("unsupported-media-type", "send " + " or ".join(media_types))
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused("unsupported-media-type", "send the body without a content encoding")
+        raise HttpError("unsupported-media-type", "send the body without a content encoding")
 
 
 def check_depth(raw: bytes, most: int) -> None:
-    """Raise Refused for a JSON text that nests more than `most` levels deep."""
+    """Raise HttpError for a JSON text that nests more than `most` levels deep."""
     if raw.count(b"[") + raw.count(b"{") > most and measure(raw, deepest=most).depth > most:
         raise too_deep(most)
 
 
-def too_deep(most: int) -> Refused:
-    return Refused("too-large", f"JSON nests at most {most} levels deep here")
+def too_deep(most: int) -> HttpError:
+    return HttpError("too-large", f"JSON nests at most {most} levels deep here")
 
 
 def is_lines(media_type: str) -> bool:
@@ -138,5 +137,5 @@ def is_lines(media_type: str) -> bool:
     return media_type.strip().lower().startswith(NDJSON)
 
 
-def _too_large(most: int) -> Refused:
-    return Refused("too-large", f"a body here holds at most {most} bytes")
+def _too_large(most: int) -> HttpError:
+    return HttpError("too-large", f"a body here holds at most {most} bytes")

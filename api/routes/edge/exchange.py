@@ -11,11 +11,15 @@ from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from time import perf_counter
 
+from litestar import Request
+from litestar.datastructures import State
 from litestar.types import HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 from uuid_utils import uuid7
 
 from api.routes.edge.limits import Allowance, RawHeaders
 
+# A request as the framework reads it, of which the ledger uses no user and no session.
+PlainRequest = Request[object, object, State]
 # Seconds until the next piece of a request must have come, or of an answer been taken, before a client is let go.
 PATIENCE = 20
 # Bytes of large answers that a process holds for those who read them.
@@ -34,6 +38,16 @@ _SHARED: RawHeaders = (
     *_PRIVATE,
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", _EXPOSED_HEADERS),
+)
+# CORS is ours, and not the framework's: CORSConfig answers OPTIONS for paths that are not there, gives no Allow, writes
+# over Vary, and cannot let other origins see refused writes but not those that succeed.
+_PREFLIGHT: RawHeaders = (
+    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
+    (
+        b"access-control-allow-headers",
+        b"Authorization, Accept, Accept-Datetime, If-None-Match, Idempotency-Key, X-Request-Id",
+    ),
+    (b"access-control-max-age", b"86400"),
 )
 _CLOSE = (b"connection", b"close")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -90,6 +104,8 @@ class Exchange:
         self.is_started = True
         common = _SHARED if status >= _REFUSED or self.method in _READS else _PRIVATE
         merged = [*headers, *common, (b"x-request-id", self.request_id.encode())]
+        if self.method == "OPTIONS" and self.fields.get(b"access-control-request-method") in (b"GET", b"HEAD"):
+            merged += _PREFLIGHT
         allowance: Allowance | None = self.scope.get("allowance")  # type: ignore[assignment]
         if allowance is not None:
             merged += allowance.raw_headers

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from litestar.types import Scope
 
+from api.routes.edge.problems import HttpError
 from api.settings import Network, Settings
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -101,6 +102,19 @@ class RateLimits:
             windows.popitem(last=False)
         window = windows[caller] = _Window(now + WINDOW)
         return window
+
+
+def count(limits: RateLimits, scope: Scope, key_id: str | None) -> None:
+    """Count a request against the caller's rate. What is left of it goes out with the reply, whatever that is.
+
+    Raises HttpError where nothing is left.
+    """
+    allowance = limits.check(scope, key_id)
+    if allowance is None:
+        return
+    scope["allowance"] = allowance  # type: ignore[typeddict-unknown-key]
+    if allowance.is_exceeded:
+        raise HttpError("too-many-requests", f"try again in {allowance.retry_after} s")
 
 
 class _Window:

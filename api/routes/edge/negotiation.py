@@ -1,4 +1,8 @@
-"""What a request's Accept headers and entity tags mean: media types, encodings and conditions (RFC 9110 sections 8.8, 12 and 13)."""
+"""What a request's Accept headers and entity tags mean: media types, encodings and conditions (RFC 9110 sections 8.8, 12 and 13).
+
+They are read here, and not by the framework: Litestar's Accept matches what a client refuses with `q=0`, and its
+compression leaves a strong tag as it is. Tags are cut at commas: ours hold none, so no piece of another's equals one.
+"""
 
 import asyncio
 import gzip
@@ -86,14 +90,14 @@ class Encoders:
     async def encode(self, body: bytes, encoding: str) -> bytes:
         """Give the same bytes each time, so that a strong tag holds. Raises Unavailable where too much is being encoded."""
         if len(body) <= _SMALL:
-            return _compress(body, encoding)
+            return compress(body, encoding)
         if self._held + len(body) > _MOST_HELD:
             raise Unavailable(
                 "more is being compressed than is held at a time; ask again, or with Accept-Encoding: identity"
             )
         self._held += len(body)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, _compress, body, encoding)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, compress, body, encoding)
         finally:
             self._held -= len(body)
 
@@ -101,7 +105,7 @@ class Encoders:
         self._threads.shutdown()
 
 
-def _compress(body: bytes, encoding: str) -> bytes:
+def compress(body: bytes, encoding: str) -> bytes:
     return brotli.compress(body, quality=4) if encoding == "br" else gzip.compress(body, 5, mtime=0)
 
 

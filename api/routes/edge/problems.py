@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, TypedDict, Unpack
 
 from msgspec import Meta, Struct, json
 
 from api.domain import errors
+from api.domain.records.record import State
 from api.routes.contract.shapes import GoneMark
 
 MEDIA_TYPE = "application/problem+json"
@@ -46,15 +47,27 @@ class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     detail: str
     errors: list[Fault] = []
     operation: int | None = None
-    current: dict[str, Any] | None = None
-    revisions: list[dict[str, Any]] | None = None
+    current: State | None = None
+    revisions: list[State] | None = None
     fields: list[str] | None = None
     redacted: GoneMark | None = None
     named_by: list[Naming] | None = None
 
 
-class Refused(Exception):
-    """A refusal of the HTTP edge itself, before the ledger is asked."""
+class Members(TypedDict, total=False):
+    """What a problem document holds beside what every one does."""
+
+    errors: list[Fault]
+    operation: int | None
+    current: State
+    revisions: list[State]
+    fields: list[str]
+    redacted: GoneMark
+    named_by: list[Naming]
+
+
+class HttpError(Exception):
+    """What the HTTP edge itself refuses, before the ledger is asked."""
 
     def __init__(self, slug: str, detail: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(detail)
@@ -148,14 +161,20 @@ def problem_types() -> list[ProblemType]:
     return sorted({*EDGE.values(), *TABLE.values(), *_UNKNOWN.values()}, key=lambda each: (each.status, each.slug))
 
 
-def render(kind: ProblemType, detail: str, **more: Any) -> bytes:
+def document(error: errors.LedgerError, added: Members) -> bytes:
+    """Write the problem document of one of the ledger's errors: what the error tells, and what was looked up for it."""
+    told: Members = {"errors": _faults(error), "operation": error.operation, **_particulars(error), **added}
+    return render(kind_of(error), error.sentence(), **told)
+
+
+def render(kind: ProblemType, detail: str, **members: Unpack[Members]) -> bytes:
     """Write a problem document."""
     return json.encode(
-        Problem(type=f"/problems/{kind.slug}", title=kind.title, status=kind.status, detail=detail, **more)
+        Problem(type=f"/problems/{kind.slug}", title=kind.title, status=kind.status, detail=detail, **members)
     )
 
 
-def faults(error: errors.LedgerError) -> list[Fault]:
+def _faults(error: errors.LedgerError) -> list[Fault]:
     """Name the field or parameter that is to blame, if one is."""
     if isinstance(error, errors.BadParameter):
         return [Fault(rule=error.rule, parameter=error.name)]
@@ -168,7 +187,7 @@ def faults(error: errors.LedgerError) -> list[Fault]:
     return []
 
 
-def particulars(error: errors.LedgerError) -> dict[str, Any]:
+def _particulars(error: errors.LedgerError) -> Members:
     """Give the members that a problem has beside those of RFC 9457, where the error alone tells them."""
     if isinstance(error, errors.Redacted):
         return {"redacted": GoneMark(position=error.position, basis=error.basis)}  # type: ignore[arg-type]

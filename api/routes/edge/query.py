@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TypeVar
 from urllib.parse import parse_qsl, quote_plus, urlencode
 
 import msgspec
@@ -16,6 +16,7 @@ from api.domain.records.operation import read_rule
 from api.routes.contract.params import ClaimListQuery, ListQuery
 
 MOST_PAIRS = 300
+Wanted = TypeVar("Wanted", bound=Struct)
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 _PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
 _PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
@@ -53,7 +54,7 @@ HEADERS: Mapping[str, Header] = {
 _HEADER_PATTERNS = {name: re.compile(header.pattern) for name, header in HEADERS.items() if header.pattern is not None}
 
 
-def read_query(raw: bytes, wanted: type[Struct], many: frozenset[str]) -> Any:
+def read_query(raw: bytes, wanted: type[Wanted], many: frozenset[str]) -> Wanted:
     """Read a query string. Raises BadParameter naming the parameter: unknown, repeated, or outside its pattern."""
     found: dict[str, str | list[str]] = {}
     try:
@@ -89,7 +90,7 @@ def replace_in_query(raw: str, replaced: Mapping[str, object]) -> str:
     return "&".join([*kept, *(f"{name}={quote_plus(str(value))}" for name, value in replaced.items())])
 
 
-def convert(found: Mapping[str, object], wanted: type[Struct], place: str) -> Any:
+def convert(found: Mapping[str, object], wanted: type[Wanted], place: str) -> Wanted:
     """Hold text values to a Struct. Raises BadParameter."""
     numbers = _numbers(wanted)
     typed = {name: _number(value) if name in numbers else value for name, value in found.items()}

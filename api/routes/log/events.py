@@ -1,14 +1,16 @@
 """The log as it is followed: the feed, single events, the timeline, and what changed between two moments."""
 
 import msgspec
-from litestar import get
 
 from api.domain.dates.asof import NOW, read_as_of
 from api.domain.errors import IntervalReversed, NotApplicable
 from api.ledger.reading import feed
 from api.ledger.reading.feed import Following
-from api.routes.contract.params import AsOfQuery, FeedQuery, LedgerDiffQuery, TimelineQuery
-from api.routes.edge.operation import Answer, Asked, Contract, Headers, operation, send, with_query
+from api.routes.contract.contract import Contract
+from api.routes.contract.params import AsOfQuery, FeedQuery, LedgerDiffQuery, NoQuery, TimelineQuery
+from api.routes.edge.asked import BRIEF, LONG, Asked
+from api.routes.edge.operation import reads
+from api.routes.edge.reply import Headers, Reply
 from api.routes.records import records
 
 _FEED = Contract(
@@ -25,8 +27,8 @@ _FEED = Contract(
 )
 
 
-@operation(get, "/v1/events", _FEED)
-async def list_events(asked: Asked) -> Answer:
+@reads("/v1/events", _FEED)
+async def list_events(asked: Asked[FeedQuery]) -> Reply:
     query = asked.query
     parents = [
         (kind, public_id) for kind, public_id in (("source", query.source), ("question", query.question)) if public_id
@@ -44,14 +46,14 @@ async def list_events(asked: Asked) -> Answer:
     if query.exact == "true":
         if wanted.is_narrowed or not wanted.with_state:
             raise NotApplicable("goes with after and limit alone", parameter="exact")
-        page = await asked.read(feed.exact, wanted.after, wanted.limit, slow=True)
+        page = await asked.read_at(LONG, feed.exact, wanted.after, wanted.limit)
     else:
-        page = await asked.read(feed.follow, wanted, slow=wanted.is_narrowed)
-    following = with_query(asked, after=page.last)
+        page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
+    following = asked.with_query(after=page.last)
     body = {"items": records.array_of(page.items), "next": following, "position": page.at.position}
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())]
     tag = records.weak_tag(page.at)
-    return send(asked, msgspec.json.encode(body), at=page.at, etag=tag, headers=headers)
+    return asked.reply(msgspec.json.encode(body), at=page.at, etag=tag, headers=headers)
 
 
 _EVENT = Contract(
@@ -59,6 +61,7 @@ _EVENT = Contract(
     tag="events",
     summary="Read one event to the byte",
     description="`entry` is what was hashed into the log; `salt` and `payload` are what its `payload_digest` commits to.",
+    query=NoQuery,
     headers=("If-None-Match",),
     returns="ExactEvent",
     answer_headers=("ETag", "Ledger-Position"),
@@ -66,13 +69,13 @@ _EVENT = Contract(
 )
 
 
-@operation(get, "/v1/events/{position:str}", _EVENT)
-async def get_event(asked: Asked) -> Answer:
+@reads("/v1/events/{position:str}", _EVENT)
+async def get_event(asked: Asked[NoQuery]) -> Reply:
     position = asked.path.position or 0
     found = await asked.read(feed.event, position)
     # Once redacted, the same address says less.
     tag = f'"{position}"' if found.payload is not None else f'"{position}.{found.at.redaction}"'
-    return send(asked, feed.spelt(found), at=found.at, etag=tag, is_pinned=True)
+    return asked.reply(feed.spelt(found), at=found.at, etag=tag, is_pinned=True)
 
 
 _TIMELINE = Contract(
@@ -88,8 +91,8 @@ _TIMELINE = Contract(
 )
 
 
-@operation(get, "/v1/timeline", _TIMELINE)
-async def get_timeline(asked: Asked) -> Answer:
+@reads("/v1/timeline", _TIMELINE)
+async def get_timeline(asked: Asked[TimelineQuery]) -> Reply:
     return await records.send_timeline(asked)
 
 
@@ -107,11 +110,11 @@ _DIFF = Contract(
 )
 
 
-@operation(get, "/v1/diff", _DIFF)
-async def diff_ledger(asked: Asked) -> Answer:
+@reads("/v1/diff", _DIFF)
+async def diff_ledger(asked: Asked[LedgerDiffQuery]) -> Reply:
     query = asked.query
     old, new = read_as_of(query.old), read_as_of(query.new) if query.new is not None else NOW
-    found = await asked.read(feed.changes, old=old, new=new, cursor=query.cursor, limit=query.limit, slow=True)
+    found = await asked.read_at(LONG, feed.changes, old=old, new=new, cursor=query.cursor, limit=query.limit)
     if found.old.position > found.new.position:
         raise IntervalReversed(parameter="to")
     following = None
@@ -128,7 +131,7 @@ async def diff_ledger(asked: Asked) -> Answer:
     }
     headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
     tag = records.weak_tag(found.new)
-    return send(asked, msgspec.json.encode(body), at=found.new, etag=tag, headers=headers)
+    return asked.reply(msgspec.json.encode(body), at=found.new, etag=tag, headers=headers)
 
 
 _STATS = Contract(
@@ -143,11 +146,11 @@ _STATS = Contract(
 )
 
 
-@operation(get, "/v1/stats", _STATS)
-async def get_stats(asked: Asked) -> Answer:
-    counts, at = await asked.read(feed.stats, asked.as_of, slow=True)
+@reads("/v1/stats", _STATS)
+async def get_stats(asked: Asked[AsOfQuery]) -> Reply:
+    counts, at = await asked.read_at(LONG, feed.stats, asked.as_of)
     body = msgspec.json.encode({**counts, "position": at.position})
-    return send(asked, body, at=at, etag=records.weak_tag(at))
+    return asked.reply(body, at=at, etag=records.weak_tag(at))
 
 
 HANDLERS = (list_events, get_event, get_timeline, diff_ledger, get_stats)

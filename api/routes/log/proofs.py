@@ -3,22 +3,24 @@
 import base64
 
 import msgspec
-from litestar import get
 
 from api.domain.dates.asof import Standpoint
 from api.domain.errors import IntervalReversed, NotApplicable, NotYet
 from api.domain.text import canonical
 from api.ledger.reading import feed, proofs, views
 from api.ledger.signing.checkpoints import Signed
+from api.routes.contract.contract import Contract
 from api.routes.contract.params import ConsistencyQuery, ProofQuery
+from api.routes.edge.asked import Asked
 from api.routes.edge.bodies import JSON
 from api.routes.edge.negotiation import quality
-from api.routes.edge.operation import Answer, Asked, Contract, operation, send
+from api.routes.edge.operation import reads
+from api.routes.edge.reply import Reply
 
 TEXT = "text/plain"
 
 
-def _contract(operation_id: str, tag: str, summary: str) -> Contract:
+def _contract(operation_id: str, tag: str, summary: str) -> Contract[ProofQuery]:
     return Contract(
         id=operation_id,
         tag=tag,
@@ -38,62 +40,56 @@ def _contract(operation_id: str, tag: str, summary: str) -> Contract:
     )
 
 
-@operation(
-    get, "/v1/events/{position:str}/proof", _contract("proveEvent", "events", "Prove that an event is in the log")
-)
-async def prove_event(asked: Asked) -> Answer:
+@reads("/v1/events/{position:str}/proof", _contract("proveEvent", "events", "Prove that an event is in the log"))
+async def prove_event(asked: Asked[ProofQuery]) -> Reply:
     return await _prove(asked, asked.path.position or 0)
 
 
-@operation(
-    get,
+@reads(
     "/v1/entities/{id:str}/revisions/{n:str}/proof",
     _contract("proveEntityRevision", "entities", "Prove that a revision is in the log"),
 )
-async def prove_entity_revision(asked: Asked) -> Answer:
+async def prove_entity_revision(asked: Asked[ProofQuery]) -> Reply:
     return await _prove_revision(asked, "entity")
 
 
-@operation(
-    get,
+@reads(
     "/v1/sources/{id:str}/revisions/{n:str}/proof",
     _contract("proveSourceRevision", "sources", "Prove that a revision is in the log"),
 )
-async def prove_source_revision(asked: Asked) -> Answer:
+async def prove_source_revision(asked: Asked[ProofQuery]) -> Reply:
     return await _prove_revision(asked, "source")
 
 
-@operation(
-    get,
+@reads(
     "/v1/questions/{id:str}/revisions/{n:str}/proof",
     _contract("proveQuestionRevision", "questions", "Prove that a revision is in the log"),
 )
-async def prove_question_revision(asked: Asked) -> Answer:
+async def prove_question_revision(asked: Asked[ProofQuery]) -> Reply:
     return await _prove_revision(asked, "question")
 
 
-@operation(
-    get,
+@reads(
     "/v1/claims/{id:str}/revisions/{n:str}/proof",
     _contract("proveClaimRevision", "claims", "Prove that a revision is in the log"),
 )
-async def prove_claim_revision(asked: Asked) -> Answer:
+async def prove_claim_revision(asked: Asked[ProofQuery]) -> Reply:
     return await _prove_revision(asked, "claim")
 
 
-async def _prove_revision(asked: Asked, kind: str) -> Answer:
-    view = await asked.read(views.numbered, kind, asked.id, asked.path.n)
+async def _prove_revision(asked: Asked[ProofQuery], kind: str) -> Reply:
+    view = await asked.read(views.numbered, kind, asked.id, asked.n)
     return await _prove(asked, view.position)
 
 
-async def _prove(asked: Asked, position: int) -> Answer:
-    at: Standpoint = await asked.read(views.stand)
+async def _prove(asked: Asked[ProofQuery], position: int) -> Reply:
+    at = await asked.read(views.stand)
     size = None if asked.query.size is None else int(asked.query.size)
     if max(position, size or 0) > at.head:
         raise NotYet(at.head)
     if size is not None and size < position:
         raise NotApplicable("a tree of this size ends before the event", parameter="size")
-    accept = asked.headers.get("accept")
+    accept = asked.accept
     if quality(accept, TEXT) > quality(accept, JSON):
         return await _as_text(asked, position, size)
     is_pinned = size is not None
@@ -107,11 +103,11 @@ async def _prove(asked: Asked, position: int) -> Answer:
         "path": [each.hex() for each in proof.path],
     }
     at = Standpoint(size, at.head, is_pinned=is_pinned)
-    return send(asked, msgspec.json.encode(body), at=at, etag=f'"{position}.{size}"')
+    return asked.reply(msgspec.json.encode(body), at=at, etag=f'"{position}.{size}"')
 
 
-async def _as_text(asked: Asked, position: int, size: int | None) -> Answer:
-    """Answer with a c2sp.org/tlog-proof: only the latest checkpoint is at hand, signed."""
+async def _as_text(asked: Asked[ProofQuery], position: int, size: int | None) -> Reply:
+    """Reply with a c2sp.org/tlog-proof: only the latest checkpoint is at hand, signed."""
     signed = await _latest(asked, position)
     if size not in (None, signed.size):
         raise NotApplicable("as text, a proof stands on the latest checkpoint; leave the size out", parameter="size")
@@ -123,10 +119,10 @@ async def _as_text(asked: Asked, position: int, size: int | None) -> Answer:
         lines.append(f"extra {base64.b64encode(extra).decode()}")
     lines += [f"index {position - 1}", *(base64.b64encode(each).decode() for each in proof.path), "", signed.note]
     at = Standpoint(signed.size, signed.size, is_pinned=False)
-    return send(asked, "\n".join(lines).encode(), at=at, media_type=f"{TEXT}; charset=utf-8")
+    return asked.reply("\n".join(lines).encode(), at=at, media_type=f"{TEXT}; charset=utf-8")
 
 
-async def _tree(asked: Asked, position: int, size: int | None) -> tuple[int, bytes | None]:
+async def _tree(asked: Asked[ProofQuery], position: int, size: int | None) -> tuple[int, bytes | None]:
     """Give the size asked for; or, where none was, that of the latest checkpoint, and the root that it signs."""
     if size is not None:
         return size, None
@@ -134,9 +130,9 @@ async def _tree(asked: Asked, position: int, size: int | None) -> tuple[int, byt
     return signed.size, signed.root
 
 
-async def _latest(asked: Asked, position: int) -> Signed:
+async def _latest(asked: Asked[ProofQuery], position: int) -> Signed:
     """Give the latest checkpoint; a node that serves a copy may hold one that ends before the event."""
-    signed = await asked.rooms.checkpoints.read_latest()
+    signed = await asked.services.checkpoints.read_latest()
     if signed.size < position:
         raise NotYet(signed.size)
     return signed
@@ -156,10 +152,10 @@ _CONSISTENCY = Contract(
 )
 
 
-@operation(get, "/v1/proofs/consistency", _CONSISTENCY)
-async def prove_consistency(asked: Asked) -> Answer:
+@reads("/v1/proofs/consistency", _CONSISTENCY)
+async def prove_consistency(asked: Asked[ConsistencyQuery]) -> Reply:
     first, second = int(asked.query.old), int(asked.query.new)
-    at: Standpoint = await asked.read(views.stand)
+    at = await asked.read(views.stand)
     if max(first, second) > at.head:
         raise NotYet(at.head)
     if first > second:
@@ -175,7 +171,7 @@ async def prove_consistency(asked: Asked) -> Answer:
         "path": [each.hex() for each in proof.path],
     }
     at = Standpoint(second, at.head, is_pinned=True)
-    return send(asked, msgspec.json.encode(body), at=at, etag=f'"{first}.{second}"')
+    return asked.reply(msgspec.json.encode(body), at=at, etag=f'"{first}.{second}"')
 
 
 HANDLERS = (

@@ -1,7 +1,6 @@
 """Redactions: lawful removal, in the open. Who may do it, what it would do, and the public list of what was done."""
 
 import msgspec
-from litestar import get, post
 
 from api.domain.dates.asof import Standpoint
 from api.domain.records.redaction import REDACTION, NewRedaction, redact_command
@@ -9,13 +8,15 @@ from api.ledger.reading import lists, views
 from api.ledger.reading.lists import Selection
 from api.ledger.writing import redacting
 from api.ledger.writing.redacting import Left, Preview
-from api.routes.contract.params import DryRunQuery, RedactionListQuery
-from api.routes.edge.bodies import JSON
-from api.routes.edge.operation import Answer, Asked, Contract, operation, send
+from api.routes.contract.contract import Contract, PostContract
+from api.routes.contract.params import DryRunQuery, NoQuery, RedactionListQuery
+from api.routes.edge.asked import LONG, Asked, Posted
+from api.routes.edge.operation import reads, writes
+from api.routes.edge.reply import Reply
 from api.routes.records import records
 
 _PATH = "/v1/redactions"
-_REDACT = Contract(
+_REDACT = PostContract(
     id="redact",
     tag="redactions",
     summary="Redact revisions of a record, or all of it",
@@ -28,31 +29,29 @@ _REDACT = Contract(
     query=DryRunQuery,
     headers=("Idempotency-Key",),
     body=NewRedaction,
-    media_types=(JSON,),
     scope="redact",
-    status=201,
     returns="RedactionDone",
     answer_headers=("Location", "ETag", "Ledger-Position"),
     conflicts=True,
 )
 
 
-@operation(post, _PATH, _REDACT)
-async def redact(asked: Asked) -> Answer:
+@writes(_PATH, _REDACT)
+async def redact(asked: Posted[DryRunQuery, NewRedaction]) -> Reply:
     command = redact_command(asked.body)
     if asked.query.dry_run == "true":
-        found = await asked.read(redacting.preview, command, asked.body.texts, slow=True)
-        return send(asked, _preview(found, asked.body))
+        found = await asked.read_at(LONG, redacting.preview, command, asked.body.texts)
+        return asked.reply(_preview(found, asked.body))
     outcome = await records.append(asked, [command])
     # It is done once no trace is left; a request repeated under its key finishes what was in the way.
-    database = asked.rooms.database
+    database = asked.services.database
     await database.at_length(redacting.purge, database, outcome.position, outcome.traces)
     view = await asked.read(views.written, outcome.position)
-    left = await asked.read(redacting.left_by, command, outcome.position, asked.body.texts, slow=True)
+    left = await asked.read_at(LONG, redacting.left_by, command, outcome.position, asked.body.texts)
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)
     location = f"{_PATH}/{outcome.items[0].id}"
     headers = [(b"location", location.encode())]
-    return send(asked, _with(view.document, left), at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
+    return asked.reply(_with(view.document, left), at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
 
 
 def _preview(found: Preview, body: NewRedaction) -> bytes:
@@ -79,8 +78,8 @@ _LIST = Contract(
 )
 
 
-@operation(get, _PATH, _LIST)
-async def list_redactions(asked: Asked) -> Answer:
+@reads(_PATH, _LIST)
+async def list_redactions(asked: Asked[RedactionListQuery]) -> Reply:
     query = asked.query
     chosen = Selection(kind=REDACTION, asked=asked.as_of, order=query.order, limit=query.limit, cursor=query.cursor)
     page, _ = await asked.read(lists.select, chosen)
@@ -91,6 +90,7 @@ _READ = Contract(
     id="getRedaction",
     tag="redactions",
     summary="Read one redaction",
+    query=NoQuery,
     headers=("If-None-Match",),
     returns="Redaction",
     answer_headers=("ETag", "Ledger-Position"),
@@ -98,10 +98,10 @@ _READ = Contract(
 )
 
 
-@operation(get, _PATH + "/{id:str}", _READ)
-async def get_redaction(asked: Asked) -> Answer:
+@reads(_PATH + "/{id:str}", _READ)
+async def get_redaction(asked: Asked[NoQuery]) -> Reply:
     view = await asked.read(views.current, REDACTION, asked.id)
-    return send(asked, view.document, at=view.at, etag=f'"{view.position}"')
+    return asked.reply(view.document, at=view.at, etag=f'"{view.position}"')
 
 
 HANDLERS = (redact, list_redactions, get_redaction)

@@ -1,51 +1,61 @@
 """Claims: routes."""
 
 import msgspec
-from litestar import get, post
+from msgspec import Struct
 
 from api.ledger.reading import views
-from api.routes.contract.params import ClaimListQuery, ClaimRecordQuery, LinksQuery
-from api.routes.edge.operation import Answer, Asked, Contract, operation, send
+from api.routes.contract.contract import Contract
+from api.routes.contract.params import (
+    ClaimListQuery,
+    ClaimRecordQuery,
+    HistoryQuery,
+    LinksQuery,
+    NoQuery,
+    RevisionDiffQuery,
+)
+from api.routes.edge.asked import Asked, Posted
+from api.routes.edge.operation import reads, writes
+from api.routes.edge.reply import Reply
 from api.routes.records import contracts, records
 
 
-@operation(post, "/v1/claims", contracts.record("recordClaim", "claim"))
-async def record_claim(asked: Asked) -> Answer:
+@writes("/v1/claims", contracts.record("recordClaim", "claim"))
+async def record_claim(asked: Posted[NoQuery, Struct]) -> Reply:
     return await records.record(asked, "claim")
 
 
-@operation(get, "/v1/claims", contracts.listing("listClaims", "claim", ClaimListQuery))
-async def list_claims(asked: Asked) -> Answer:
+@reads("/v1/claims", contracts.listing("listClaims", "claim", ClaimListQuery))
+async def list_claims(asked: Asked[ClaimListQuery]) -> Reply:
     return await records.list_records(asked, "claim")
 
 
-@operation(get, "/v1/claims/{id:str}", contracts.read("getClaim", "claim", ClaimRecordQuery))
-async def get_claim(asked: Asked) -> Answer:
+@reads("/v1/claims/{id:str}", contracts.read("getClaim", "claim", ClaimRecordQuery))
+async def get_claim(asked: Asked[ClaimRecordQuery]) -> Reply:
     return await records.read(asked, "claim")
 
 
-@operation(post, "/v1/claims/{id:str}/revisions", contracts.revise("reviseClaim", "claim"))
-async def revise_claim(asked: Asked) -> Answer:
+@writes("/v1/claims/{id:str}/revisions", contracts.revise("reviseClaim", "claim"))
+async def revise_claim(asked: Posted[NoQuery, Struct]) -> Reply:
     return await records.revise(asked, "claim")
 
 
-@operation(get, "/v1/claims/{id:str}/revisions", contracts.history("listClaimRevisions", "claim"))
-async def list_claim_revisions(asked: Asked) -> Answer:
+@reads("/v1/claims/{id:str}/revisions", contracts.history("listClaimRevisions", "claim"))
+async def list_claim_revisions(asked: Asked[HistoryQuery]) -> Reply:
     return await records.history(asked, "claim")
 
 
-@operation(get, "/v1/claims/{id:str}/revisions/{n:str}", contracts.revision("getClaimRevision", "claim"))
-async def get_claim_revision(asked: Asked) -> Answer:
+@reads("/v1/claims/{id:str}/revisions/{n:str}", contracts.revision("getClaimRevision", "claim"))
+async def get_claim_revision(asked: Asked[NoQuery]) -> Reply:
     return await records.revision(asked, "claim")
 
 
-@operation(get, "/v1/claims/{id:str}/diff", contracts.diff("diffClaim", "claim"))
-async def diff_claim(asked: Asked) -> Answer:
+@reads("/v1/claims/{id:str}/diff", contracts.diff("diffClaim", "claim"))
+async def diff_claim(asked: Asked[RevisionDiffQuery]) -> Reply:
     return await records.diff(asked, "claim")
 
 
-@operation(get, "/v1/claims/{id:str}/timemap", contracts.timemap("getClaimTimeMap", "claim"))
-async def get_claim_timemap(asked: Asked) -> Answer:
+@reads("/v1/claims/{id:str}/timemap", contracts.timemap("getClaimTimeMap", "claim"))
+async def get_claim_timemap(asked: Asked[NoQuery]) -> Reply:
     return await records.timemap(asked, "claim")
 
 
@@ -63,14 +73,14 @@ _LINKS = Contract(
 )
 
 
-@operation(get, "/v1/claims/{id:str}/links", _LINKS)
-async def list_claim_links(asked: Asked) -> Answer:
+@reads("/v1/claims/{id:str}/links", _LINKS)
+async def list_claim_links(asked: Asked[LinksQuery]) -> Reply:
     cursor, limit = int(asked.query.cursor or 0), asked.query.limit
     found = await asked.read(views.links, asked.id, asked.as_of, cursor=cursor, limit=limit)
     following = records.onward(asked, found.at, found.last)
     body = {"outgoing": found.outgoing, "incoming": found.incoming, "next": following, "position": found.at.position}
     headers = records.link_to(following)
-    return send(asked, msgspec.json.encode(body), at=found.at, etag=records.weak_tag(found.at), headers=headers)
+    return asked.reply(msgspec.json.encode(body), at=found.at, etag=records.weak_tag(found.at), headers=headers)
 
 
 HANDLERS = (

@@ -1,37 +1,34 @@
 """The contracts that the four kinds of record share: what is asked, what is answered, and the examples that run."""
 
-from typing import Any
-
 from msgspec import Struct
 
 from api.domain.records.operation import ACTIONS, NEW
-from api.routes.contract import params
+from api.routes.contract.contract import Contract, PostContract, Query_co
+from api.routes.contract.params import HistoryQuery, NoQuery, RevisionDiffQuery
 from api.routes.edge.bodies import JSON
-from api.routes.edge.operation import Contract
 from api.routes.records.records import LINK_FORMAT, PATCH
 
 _PLURAL = {"entity": "entities", "source": "sources", "question": "questions", "claim": "claims"}
 
 
-def record(operation_id: str, kind: str) -> Contract:
+def record(operation_id: str, kind: str) -> PostContract[NoQuery, Struct]:
     """Record one."""
-    return Contract(
+    return PostContract(
         id=operation_id,
         tag=_PLURAL[kind],
         summary=f"Record a {kind}" if kind != "entity" else "Record an entity",
         description="The id may be chosen, or is minted. A repeated request with the same Idempotency-Key is safe.",
+        query=NoQuery,
         headers=("Idempotency-Key",),
         body=NEW[kind],
-        media_types=(JSON,),
         scope="write",
-        status=201,
         returns=kind.title(),
         answer_headers=("Location", "ETag", "Ledger-Position", "Link"),
         conflicts=True,
     )
 
 
-def listing(operation_id: str, kind: str, query: type[Struct]) -> Contract:
+def listing(operation_id: str, kind: str, query: type[Query_co]) -> Contract[Query_co]:
     """List them."""
     return Contract(
         id=operation_id,
@@ -47,7 +44,7 @@ def listing(operation_id: str, kind: str, query: type[Struct]) -> Contract:
     )
 
 
-def read(operation_id: str, kind: str, query: type[Struct] = params.RecordQuery) -> Contract:
+def read(operation_id: str, kind: str, query: type[Query_co]) -> Contract[Query_co]:
     """Read one."""
     return Contract(
         id=operation_id,
@@ -65,18 +62,17 @@ def read(operation_id: str, kind: str, query: type[Struct] = params.RecordQuery)
     )
 
 
-def revise(operation_id: str, kind: str) -> Contract:
+def revise(operation_id: str, kind: str) -> PostContract[NoQuery, Struct]:
     """Append to its history."""
-    return Contract(
+    return PostContract(
         id=operation_id,
         tag=_PLURAL[kind],
         summary="Revise, retract or restore" + (", link or unlink" if kind == "claim" else ""),
         description="Nothing is overwritten: each action appends a revision with its reason. `If-Match` names the one it is based on.",
+        query=NoQuery,
         headers=("If-Match", "Idempotency-Key"),
         body=ACTIONS[kind],
-        media_types=(JSON,),
         scope="write",
-        status=201,
         returns=kind.title(),
         answer_headers=("Location", "ETag", "Ledger-Position", "Link"),
         absent=True,
@@ -85,32 +81,48 @@ def revise(operation_id: str, kind: str) -> Contract:
     )
 
 
-def history(operation_id: str, kind: str) -> Contract:
+def history(operation_id: str, kind: str) -> Contract[HistoryQuery]:
     """List its revisions."""
-    return _part(operation_id, kind, "List its revisions, newest first", "HistoryPage", query=params.HistoryQuery)
+    return _part(operation_id, kind, "List its revisions, newest first", "HistoryPage", HistoryQuery)
 
 
-def revision(operation_id: str, kind: str) -> Contract:
+def revision(operation_id: str, kind: str) -> Contract[NoQuery]:
     """Read a past version."""
-    answer = ("ETag", "Ledger-Position", "Link", "Memento-Datetime")
-    return _part(operation_id, kind, "Read one revision", kind.title(), answer_headers=answer)
+    answer_headers = ("ETag", "Ledger-Position", "Link", "Memento-Datetime")
+    return _part(operation_id, kind, "Read one revision", kind.title(), NoQuery, answer_headers=answer_headers)
 
 
-def timemap(operation_id: str, kind: str) -> Contract:
+def timemap(operation_id: str, kind: str) -> Contract[NoQuery]:
     """List its mementos."""
-    return _part(
-        operation_id, kind, "List every revision with its time (RFC 7089)", "TimeMap", offers=(LINK_FORMAT, JSON)
-    )
+    summary = "List every revision with its time (RFC 7089)"
+    return _part(operation_id, kind, summary, "TimeMap", NoQuery, offers=(LINK_FORMAT, JSON))
 
 
-def diff(operation_id: str, kind: str) -> Contract:
+def diff(operation_id: str, kind: str) -> Contract[RevisionDiffQuery]:
     """Compare two revisions."""
-    query = params.RevisionDiffQuery
-    return _part(operation_id, kind, "Compare two revisions (RFC 6902)", "Patch", query=query, offers=(PATCH, JSON))
+    summary = "Compare two revisions (RFC 6902)"
+    return _part(operation_id, kind, summary, "Patch", RevisionDiffQuery, offers=(PATCH, JSON))
 
 
-def _part(operation_id: str, kind: str, summary: str, returns: str, **more: Any) -> Contract:
-    given = {"headers": ("If-None-Match",), "answer_headers": ("ETag", "Ledger-Position"), **more}
+def _part(
+    operation_id: str,
+    kind: str,
+    summary: str,
+    returns: str,
+    query: type[Query_co],
+    *,
+    offers: tuple[str, ...] = (JSON,),
+    answer_headers: tuple[str, ...] = ("ETag", "Ledger-Position"),
+) -> Contract[Query_co]:
     return Contract(
-        id=operation_id, tag=_PLURAL[kind], summary=summary, returns=returns, absent=True, gone=True, **given
+        id=operation_id,
+        tag=_PLURAL[kind],
+        summary=summary,
+        query=query,
+        headers=("If-None-Match",),
+        returns=returns,
+        offers=offers,
+        answer_headers=answer_headers,
+        absent=True,
+        gone=True,
     )

@@ -1,49 +1,60 @@
 """Questions: routes."""
 
-from litestar import get, post
+from msgspec import Struct
 
-from api.routes.contract.params import AnswersQuery, ConflictsQuery, QuestionListQuery
-from api.routes.edge.operation import Answer, Asked, Contract, operation
+from api.routes.contract.contract import Contract
+from api.routes.contract.params import (
+    AnswersQuery,
+    ConflictsQuery,
+    HistoryQuery,
+    NoQuery,
+    QuestionListQuery,
+    RecordQuery,
+    RevisionDiffQuery,
+)
+from api.routes.edge.asked import Asked, Posted
+from api.routes.edge.operation import reads, writes
+from api.routes.edge.reply import Reply
 from api.routes.records import contracts, records
 
 
-@operation(post, "/v1/questions", contracts.record("recordQuestion", "question"))
-async def record_question(asked: Asked) -> Answer:
+@writes("/v1/questions", contracts.record("recordQuestion", "question"))
+async def record_question(asked: Posted[NoQuery, Struct]) -> Reply:
     return await records.record(asked, "question")
 
 
-@operation(get, "/v1/questions", contracts.listing("listQuestions", "question", QuestionListQuery))
-async def list_questions(asked: Asked) -> Answer:
+@reads("/v1/questions", contracts.listing("listQuestions", "question", QuestionListQuery))
+async def list_questions(asked: Asked[QuestionListQuery]) -> Reply:
     return await records.list_records(asked, "question")
 
 
-@operation(get, "/v1/questions/{id:str}", contracts.read("getQuestion", "question"))
-async def get_question(asked: Asked) -> Answer:
+@reads("/v1/questions/{id:str}", contracts.read("getQuestion", "question", RecordQuery))
+async def get_question(asked: Asked[RecordQuery]) -> Reply:
     return await records.read(asked, "question")
 
 
-@operation(post, "/v1/questions/{id:str}/revisions", contracts.revise("reviseQuestion", "question"))
-async def revise_question(asked: Asked) -> Answer:
+@writes("/v1/questions/{id:str}/revisions", contracts.revise("reviseQuestion", "question"))
+async def revise_question(asked: Posted[NoQuery, Struct]) -> Reply:
     return await records.revise(asked, "question")
 
 
-@operation(get, "/v1/questions/{id:str}/revisions", contracts.history("listQuestionRevisions", "question"))
-async def list_question_revisions(asked: Asked) -> Answer:
+@reads("/v1/questions/{id:str}/revisions", contracts.history("listQuestionRevisions", "question"))
+async def list_question_revisions(asked: Asked[HistoryQuery]) -> Reply:
     return await records.history(asked, "question")
 
 
-@operation(get, "/v1/questions/{id:str}/revisions/{n:str}", contracts.revision("getQuestionRevision", "question"))
-async def get_question_revision(asked: Asked) -> Answer:
+@reads("/v1/questions/{id:str}/revisions/{n:str}", contracts.revision("getQuestionRevision", "question"))
+async def get_question_revision(asked: Asked[NoQuery]) -> Reply:
     return await records.revision(asked, "question")
 
 
-@operation(get, "/v1/questions/{id:str}/diff", contracts.diff("diffQuestion", "question"))
-async def diff_question(asked: Asked) -> Answer:
+@reads("/v1/questions/{id:str}/diff", contracts.diff("diffQuestion", "question"))
+async def diff_question(asked: Asked[RevisionDiffQuery]) -> Reply:
     return await records.diff(asked, "question")
 
 
-@operation(get, "/v1/questions/{id:str}/timemap", contracts.timemap("getQuestionTimeMap", "question"))
-async def get_question_timemap(asked: Asked) -> Answer:
+@reads("/v1/questions/{id:str}/timemap", contracts.timemap("getQuestionTimeMap", "question"))
+async def get_question_timemap(asked: Asked[NoQuery]) -> Reply:
     return await records.timemap(asked, "question")
 
 
@@ -79,13 +90,13 @@ _CONFLICTS = Contract(
 )
 
 
-@operation(get, "/v1/questions/{id:str}/answers", _ANSWERS)
-async def get_question_answers(asked: Asked) -> Answer:
+@reads("/v1/questions/{id:str}/answers", _ANSWERS)
+async def get_question_answers(asked: Asked[AnswersQuery]) -> Reply:
     return await records.send_answers(asked)
 
 
-@operation(get, "/v1/questions/{id:str}/conflicts", _CONFLICTS)
-async def list_question_conflicts(asked: Asked) -> Answer:
+@reads("/v1/questions/{id:str}/conflicts", _CONFLICTS)
+async def list_question_conflicts(asked: Asked[ConflictsQuery]) -> Reply:
     return await records.send_conflicts(asked)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from api.domain.dates import edtf
 from api.domain.dates.asof import AsOf, Standpoint
@@ -22,60 +22,77 @@ from api.ledger.reading.lists import Documents, Selection, Window
 from api.ledger.reading.views import Page, View
 from api.ledger.storage.reads import Reads
 from api.ledger.writing.ledger import Note, Outcome, Unit
-from api.routes.contract.params import ClaimFilters
+from api.routes.contract.params import (
+    AnswersQuery,
+    ClaimFilters,
+    ClaimListQuery,
+    ClaimRecordQuery,
+    ConflictsQuery,
+    EntityListQuery,
+    HistoryQuery,
+    NoQuery,
+    QuestionListQuery,
+    RecordQuery,
+    RevisionDiffQuery,
+    SourceListQuery,
+    Strict,
+    TimelineQuery,
+)
+from api.routes.edge.asked import BRIEF, COMPUTES, LONG, MAY_COMPUTE, Asked, Posted
 from api.routes.edge.bodies import JSON
 from api.routes.edge.negotiation import expected_positions, quality
-from api.routes.edge.operation import Answer, Asked, Headers, http_date, in_full, send, with_query
+from api.routes.edge.reply import Headers, Reply, http_date
 
 PATHS = {"entity": "/v1/entities", "source": "/v1/sources", "question": "/v1/questions", "claim": "/v1/claims"}
 Moment = TypeVar("Moment")
 Moments = list[tuple[int, int]]
 LINK_FORMAT = "application/link-format"
 PATCH = "application/json-patch+json"
+AnyListQuery = EntityListQuery | SourceListQuery | QuestionListQuery | ClaimListQuery
 _SECOND = 1_000_000
 
 
-async def read(asked: Asked, kind: str) -> Answer:
-    """Answer with a record, now or at `as_of`; or send a Memento client on to the revision of its time."""
+async def read(asked: Asked[RecordQuery | ClaimRecordQuery], kind: str) -> Reply:
+    """Reply with a record, now or at `as_of`; or send a Memento client on to the revision of its time."""
     if asked.query.as_of is not None:
         return await _read_as_of(asked, kind)
     wanted = asked.headers.get("accept-datetime")
     if wanted is not None:
         return await _negotiate(asked, kind, wanted)
-    view: View = await asked.read(views.current, kind, asked.id)
-    return await _record_answer(asked, kind, view, memento=False)
+    view = await asked.read(views.current, kind, asked.id)
+    return await _shown(asked, kind, view, memento=False)
 
 
-async def _read_as_of(asked: Asked, kind: str) -> Answer:
-    view: View = await asked.read(views.as_of, kind, asked.id, asked.as_of)
-    return await _record_answer(asked, kind, view, memento=True)
+async def _read_as_of(asked: Asked[RecordQuery | ClaimRecordQuery], kind: str) -> Reply:
+    view = await asked.read(views.as_of, kind, asked.id, asked.as_of)
+    return await _shown(asked, kind, view, memento=True)
 
 
-async def _record_answer(asked: Asked, kind: str, view: View, *, memento: bool) -> Answer:
+async def _shown(asked: Asked[RecordQuery | ClaimRecordQuery], kind: str, view: View, *, memento: bool) -> Reply:
     url = f"{PATHS[kind]}/{asked.id}"
-    headers = [_links(in_full(asked, url))]
+    headers = [_links(asked.in_full(url))]
     if memento:
         headers += _memento(url, view)
-    if getattr(asked.query, "include", None) is None:
-        return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
+    if not isinstance(asked.query, ClaimRecordQuery) or asked.query.include is None:
+        return asked.reply(view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
     # The sources may have been redacted since, so the tag needs to know.
     at = replace(view.at, redaction=(await asked.read(views.stand)).redaction)
     alone = Page([view.document], [""], False, at)
     _, grounds = await asked.read(lists.with_grounds, alone, ("source",))
     body = msgspec.json.decode(view.document) | {"sources": raw(grounds["source"])}
-    return send(asked, msgspec.json.encode(body), at=at, etag=weak_tag(at), headers=headers)
+    return asked.reply(msgspec.json.encode(body), at=at, etag=weak_tag(at), headers=headers)
 
 
-async def _negotiate(asked: Asked, kind: str, wanted: str) -> Answer:
+async def _negotiate(asked: Asked[RecordQuery | ClaimRecordQuery], kind: str, wanted: str) -> Reply:
     """Redirect to the revision in force at the last microsecond of that second (RFC 7089 section 4.1.2)."""
     # email.utils would take the year 0068 for 2068.
     asked_for = datetime.strptime(wanted[5:], "%d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
     moment = edtf.to_us(asked_for) + _SECOND - 1
     revision, beside, at = await asked.read(views.revision_at, kind, asked.id, moment)
     url = f"{PATHS[kind]}/{asked.id}"
-    links = _links(in_full(asked, url), *_mementos(in_full(asked, url), revision, beside))
+    links = _links(asked.in_full(url), *_mementos(asked.in_full(url), revision, beside))
     headers = [(b"location", f"{url}/revisions/{revision}".encode()), links]
-    return send(asked, b"", at=at, headers=headers, status=302, media_type="text/plain")
+    return asked.reply(b"", at=at, headers=headers, status=302, media_type="text/plain")
 
 
 def _mementos(url: str, chosen: int, beside: list[tuple[int, int]]) -> list[str]:
@@ -105,16 +122,16 @@ def _memento(url: str, view: View) -> Headers:
     ]
 
 
-async def revision(asked: Asked, kind: str) -> Answer:
-    """Answer with one past version."""
-    view: View = await asked.read(views.numbered, kind, asked.id, asked.path.n)
+async def revision(asked: Asked[NoQuery], kind: str) -> Reply:
+    """Reply with one past version."""
+    view = await asked.read(views.numbered, kind, asked.id, asked.n)
     url = f"{PATHS[kind]}/{asked.id}"
-    headers = [_links(in_full(asked, url)), (b"memento-datetime", http_date(view.revised_at).encode())]
-    return send(asked, view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
+    headers = [_links(asked.in_full(url)), (b"memento-datetime", http_date(view.revised_at).encode())]
+    return asked.reply(view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
 
 
-async def history(asked: Asked, kind: str) -> Answer:
-    """Answer with the lines of a record's history."""
+async def history(asked: Asked[HistoryQuery], kind: str) -> Reply:
+    """Reply with the lines of a record's history."""
     cursor = asked.query.cursor
     page = await asked.read(
         views.history, kind, asked.id,
@@ -123,16 +140,16 @@ async def history(asked: Asked, kind: str) -> Answer:
     return await send_page(asked, page)
 
 
-async def timemap(asked: Asked, kind: str) -> Answer:
-    """Answer with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
+async def timemap(asked: Asked[NoQuery], kind: str) -> Reply:
+    """Reply with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
     url = f"{PATHS[kind]}/{asked.id}"
-    accept = asked.headers.get("accept")
+    accept = asked.accept
     is_link_format = quality(accept, LINK_FORMAT) >= quality(accept, JSON)
-    write = partial(_link_format, in_full(asked, url)) if is_link_format else partial(_json_map, url)
+    write = partial(_link_format, asked.in_full(url)) if is_link_format else partial(_json_map, url)
     body, at = await asked.read(_timemap, kind, asked.id, write)
     # The two forms are not the same to who holds one (RFC 9110 section 8.8.3).
     etag = weak_tag(at) if is_link_format else f'{weak_tag(at)[:-1]}.json"'
-    return send(asked, body, at=at, etag=etag, media_type=LINK_FORMAT if is_link_format else JSON)
+    return asked.reply(body, at=at, etag=etag, media_type=LINK_FORMAT if is_link_format else JSON)
 
 
 def _timemap(access: Reads, kind: str, public_id: str, write: Callable[[Moments], bytes]) -> tuple[bytes, Standpoint]:
@@ -160,28 +177,27 @@ def _link_format(url: str, known: Moments) -> bytes:
     return (",\n".join(lines) + "\n").encode()
 
 
-async def diff(asked: Asked, kind: str) -> Answer:
-    """Answer with the patch from one revision to another."""
-    patch, at = await asked.read(
-        views.difference, kind, asked.id, old=asked.query.old, new=asked.query.new, slow=True, computes=True
-    )
-    accept = asked.headers.get("accept")
+async def diff(asked: Asked[RevisionDiffQuery], kind: str) -> Reply:
+    """Reply with the patch from one revision to another."""
+    old, new = asked.query.old, asked.query.new
+    patch, at = await asked.read_at(COMPUTES, views.difference, kind, asked.id, old=old, new=new)
+    accept = asked.accept
     media_type = PATCH if quality(accept, PATCH) >= quality(accept, JSON) else JSON
-    return send(asked, patch, at=at, etag=weak_tag(at), media_type=media_type)
+    return asked.reply(patch, at=at, etag=weak_tag(at), media_type=media_type)
 
 
-async def list_records(asked: Asked, kind: str) -> Answer:
-    """Answer with a page of a list."""
-    chosen = selection(asked, kind)
+async def list_records(asked: Asked[AnyListQuery], kind: str) -> Reply:
+    """Reply with a page of a list."""
+    chosen = selection(asked.query, asked.as_of, kind)
     if _is_of_questions_at_a_clock(chosen) and chosen.agreement is None:
         raise NotApplicable(
             "published_by and valid_at need agreement here",
             parameter="published_by" if chosen.published_by else "valid_at",
         )
-    is_slow = chosen.is_slow or asked.query.facets is not None or _is_of_questions_at_a_clock(chosen)
-    page, more = await asked.read(
-        _list, asked.query, chosen, slow=is_slow, computes=_is_of_questions_at_a_clock(chosen)
-    )
+    pace = LONG if chosen.is_slow or asked.query.facets is not None else BRIEF
+    if _is_of_questions_at_a_clock(chosen):
+        pace = COMPUTES
+    page, more = await asked.read_at(pace, _list, asked.query, chosen)
     return await send_page(asked, page, more)
 
 
@@ -189,12 +205,12 @@ def _is_of_questions_at_a_clock(chosen: Selection) -> bool:
     return chosen.kind == "question" and bool(chosen.published_by or chosen.valid_at)
 
 
-def _list(access: Reads, query: Any, chosen: Selection) -> tuple[Page, dict[str, object]]:
+def _list(access: Reads, query: AnyListQuery, chosen: Selection) -> tuple[Page, dict[str, object]]:
     """Read a page and shape it, where the reading is done: the fields asked for, and what stands beside the items."""
     find = answers.questions_agreeing if _is_of_questions_at_a_clock(chosen) else lists.select
     page, _ = find(access, chosen)
     more: dict[str, object] = {}
-    if getattr(query, "include", None):
+    if isinstance(query, ClaimListQuery) and query.include:
         page, grounds = lists.with_grounds(access, page, ("source",))
         more["sources"] = raw(grounds["source"])
     if query.facets is not None:
@@ -204,8 +220,8 @@ def _list(access: Reads, query: Any, chosen: Selection) -> tuple[Page, dict[str,
     return page, more
 
 
-def _facets(access: Reads, query: Any, chosen: Selection, page: Page) -> lists.Facets:
-    names = tuple(dict.fromkeys(query.facets.split(",")))
+def _facets(access: Reads, query: AnyListQuery, chosen: Selection, page: Page) -> lists.Facets:
+    names = tuple(dict.fromkeys((query.facets or "").split(",")))
     if not _is_of_questions_at_a_clock(chosen):
         return lists.facets(access, chosen, page.at, names)
     # No table knows agreement at these clocks: the questions are found first, and counted then.
@@ -230,16 +246,15 @@ _PLAIN = {
 }
 
 
-def selection(asked: Asked, kind: str) -> Selection:
+def selection(query: AnyListQuery | TimelineQuery, as_of: AsOf, kind: str) -> Selection:
     """Read a list's query as a selection."""
-    query: Any = asked.query
     terms = [(name, getattr(query, name)) for name in _PLAIN[kind] if getattr(query, name, None) is not None]
-    if getattr(query, "linked_to", None) is not None:
+    if isinstance(query, ClaimFilters) and query.linked_to is not None:
         terms.append(("link", query.linked_to))
     live = getattr(query, "live", None)
     return Selection(
         kind=kind,
-        asked=asked.as_of,
+        asked=as_of,
         terms=terms,
         parent_terms=_parent_terms(query) if isinstance(query, ClaimFilters) else (),
         ids=getattr(query, "id", ()),
@@ -307,8 +322,8 @@ def _windows(query: Any, name: str) -> list[Window]:
     return found
 
 
-async def send_page(asked: Asked, page: Page, more: dict[str, object] | None = None) -> Answer:
-    """Answer with `{items, next, position}`; `next` pins the position it was read at."""
+async def send_page(asked: Asked[Strict], page: Page, more: dict[str, object] | None = None) -> Reply:
+    """Reply with `{items, next, position}`; `next` pins the position it was read at."""
     following = onward(asked, page.at, page.last)
     body = {
         "items": array_of(page.items),
@@ -316,8 +331,10 @@ async def send_page(asked: Asked, page: Page, more: dict[str, object] | None = N
         **(more or {}),
         "position": page.at.position,
     }
-    etag = weak_tag(page.at) if getattr(asked.query, "fields", None) is None else None
-    return send(asked, msgspec.json.encode(body), at=page.at, etag=etag, headers=link_to(following))
+    # Of what is shown in part no tag is given.
+    is_whole = not isinstance(asked.query, AnyListQuery) or asked.query.fields is None
+    etag = weak_tag(page.at) if is_whole else None
+    return asked.reply(msgspec.json.encode(body), at=page.at, etag=etag, headers=link_to(following))
 
 
 def link_to(following: str | None) -> Headers:
@@ -330,9 +347,9 @@ def array_of(items: Sequence[bytes]) -> Raw:
     return Raw(b"[%s]" % b",".join(items))
 
 
-def onward(asked: Asked, at: Standpoint, last: str | None) -> str | None:
+def onward(asked: Asked[Strict], at: Standpoint, last: str | None) -> str | None:
     """Give the address of the next page, at the position that this one was read at; None where nothing follows."""
-    return None if last is None else with_query(asked, as_of=at.position, cursor=last)
+    return None if last is None else asked.with_query(as_of=at.position, cursor=last)
 
 
 def weak_tag(at: Standpoint) -> str:
@@ -344,27 +361,27 @@ def raw(documents: Documents) -> dict[str, Raw]:
     return {public_id: Raw(document) for public_id, document in documents.items()}
 
 
-async def record(asked: Asked, kind: str) -> Answer:
+async def record(asked: Posted[NoQuery, Struct], kind: str) -> Reply:
     """Append a new record."""
     outcome = await append(asked, [record_command(kind, asked.body)])
     return await _written(asked, kind, outcome)
 
 
-async def revise(asked: Asked, kind: str) -> Answer:
+async def revise(asked: Posted[NoQuery, Struct], kind: str) -> Reply:
     """Append to a record's history."""
     command = action_command(kind, asked.id, asked.body, _expectation(asked))
     outcome = await append(asked, [command])
     return await _written(asked, kind, outcome)
 
 
-def _expectation(asked: Asked) -> Expect | None:
+def _expectation(asked: Asked[Strict]) -> Expect | None:
     given = asked.headers.get("if-match")
     if given is None:
         return None
     return Expect(whichever=True) if given.strip() == "*" else Expect(positions=expected_positions(given))
 
 
-async def _written(asked: Asked, kind: str, outcome: Outcome) -> Answer:
+async def _written(asked: Asked[Strict], kind: str, outcome: Outcome) -> Reply:
     document = outcome.document
     if document is None:
         document = (await asked.read(views.written, outcome.position)).document
@@ -372,21 +389,23 @@ async def _written(asked: Asked, kind: str, outcome: Outcome) -> Answer:
     url = f"{PATHS[kind]}/{item.id}"
     location = url if item.revision == 1 else f"{url}/revisions/{item.revision}"
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)
-    headers = [(b"location", location.encode()), _links(in_full(asked, url))]
-    return send(asked, document, at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
+    headers = [(b"location", location.encode()), _links(asked.in_full(url))]
+    return asked.reply(document, at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
 
 
-async def append(asked: Asked, commands: list[Command], *, is_batch: bool = False, is_dry_run: bool = False) -> Outcome:
+async def append(
+    asked: Posted[Strict, object], commands: list[Command], *, is_batch: bool = False, is_dry_run: bool = False
+) -> Outcome:
     """Queue a unit and wait until it is durable, or refused."""
     caller = asked.caller
     if caller is None:
         raise RuntimeError("a write came past the scope check")
-    note = await asked.rooms.bodies.work(len(asked.raw), _note, asked, caller.actor)
+    note = await asked.services.bodies.work(len(asked.raw), _note, asked, caller.actor)
     unit = Unit(commands=commands, actor=caller.actor, note=note, is_batch=is_batch, is_dry_run=is_dry_run)
-    return await asked.rooms.ledger.appended(unit)
+    return await asked.services.ledger.appended(unit)
 
 
-def _note(asked: Asked, actor: str) -> Note | None:
+def _note(asked: Posted[Strict, object], actor: str) -> Note | None:
     key = asked.headers.get("idempotency-key")
     if key is None or ("If-Match" in asked.contract.headers and "if-match" not in asked.headers):
         # A revision that says not what it is based on was never accepted, so there is nothing to repeat.
@@ -397,36 +416,36 @@ def _note(asked: Asked, actor: str) -> Note | None:
     return Note(key_digest=hashlib.sha256(whose).digest(), request_digest=request)
 
 
-async def send_answers(asked: Asked) -> Answer:
-    """Answer with what the live claims on a question add up to, and a page of them."""
+async def send_answers(asked: Asked[AnswersQuery]) -> Reply:
+    """Reply with what the live claims on a question add up to, and a page of them."""
     query = asked.query
-    found = await asked.read(
-        answers.answers, asked.id, _of_question(asked),
-        group=query.group, with_sources=query.include is not None, computes=True,
-    )  # fmt: skip
+    with_sources = query.include is not None
+    found = await asked.read_at(
+        MAY_COMPUTE, answers.answers, asked.id, _of_question(asked), group=query.group, with_sources=with_sources
+    )
     page, following = found.page, onward(asked, found.page.at, found.page.last)
     body = {**found.outline, "question": Raw(found.question), "claim_count": found.claim_count, "group": query.group}
     body |= {"claims": array_of(page.items), "next": following, "position": page.at.position}
     if found.sources is not None:
         body["sources"] = raw(found.sources)
-    return send(asked, msgspec.json.encode(body), at=page.at, etag=weak_tag(page.at), headers=link_to(following))
+    return asked.reply(msgspec.json.encode(body), at=page.at, etag=weak_tag(page.at), headers=link_to(following))
 
 
-async def send_conflicts(asked: Asked) -> Answer:
-    """Answer with the pairs of claims on a question that conflict."""
-    return await send_page(asked, await asked.read(answers.conflicts, asked.id, _of_question(asked), computes=True))
+async def send_conflicts(asked: Asked[ConflictsQuery]) -> Reply:
+    """Reply with the pairs of claims on a question that conflict."""
+    return await send_page(asked, await asked.read_at(MAY_COMPUTE, answers.conflicts, asked.id, _of_question(asked)))
 
 
-def _of_question(asked: Asked) -> Selection:
+def _of_question(asked: Asked[AnswersQuery | ConflictsQuery]) -> Selection:
     query = asked.query
     return Selection(kind="claim", asked=asked.as_of, limit=query.limit, cursor=query.cursor, **clocks(query))
 
 
-async def send_timeline(asked: Asked) -> Answer:
-    """Answer with live claims in order of when their answers hold, and their questions."""
-    chosen = replace(selection(asked, "claim"), is_live=True)
+async def send_timeline(asked: Asked[TimelineQuery]) -> Reply:
+    """Reply with live claims in order of when their answers hold, and their questions."""
+    chosen = replace(selection(asked.query, asked.as_of, "claim"), is_live=True)
     kinds = ("question", "source") if asked.query.include is not None else ("question",)
-    page, grounds = await asked.read(_timeline, chosen, kinds, slow=True)
+    page, grounds = await asked.read_at(LONG, _timeline, chosen, kinds)
     return await send_page(asked, page, {f"{kind}s": raw(found) for kind, found in grounds.items()})
 
 

@@ -1,49 +1,51 @@
 """Sources: routes."""
 
-from litestar import get, post
+from msgspec import Struct
 
-from api.routes.contract.params import SourceListQuery
-from api.routes.edge.operation import Answer, Asked, operation
+from api.routes.contract.params import HistoryQuery, NoQuery, RecordQuery, RevisionDiffQuery, SourceListQuery
+from api.routes.edge.asked import Asked, Posted
+from api.routes.edge.operation import reads, writes
+from api.routes.edge.reply import Reply
 from api.routes.records import contracts, records
 
 
-@operation(post, "/v1/sources", contracts.record("recordSource", "source"))
-async def record_source(asked: Asked) -> Answer:
+@writes("/v1/sources", contracts.record("recordSource", "source"))
+async def record_source(asked: Posted[NoQuery, Struct]) -> Reply:
     return await records.record(asked, "source")
 
 
-@operation(get, "/v1/sources", contracts.listing("listSources", "source", SourceListQuery))
-async def list_sources(asked: Asked) -> Answer:
+@reads("/v1/sources", contracts.listing("listSources", "source", SourceListQuery))
+async def list_sources(asked: Asked[SourceListQuery]) -> Reply:
     return await records.list_records(asked, "source")
 
 
-@operation(get, "/v1/sources/{id:str}", contracts.read("getSource", "source"))
-async def get_source(asked: Asked) -> Answer:
+@reads("/v1/sources/{id:str}", contracts.read("getSource", "source", RecordQuery))
+async def get_source(asked: Asked[RecordQuery]) -> Reply:
     return await records.read(asked, "source")
 
 
-@operation(post, "/v1/sources/{id:str}/revisions", contracts.revise("reviseSource", "source"))
-async def revise_source(asked: Asked) -> Answer:
+@writes("/v1/sources/{id:str}/revisions", contracts.revise("reviseSource", "source"))
+async def revise_source(asked: Posted[NoQuery, Struct]) -> Reply:
     return await records.revise(asked, "source")
 
 
-@operation(get, "/v1/sources/{id:str}/revisions", contracts.history("listSourceRevisions", "source"))
-async def list_source_revisions(asked: Asked) -> Answer:
+@reads("/v1/sources/{id:str}/revisions", contracts.history("listSourceRevisions", "source"))
+async def list_source_revisions(asked: Asked[HistoryQuery]) -> Reply:
     return await records.history(asked, "source")
 
 
-@operation(get, "/v1/sources/{id:str}/revisions/{n:str}", contracts.revision("getSourceRevision", "source"))
-async def get_source_revision(asked: Asked) -> Answer:
+@reads("/v1/sources/{id:str}/revisions/{n:str}", contracts.revision("getSourceRevision", "source"))
+async def get_source_revision(asked: Asked[NoQuery]) -> Reply:
     return await records.revision(asked, "source")
 
 
-@operation(get, "/v1/sources/{id:str}/diff", contracts.diff("diffSource", "source"))
-async def diff_source(asked: Asked) -> Answer:
+@reads("/v1/sources/{id:str}/diff", contracts.diff("diffSource", "source"))
+async def diff_source(asked: Asked[RevisionDiffQuery]) -> Reply:
     return await records.diff(asked, "source")
 
 
-@operation(get, "/v1/sources/{id:str}/timemap", contracts.timemap("getSourceTimeMap", "source"))
-async def get_source_timemap(asked: Asked) -> Answer:
+@reads("/v1/sources/{id:str}/timemap", contracts.timemap("getSourceTimeMap", "source"))
+async def get_source_timemap(asked: Asked[NoQuery]) -> Reply:
     return await records.timemap(asked, "source")
 
 

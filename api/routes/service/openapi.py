@@ -16,24 +16,27 @@ from api.domain.errors import Redacted, Stale
 from api.domain.records.operation import OPERATIONS
 from api.domain.text import ecma
 from api.routes.contract import log_shapes, params, shapes
+from api.routes.contract.contract import Contract, PostContract
+from api.routes.contract.params import Strict
 from api.routes.edge import query
 from api.routes.edge.bodies import JSON
 from api.routes.edge.edge import MOST_ADDRESS_BYTES, MOST_FIELD_BYTES, MOST_FIELDS
 from api.routes.edge.exchange import PATIENCE
-from api.routes.edge.operation import Contract
 from api.routes.edge.problems import EDGE, TABLE, Problem
 
+# A part of the document, or of a schema as msgspec gives it.
+Part = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _EXAMPLES = Path(__file__).parents[2] / "assets" / "examples.json"
-_SHAPES: dict[str, Any] = {
-    name: getattr(shapes, name, None) or getattr(log_shapes, name)
-    for name in (
-        "Entity", "Source", "Question", "Claim", "ClaimView", "EntityPage", "SourcePage", "QuestionPage", "ClaimPage", "TimelinePage",
-        "HistoryPage", "TimeMap", "ClaimLinks", "Answers", "ConflictPage", "LedgerDiff", "FeedPage", "ExactEvent", "InclusionProof", "ConsistencyProof", "BatchResult", "Actor", "ActorPage",
-        "Stats", "Service", "Health", "ProblemTypeShape", "Redaction", "RedactionPage", "RedactionDone", "RedactionPreview",
-    )
-} | {"Patch": list[shapes.PatchOperation]}  # fmt: skip
+_SHAPES = (
+    shapes.Entity, shapes.Source, shapes.Question, shapes.Claim, shapes.ClaimView, shapes.EntityPage,
+    shapes.SourcePage, shapes.QuestionPage, shapes.ClaimPage, shapes.TimelinePage, shapes.HistoryPage,
+    shapes.TimeMap, shapes.ClaimLinks, shapes.Answers, shapes.ConflictPage, shapes.LedgerDiff, log_shapes.FeedPage,
+    log_shapes.ExactEvent, log_shapes.InclusionProof, log_shapes.ConsistencyProof, shapes.BatchResult, shapes.Actor,
+    shapes.ActorPage, shapes.Stats, shapes.Service, shapes.Health, shapes.ProblemTypeShape, log_shapes.Redaction,
+    log_shapes.RedactionPage, log_shapes.RedactionDone, log_shapes.RedactionPreview,
+)  # fmt: skip
 _TAGS = {
     "claims": "One assertion that one source makes in answer to one question.",
     "questions": "What claims answer, and where they agree or do not.",
@@ -102,11 +105,11 @@ _STATUSES = {
 }
 
 
-def build(app: Litestar) -> dict[str, Any]:
+def build(app: Litestar) -> Part:
     """Give the whole document."""
     contracts = sorted(_contracts(app), key=lambda found: (found[0], found[1]))
     schemas, components = _schemas([contract for *_, contract in contracts])
-    paths: dict[str, Any] = {}
+    paths: Part = {}
     for path, method, contract in contracts:
         paths.setdefault(path, {})[method] = _operation(path, method, contract, schemas)
     return {
@@ -125,7 +128,7 @@ def build(app: Litestar) -> dict[str, Any]:
     }
 
 
-def _contracts(app: Litestar) -> Iterable[tuple[str, str, Contract]]:
+def _contracts(app: Litestar) -> Iterable[tuple[str, str, Contract[Strict]]]:
     for route in app.routes:
         if not isinstance(route, HTTPRoute):
             continue
@@ -136,13 +139,15 @@ def _contracts(app: Litestar) -> Iterable[tuple[str, str, Contract]]:
                 yield route.path_format, method, contract
 
 
-def _schemas(contracts: list[Contract]) -> tuple[dict[Any, Any], dict[str, Any]]:
+def _schemas(contracts: list[Contract[Strict]]) -> tuple[dict[int, Part], Part]:
     """Take every schema from msgspec: what is published is what its decoder enforces."""
-    bodies = [contract.body for contract in contracts if contract.body is not None]
-    types = [*_SHAPES.values(), Problem, *bodies, *dict.fromkeys(OPERATIONS.values())]
+    bodies = [
+        contract.body for contract in contracts if isinstance(contract, PostContract) and contract.body is not None
+    ]
+    types = [*_SHAPES, list[shapes.PatchOperation], Problem, *bodies, *dict.fromkeys(OPERATIONS.values())]
     found, components = msgspec.json.schema_components(types, ref_template=_REF)
     components = _tidy(components)
-    components["Patch"] = _tidy(found[len(_SHAPES) - 1])
+    components["Patch"] = _tidy(found[len(_SHAPES)])
     for kind in ("Entity", "Source", "Question", "Claim"):
         _close(components[kind])
     components["Operation"] = {
@@ -152,42 +157,37 @@ def _schemas(contracts: list[Contract]) -> tuple[dict[Any, Any], dict[str, Any]]
         "anyOf": [{"$ref": _REF.format(name=name)} for name in ("FeedItem", "ExactEvent")]
     }
     components["Problem"]["properties"]["type"]["examples"] = [f"/problems/{TABLE_SLUG}"]
-    schemas = {
-        id(body): _tidy(schema) for body, schema in zip([*_SHAPES.values(), Problem, *bodies], found, strict=False)
-    }
-    return schemas, components
+    return dict(zip(map(id, types), map(_tidy, found), strict=True)), components
 
 
 TABLE_SLUG = next(iter(TABLE.values())).slug
 
 
-def _close(schema: dict[str, Any]) -> None:
+def _close(schema: Part) -> None:
     """Every field of a representation is always there."""
     schema["required"] = list(schema["properties"])
 
 
-def _tidy(value: Any) -> Any:
+def _tidy(part: Part) -> Part:
     """Spell patterns for ECMA-262, drop titles, and say the same from every Python: 3.13 takes docstrings' margins off."""
-    if isinstance(value, list):
-        return [_tidy(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    tidy = {}
-    for key, item in value.items():
-        match key, item:
-            case "title", str():
-                continue
-            case "pattern", str():
-                tidy[key] = ecma(item).replace(r"$(?!\n)", "$")
-            case "description", str():
-                tidy[key] = inspect.cleandoc(item)
-            case _:
-                tidy[key] = _tidy(item)
-    return tidy
+    return {key: _tidied(key, item) for key, item in part.items() if not (key == "title" and isinstance(item, str))}
 
 
-def _operation(path: str, method: str, contract: Contract, schemas: Mapping[Any, Any]) -> dict[str, Any]:
-    described: dict[str, Any] = {
+def _tidied(key: str, item: object) -> object:
+    match key, item:
+        case "pattern", str():
+            return ecma(item).replace(r"$(?!\n)", "$")
+        case "description", str():
+            return inspect.cleandoc(item)
+        case _, dict():
+            return _tidy(item)
+        case _, list():
+            return [_tidied("", each) for each in item]
+    return item
+
+
+def _operation(path: str, method: str, contract: Contract[Strict], schemas: Mapping[int, Part]) -> Part:
+    described: Part = {
         "operationId": contract.id,
         "summary": contract.summary,
         "tags": [contract.tag],
@@ -197,14 +197,14 @@ def _operation(path: str, method: str, contract: Contract, schemas: Mapping[Any,
     }
     if contract.description:
         described["description"] = contract.description
-    if contract.media_types:
+    if isinstance(contract, PostContract):
         described["requestBody"] = {"required": True, "content": {JSON: _body(contract, schemas)}}
     return described
 
 
-def _body(contract: Contract, schemas: Mapping[Any, Any]) -> dict[str, Any]:
+def _body(contract: PostContract[Strict, object], schemas: Mapping[int, Part]) -> Part:
     if contract.body is None:
-        schema: Any = {
+        schema: Part = {
             "type": "array",
             "minItems": 1,
             "maxItems": 5000,
@@ -221,18 +221,18 @@ def _body(contract: Contract, schemas: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _captured() -> dict[str, Any]:
+def _captured() -> Part:
     """Give the examples: requests written by hand, and the answers that a seeded ledger gave to them."""
-    found: dict[str, Any] = msgspec.json.decode(_EXAMPLES.read_bytes()) if _EXAMPLES.exists() else {}
+    found: Part = msgspec.json.decode(_EXAMPLES.read_bytes()) if _EXAMPLES.exists() else {}
     return found
 
 
-def _path_parameters(path: str, contract: Contract) -> list[dict[str, Any]]:
+def _path_parameters(path: str, contract: Contract[Strict]) -> list[Part]:
     names = re.findall(r"\{(\w+)\}", path)
     return [_parameter(name, "path", _schema_of(params.Path, name), contract, required=True) for name in names]
 
 
-def _query_parameters(contract: Contract) -> list[dict[str, Any]]:
+def _query_parameters(contract: Contract[Strict]) -> list[Part]:
     fields = msgspec.structs.fields(contract.query)
     return [
         _parameter(
@@ -242,7 +242,7 @@ def _query_parameters(contract: Contract) -> list[dict[str, Any]]:
     ]
 
 
-def _header_parameters(contract: Contract) -> list[dict[str, Any]]:
+def _header_parameters(contract: Contract[Strict]) -> list[Part]:
     found = []
     for name in contract.headers:
         header = query.HEADERS[name]
@@ -253,21 +253,21 @@ def _header_parameters(contract: Contract) -> list[dict[str, Any]]:
     return found
 
 
-def _schema_of(struct: type[msgspec.Struct], name: str) -> dict[str, Any]:
+def _schema_of(struct: type[msgspec.Struct], name: str) -> Part:
     """Give a parameter's schema as msgspec has it, without the null that no parameter can carry."""
     (_,), components = msgspec.json.schema_components([struct], ref_template=_REF)
-    schema: dict[str, Any] = components[struct.__name__]["properties"][name]
+    schema: Part = components[struct.__name__]["properties"][name]
     if "anyOf" in schema:
         rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
         schema = rest | next(branch for branch in schema["anyOf"] if branch.get("type") != "null")
     if "enum" in schema:
         schema = {**schema, "enum": [value for value in schema["enum"] if value is not None], "type": "string"}
-    return dict(_tidy({key: value for key, value in schema.items() if not (key == "default" and value in (None, []))}))
+    return _tidy({key: value for key, value in schema.items() if not (key == "default" and value in (None, []))})
 
 
-def _parameter(name: str, place: str, schema: dict[str, Any], contract: Contract, *, required: bool) -> dict[str, Any]:
+def _parameter(name: str, place: str, schema: Part, contract: Contract[Strict], *, required: bool) -> Part:
     text = schema.pop("description", None) or params.MEANINGS.get(name)
-    described: dict[str, Any] = {"name": name, "in": place, "required": required, "schema": schema}
+    described: Part = {"name": name, "in": place, "required": required, "schema": schema}
     if text:
         described["description"] = text
     schema.pop("examples", None)
@@ -277,8 +277,8 @@ def _parameter(name: str, place: str, schema: dict[str, Any], contract: Contract
     return described
 
 
-def _responses(path: str, method: str, contract: Contract) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(contract.status): _success(path, method, contract)}
+def _responses(path: str, method: str, contract: Contract[Strict]) -> Part:
+    responses: Part = {str(contract.status): _success(path, method, contract)}
     if "If-None-Match" in contract.headers:
         responses["304"] = {"description": "You hold it already.", "headers": _headers(["ETag"])}
     if "Accept-Datetime" in contract.headers:
@@ -300,7 +300,7 @@ def _responses(path: str, method: str, contract: Contract) -> dict[str, Any]:
     return dict(sorted(responses.items()))
 
 
-def _refusals(contract: Contract) -> list[int]:
+def _refusals(contract: Contract[Strict]) -> list[int]:
     found = [400, 401, 406, 414, 429, 431, 503]
     if contract.absent:
         found.append(404)
@@ -308,7 +308,7 @@ def _refusals(contract: Contract) -> list[int]:
         found.append(410)
     if contract.conflicts:
         found.append(409)
-    if contract.media_types:
+    if isinstance(contract, PostContract):
         found += [403, 408, 409, 413, 415, 422, 501]
     if "If-Match" in contract.headers:
         found += [412, 428]
@@ -318,8 +318,8 @@ def _refusals(contract: Contract) -> list[int]:
     return sorted(set(found))
 
 
-def _refusal(status: int) -> dict[str, Any]:
-    response: dict[str, Any] = {"description": _STATUSES[status], "content": _PROBLEM}
+def _refusal(status: int) -> Part:
+    response: Part = {"description": _STATUSES[status], "content": _PROBLEM}
     if status == EDGE["unauthorized"].status:
         response["headers"] = _headers(["WWW-Authenticate"])
     if status == EDGE["too-many-requests"].status:
@@ -331,11 +331,11 @@ def _refusal(status: int) -> dict[str, Any]:
     return response
 
 
-def _success(path: str, method: str, contract: Contract) -> dict[str, Any]:
+def _success(path: str, method: str, contract: Contract[Strict]) -> Part:
     example = _redaction_example() if contract.id == "redact" else _example(contract.id)
     media = {"schema": {"$ref": _REF.format(name=contract.returns)}, **example}
     content = {offered: media if "json" in offered else {"schema": {"type": "string"}} for offered in contract.offers}
-    response: dict[str, Any] = {"description": contract.summary + ".", "content": content}
+    response: Part = {"description": contract.summary + ".", "content": content}
     if contract.answer_headers:
         response["headers"] = _headers(contract.answer_headers)
     links = _links(path, method, contract)
@@ -344,13 +344,13 @@ def _success(path: str, method: str, contract: Contract) -> dict[str, Any]:
     return response
 
 
-def _example(operation_id: str) -> dict[str, Any]:
+def _example(operation_id: str) -> Part:
     """Give the answer that a seeded ledger gave, if one was captured."""
     answer = _captured().get(operation_id, {}).get("answer")
     return {} if answer is None else {"example": answer}
 
 
-def _redaction_example() -> dict[str, Any]:
+def _redaction_example() -> Part:
     """Give what a redaction answers: what reading it answers, and what it left. What was captured of it is a dry run."""
     nothing = {"items": [], "count": 0}
     return {
@@ -358,7 +358,7 @@ def _redaction_example() -> dict[str, Any]:
     }
 
 
-def _headers(names: Iterable[str]) -> dict[str, Any]:
+def _headers(names: Iterable[str]) -> Part:
     found = {}
     for name in names:
         text, schema = _ANSWER_HEADERS[name]
@@ -374,7 +374,7 @@ _KINDS = {
 _TO_REDACTION = {"redact": "id", "listRedactions": "items/0/id"}
 
 
-def _links(path: str, method: str, contract: Contract) -> dict[str, Any]:
+def _links(path: str, method: str, contract: Contract[Strict]) -> Part:
     """Say what may follow: from a record to its history and its next revision, from a list to what it lists."""
     if contract.id in _TO_REDACTION:
         found = {"id": f"$response.body#/{_TO_REDACTION[contract.id]}"}

@@ -1,44 +1,40 @@
 """The two pages for people, `/` and `/docs`, and the files they are made of, all shipped with the package.
 
 Nothing is loaded from elsewhere: the Content-Security-Policy allows this server alone, and no inline script or style.
-Files are read once, when first asked for, and kept with their gzip form.
+Files are read once, when first asked for, and kept with their compressed forms. Litestar's static files have no
+compressed forms, and tags that differ from one installation to the next.
 """
 
-import gzip
 import hashlib
 import html
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Template
 
-from litestar import Request, Response, get
-from litestar.datastructures import State
-from litestar.exceptions import NotFoundException
-from litestar.handlers import HTTPRouteHandler
-from litestar.params import FromPath
-
-from api.routes.edge.negotiation import is_known
+from api.routes.edge.exchange import PlainRequest
+from api.routes.edge.negotiation import choose_encoding, compress, is_known, mark
+from api.routes.edge.operation import serves
+from api.routes.edge.problems import HttpError
+from api.routes.edge.reply import Headers, Reply
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-# Litestar appends the charset to text types.
-HTML = "text/html"
-PAGE_HEADERS = {
-    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+HTML = "text/html; charset=utf-8"
+_ASKED_AGAIN: Headers = [(b"cache-control", b"no-cache")]
+_KEPT: Headers = [(b"cache-control", b"public, max-age=86400")]
+PAGE_HEADERS: Headers = [
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"referrer-policy", b"no-referrer"),
+]
 _ASSETS = Path(__file__).parents[2] / "assets"
-_ASSET_CACHE = "public, max-age=86400"
-_SCRIPT = "text/javascript"
-_STYLE = "text/css"
+_SCRIPT = "text/javascript; charset=utf-8"
+_STYLE = "text/css; charset=utf-8"
 _SVG = "image/svg+xml"
-_TEXT = "text/plain"
-_PYTHON = "text/x-python"
+_TEXT = "text/plain; charset=utf-8"
+_PYTHON = "text/x-python; charset=utf-8"
 # The only files that can be asked for, by the name in the URL.
 _FILES = {
     "docs.css": ("docs/docs.css", _STYLE),
@@ -50,48 +46,44 @@ _FILES = {
     "welcome.css": ("welcome.css", _STYLE),
 }
 
-_NO_GZIP = re.compile(r"gzip\s*;\s*q=0(\.0*)?\s*(,|$)", re.IGNORECASE)
-
-PlainRequest = Request[object, object, State]
-
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A shipped file as it goes out; `tag` is the opaque part of its ETag."""
+    """A shipped file as it goes out; `tag` is its strong ETag."""
 
     body: bytes
-    gzipped: bytes
     media_type: str
     tag: str
 
 
-@get("/docs", include_in_schema=False, sync_to_thread=False)
-def docs(request: PlainRequest) -> Response[bytes]:
+@serves("/docs")
+async def docs(request: PlainRequest) -> Reply:
     """Show `/openapi.json` with Swagger UI, offline."""
-    return respond(request, _asset("docs/index.html", HTML), PAGE_HEADERS)
+    return respond(request, _asset("docs/index.html", HTML), [*PAGE_HEADERS, *_ASKED_AGAIN])
 
 
-@get("/docs/assets/{name:str}", include_in_schema=False, sync_to_thread=False)
-def docs_asset(request: PlainRequest, name: FromPath[str]) -> Response[bytes]:
-    """Serve one of the shipped files. Raises NotFoundException for any other name."""
-    if name not in _FILES:
-        raise NotFoundException
-    return respond(request, _asset(*_FILES[name]), {"Cache-Control": _ASSET_CACHE})
+@serves("/docs/assets/{name:str}")
+async def docs_asset(request: PlainRequest) -> Reply:
+    """Serve one of the shipped files."""
+    file = _FILES.get(request.path_params["name"])
+    if file is None:
+        raise HttpError("not-found", "there is nothing at this address")
+    return respond(request, _asset(*file), _KEPT)
 
 
-@get("/favicon.ico", include_in_schema=False, sync_to_thread=False)
-def favicon(request: PlainRequest) -> Response[bytes]:
+@serves("/favicon.ico")
+async def favicon(request: PlainRequest) -> Reply:
     """Serve the icon to browsers that look for it here."""
-    return respond(request, _asset(*_FILES["favicon.svg"]), {"Cache-Control": _ASSET_CACHE})
+    return respond(request, _asset(*_FILES["favicon.svg"]), _KEPT)
 
 
-@get("/verify.py", include_in_schema=False, sync_to_thread=False)
-def verifier(request: PlainRequest) -> Response[bytes]:
+@serves("/verify.py")
+async def verifier(request: PlainRequest) -> Reply:
     """Serve the verifier that needs nothing but Python: one file, to be read before it is run."""
-    return respond(request, _asset("verify.py", _PYTHON), {"Cache-Control": "no-cache"})
+    return respond(request, _asset("verify.py", _PYTHON), _ASKED_AGAIN)
 
 
-HANDLERS: tuple[HTTPRouteHandler, ...] = (docs, docs_asset, favicon, verifier)
+HANDLERS = (docs, docs_asset, favicon, verifier)
 
 
 def welcome_page(position: int, origin: str) -> bytes:
@@ -106,27 +98,27 @@ def _welcome() -> Template:
 
 @lru_cache(maxsize=16)
 def _asset(path: str, media_type: str) -> Asset:
-    body = (_ASSETS / path).read_bytes()
-    return asset_of(body, media_type)
+    return asset_of((_ASSETS / path).read_bytes(), media_type)
 
 
 def asset_of(body: bytes, media_type: str) -> Asset:
     """Prepare bytes that do not change while this process runs."""
-    return Asset(body, gzip.compress(body, mtime=0), media_type, hashlib.sha256(body).hexdigest()[:16])
+    return Asset(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
 
 
-def respond(request: PlainRequest, asset: Asset, headers: dict[str, str]) -> Response[bytes]:
-    """Send the file, gzipped where accepted; 304 where the client has it in either form."""
-    is_gzip = _takes_gzip(request.headers.get("accept-encoding", ""))
-    etag = f'"{asset.tag}-gz"' if is_gzip else f'"{asset.tag}"'
-    shared = {**headers, "ETag": etag, "Vary": "Accept-Encoding"}
+def respond(request: PlainRequest, asset: Asset, headers: Headers) -> Reply:
+    """Send the file, compressed where that is accepted; 304 where the client has it in any form."""
+    encoding = choose_encoding(request.headers.get("accept-encoding"), len(asset.body))
+    sent = [*headers, (b"etag", mark(asset.tag, encoding).encode()), (b"vary", b"Accept-Encoding")]
     known = request.headers.get("if-none-match")
-    if known is not None and is_known(f'"{asset.tag}"', known):
-        return Response(b"", status_code=304, headers=shared, media_type=asset.media_type)
-    if is_gzip:
-        shared["Content-Encoding"] = "gzip"
-    return Response(asset.gzipped if is_gzip else asset.body, headers=shared, media_type=asset.media_type)
+    if known is not None and is_known(asset.tag, known):
+        return Reply(304, sent)
+    sent.append((b"content-type", asset.media_type.encode()))
+    if encoding is None:
+        return Reply(200, sent, asset.body)
+    return Reply(200, [*sent, (b"content-encoding", encoding.encode())], _compressed(asset, encoding))
 
 
-def _takes_gzip(accept_encoding: str) -> bool:
-    return "gzip" in accept_encoding.lower() and not _NO_GZIP.search(accept_encoding)
+@lru_cache(maxsize=32)
+def _compressed(asset: Asset, encoding: str) -> bytes:
+    return compress(asset.body, encoding)

@@ -3,7 +3,6 @@
 import hashlib
 
 import msgspec
-from litestar import get
 
 from api import __version__
 from api.domain.computed import RULES
@@ -13,19 +12,23 @@ from api.domain.records import rules
 from api.ledger.keeping import standby
 from api.ledger.reading import lists, views
 from api.ledger.writing import genesis, keys
-from api.routes.contract.params import ActorListQuery
+from api.routes.contract.contract import Contract
+from api.routes.contract.params import ActorListQuery, NoQuery, Strict
 from api.routes.edge import problems
+from api.routes.edge.asked import Asked
 from api.routes.edge.bodies import JSON
 from api.routes.edge.negotiation import quality
-from api.routes.edge.operation import Answer, Asked, Contract, Headers, operation, send
-from api.routes.edge.problems import Refused
-from api.routes.service.pages import PAGE_HEADERS, welcome_page
+from api.routes.edge.operation import reads
+from api.routes.edge.problems import HttpError
+from api.routes.edge.reply import Headers, Reply
+from api.routes.service import pages
 
 HTML = "text/html"
 _SERVICE = Contract(
     id="getService",
     tag="service",
     summary="Learn what this service is and where to go from here",
+    query=NoQuery,
     headers=("If-None-Match",),
     returns="Service",
     offers=(JSON, HTML),
@@ -52,28 +55,25 @@ _LINKS = {
 }
 
 
-@operation(get, "/", _SERVICE)
-async def get_service(asked: Asked) -> Answer:
-    at: Standpoint = await asked.read(views.stand)
-    accept = asked.headers.get("accept")
+@reads("/", _SERVICE)
+async def get_service(asked: Asked[NoQuery]) -> Reply:
+    at = await asked.read(views.stand)
+    accept = asked.accept
     if accept and quality(accept, HTML) > quality(accept, JSON):
-        page = welcome_page(at.position, asked.rooms.origin)
-        headers = [
-            (name.lower().encode(), value.encode()) for name, value in PAGE_HEADERS.items() if name != "Cache-Control"
-        ]
-        return send(asked, page, at=at, media_type="text/html; charset=utf-8", headers=headers)
+        page = pages.welcome_page(at.position, asked.services.origin)
+        return asked.reply(page, at=at, media_type=pages.HTML, headers=pages.PAGE_HEADERS)
     state = await asked.read(genesis.ledger_state)
     body = msgspec.json.encode(_service(asked, at, [key["vkey"] for key in state["keys"]]))
-    return send(asked, body, at=at, etag=f'W/"{at.position}.{__version__}"')
+    return asked.reply(body, at=at, etag=f'W/"{at.position}.{__version__}"')
 
 
-def _service(asked: Asked, at: Standpoint, vkeys: list[str]) -> dict[str, object]:
-    settings = asked.rooms.settings
+def _service(asked: Asked[NoQuery], at: Standpoint, vkeys: list[str]) -> dict[str, object]:
+    settings = asked.services.settings
     return {
         "name": "Deplatforming Ledger",
         "version": __version__,
         "description": "Who claimed what about the deplatforming of Parler in January 2021, with every past view.",
-        "log_origin": asked.rooms.origin,
+        "log_origin": asked.services.origin,
         "vkeys": vkeys,
         "position": at.position,
         "formats": {"entry": 1, "payload": 1},
@@ -97,31 +97,37 @@ def _service(asked: Asked, at: Standpoint, vkeys: list[str]) -> dict[str, object
 
 
 _LIVE = Contract(
-    id="getLive", tag="service", summary="Learn whether the process runs", returns="Health", always_open=True
+    id="getLive",
+    tag="service",
+    summary="Learn whether the process runs",
+    query=NoQuery,
+    returns="Health",
+    always_open=True,
 )
 _READY = Contract(
     id="getReady",
     tag="service",
     summary="Learn whether it can serve",
+    query=NoQuery,
     description="200 where the log is sound as far as it was looked at, is the one that was signed, and can be appended to.",
     returns="Health",
     answer_headers=("Ledger-Position",),
 )
 
 
-@operation(get, "/health/live", _LIVE)
-async def get_live(asked: Asked) -> Answer:
-    return send(asked, b'{"status":"live","position":null}')
+@reads("/health/live", _LIVE)
+async def get_live(asked: Asked[NoQuery]) -> Reply:
+    return asked.reply(b'{"status":"live","position":null}')
 
 
-@operation(get, "/health/ready", _READY)
-async def get_ready(asked: Asked) -> Answer:
-    at: Standpoint = await asked.read(views.stand)
-    await asked.rooms.check_ready()
+@reads("/health/ready", _READY)
+async def get_ready(asked: Asked[NoQuery]) -> Reply:
+    at = await asked.read(views.stand)
+    await asked.services.check_ready()
     body: dict[str, object] = {"status": "ready", "position": at.position}
-    if asked.rooms.settings.read_only and (behind := await asked.read(standby.seconds_behind)) is not None:
+    if asked.services.settings.read_only and (behind := await asked.read(standby.seconds_behind)) is not None:
         body["behind_seconds"] = round(behind, 3)
-    return send(asked, msgspec.json.encode(body), at=at)
+    return asked.reply(msgspec.json.encode(body), at=at)
 
 
 _ACTORS = Contract(
@@ -137,6 +143,7 @@ _ACTOR = Contract(
     id="getActor",
     tag="service",
     summary="Learn who an actor is, as far as an operator published it",
+    query=NoQuery,
     headers=("If-None-Match",),
     returns="Actor",
     answer_headers=("ETag", "Ledger-Position"),
@@ -144,12 +151,12 @@ _ACTOR = Contract(
 )
 
 
-@operation(get, "/v1/actors", _ACTORS)
-async def list_actors(asked: Asked) -> Answer:
+@reads("/v1/actors", _ACTORS)
+async def list_actors(asked: Asked[ActorListQuery]) -> Reply:
     query = asked.query
     rows = await asked.read(keys.actors, cursor=int(query.cursor or 0), limit=query.limit + 1)
     items = [_actor(*row) for row in rows[: query.limit]]
-    at: Standpoint = await asked.read(views.stand)
+    at = await asked.read(views.stand)
     following = None
     if len(rows) > query.limit:
         following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
@@ -158,16 +165,16 @@ async def list_actors(asked: Asked) -> Answer:
     return _send_names(asked, msgspec.json.encode(body), at, headers)
 
 
-@operation(get, "/v1/actors/{id:str}", _ACTOR)
-async def get_actor(asked: Asked) -> Answer:
+@reads("/v1/actors/{id:str}", _ACTOR)
+async def get_actor(asked: Asked[NoQuery]) -> Reply:
     name, since = await asked.read(keys.actor, asked.id)
     return _send_names(asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(views.stand), [])
 
 
-def _send_names(asked: Asked, body: bytes, at: Standpoint, headers: Headers) -> Answer:
+def _send_names(asked: Asked[Strict], body: bytes, at: Standpoint, headers: Headers) -> Reply:
     """Names are no part of the log: no position tells whether they changed, so what is said is its own tag."""
     etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
-    return send(asked, body, at=at, etag=etag, headers=headers, is_pinned=False)
+    return asked.reply(body, at=at, etag=etag, headers=headers, is_pinned=False)
 
 
 def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None]:
@@ -178,19 +185,20 @@ _PROBLEM = Contract(
     id="getProblemType",
     tag="service",
     summary="Learn what a problem type means",
+    query=NoQuery,
     returns="ProblemTypeShape",
     absent=True,
 )
 _KNOWN = {kind.slug: kind for kind in problems.problem_types()}
 
 
-@operation(get, "/problems/{slug:str}", _PROBLEM)
-async def get_problem_type(asked: Asked) -> Answer:
+@reads("/problems/{slug:str}", _PROBLEM)
+async def get_problem_type(asked: Asked[NoQuery]) -> Reply:
     kind = _KNOWN.get(asked.path.slug or "")
     if kind is None:
-        raise Refused("not-found", "no problem type has this name")
+        raise HttpError("not-found", "no problem type has this name")
     body = {"type": f"/problems/{kind.slug}", "status": kind.status, "title": kind.title}
-    return send(asked, msgspec.json.encode(body))
+    return asked.reply(msgspec.json.encode(body))
 
 
 HANDLERS = (get_service, get_live, get_ready, list_actors, get_actor, get_problem_type)
