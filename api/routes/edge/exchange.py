@@ -40,7 +40,7 @@ _SHARED: RawHeaders = (
     (b"access-control-expose-headers", _EXPOSED_HEADERS),
 )
 # CORS is ours, and not the framework's: CORSConfig answers OPTIONS for paths that are not there, gives no Allow, writes
-# over Vary, and cannot let other origins see refused writes but not those that succeed.
+# over Vary, and shows other origins all answers or none, where ours shows them all but those to writes that succeed.
 _PREFLIGHT: RawHeaders = (
     (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
     (
@@ -104,7 +104,7 @@ class Exchange:
         self.is_started = True
         common = _SHARED if status >= _REFUSED or self.method in _READS else _PRIVATE
         merged = [*headers, *common, (b"x-request-id", self.request_id.encode())]
-        if self.method == "OPTIONS" and self.fields.get(b"access-control-request-method") in (b"GET", b"HEAD"):
+        if status == HTTPStatus.NO_CONTENT and self.fields.get(b"access-control-request-method") in (b"GET", b"HEAD"):
             merged += _PREFLIGHT
         allowance: Allowance | None = self.scope.get("allowance")  # type: ignore[assignment]
         if allowance is not None:

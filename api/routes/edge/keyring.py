@@ -1,32 +1,41 @@
 """Keys that were seen lately, so that not every request asks the database. A revocation is felt within five seconds."""
 
+import re
 import time
 
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys
-from api.ledger.writing.keys import Caller
+from api.ledger.writing.keys import KEY_PATTERN, Caller
 
+_KEY = re.compile(KEY_PATTERN)
 _SECONDS = 4.0
 _MOST = 10_000
 
 
 class Keyring:
-    """Recognises keys, remembering the answer for four seconds."""
+    """Recognises keys, remembering for four seconds whose they are."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._seen: dict[str, tuple[float, Caller | None]] = {}
 
-    async def recognise(self, key: str | None) -> Caller | None:
-        """Give the caller behind a key; None for a wrong, revoked or malformed one."""
+    async def recognise(self, authorization: str | None) -> Caller | None:
+        """Give the caller behind a bearer token (RFC 6750 section 2.1); None for none, and for one that is wrong or revoked."""
+        key = _key_in(authorization or "")
         if key is None:
             return None
-        seen = self._seen.get(key)
         now = time.monotonic()
-        if seen is not None and seen[0] > now:
-            return seen[1]
+        until, caller = self._seen.get(key, (0.0, None))
+        if until > now:
+            return caller
         caller = await self._database.read(keys.recognise, key)
         if len(self._seen) >= _MOST:
             self._seen.clear()
         self._seen[key] = (now + _SECONDS, caller)
         return caller
+
+
+def _key_in(authorization: str) -> str | None:
+    scheme, _, rest = authorization.partition(" ")
+    key = rest.lstrip(" ")
+    return key if scheme.lower() == "bearer" and _KEY.match(key) else None

@@ -3,7 +3,6 @@
 405, 429, 413, 415, 406, 401, 403, 400, then the body, 422; what comes after is the ledger's to say.
 """
 
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import cast
 
@@ -13,7 +12,7 @@ from litestar.types import ASGIApp, Scope
 
 from api.domain.errors import BadParameter, LedgerError
 from api.domain.records.operation import decode_body
-from api.ledger.writing.keys import KEY_PATTERN, Caller
+from api.ledger.writing.keys import Caller
 from api.routes.contract.contract import Body_co, Contract, PostContract, Query_co
 from api.routes.contract.params import Path, Strict
 from api.routes.edge.asked import Asked, Posted, says_when
@@ -28,7 +27,6 @@ from api.routes.edge.reply import VARY_TIMEGATE, Reply
 from api.routes.edge.services import Services, services_of
 from api.settings import Settings
 
-_KEY = re.compile(KEY_PATTERN)
 _CHALLENGE = 'Bearer realm="ledger"'
 
 
@@ -94,7 +92,7 @@ async def _judge(request: PlainRequest, contract: Contract[Query_co]) -> Asked[Q
     if contract.always_open:
         # Whether the process runs is told whatever became of the database, and so whoever asks.
         presented = None
-    caller = await _recognise(services, presented)
+    caller = await services.keyring.recognise(presented)
     count(services.limits, scope, caller.key if caller else None)
     if isinstance(contract, PostContract):
         check_head(headers, contract.media_types, _most(contract, services.settings))
@@ -135,7 +133,7 @@ def _decode(raw: bytes, contract: PostContract[Strict, Body_co], deepest: int) -
 async def _admit(request: PlainRequest) -> None:
     """Judge who asks for what no contract describes. Raises HttpError, or one of the ledger's errors."""
     services, presented = services_of(request), request.headers.get("authorization")
-    caller = await _recognise(services, presented)
+    caller = await services.keyring.recognise(presented)
     count(services.limits, request.scope, caller.key if caller else None)
     _authorise(services, presented, caller, scope=None, is_open=False)
 
@@ -162,17 +160,6 @@ def _check_host(scope: Scope, headers: Mapping[str, str]) -> None:
     if is_host(host) or (not host and scope["http_version"] != "1.1"):
         return
     raise BadParameter("header", "Host", "exactly one is needed, of the form host or host:port")
-
-
-async def _recognise(services: Services, presented: str | None) -> Caller | None:
-    """Give the caller whose key is presented; None for no key, and for a wrong one. Raises the ledger's errors."""
-    return await services.keyring.recognise(_key_in(presented)) if presented is not None else None
-
-
-def _key_in(presented: str) -> str | None:
-    scheme, _, rest = presented.partition(" ")
-    key = rest.lstrip(" ")
-    return key if scheme.lower() == "bearer" and _KEY.match(key) else None
 
 
 def _authorise(
