@@ -199,7 +199,7 @@ def test_the_pace_of_a_body_counts_from_its_last_piece(monkeypatch: pytest.Monke
 
     async def read() -> bytes:
         taking = Bodies(Settings(body_deadline=60))
-        with taking.room() as room:
-            return await taking.read(Slow(), 100, room)
+        async with taking.read(Slow(), 100) as raw:
+            return raw
 
     assert asyncio.run(read()) == b"xxx"

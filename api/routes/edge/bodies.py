@@ -5,8 +5,8 @@ What is done with a large body is done in threads of its own, so that neither re
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -32,15 +32,6 @@ _BUSY = "2"
 _NUMBER = re.compile("[0-9]{1,18}")
 
 
-class Room:
-    """What one body takes of the room for all, in bytes."""
-
-    __slots__ = ("size",)
-
-    def __init__(self) -> None:
-        self.size = 0
-
-
 class Bodies:
     """Reads the bodies of one process. For one event loop."""
 
@@ -49,14 +40,17 @@ class Bodies:
         self._held = 0
         self._threads = Threads(_THREADS, thread_name_prefix="body")
 
-    @contextmanager
-    def room(self) -> Iterator[Room]:
-        """Give a body room for as long as its request is under way."""
-        room = Room()
+    @asynccontextmanager
+    async def read(self, request: PlainRequest, most: int) -> AsyncIterator[bytes]:
+        """Read a body whole, and count it for as long as its request is under way.
+
+        Raises HttpError for one too large, too slow or out of turn; BadBody for a torn one.
+        """
+        share = _Share()
         try:
-            yield room
+            yield await self._read(request, most, share)
         finally:
-            self._held -= room.size
+            self._held -= share.size
 
     async def work(self, size: int, job: Callable[Given, Result], *given: Given.args, **named: Given.kwargs) -> Result:
         """Do what takes the longer the larger a body is: at once for a small one, else in a thread."""
@@ -64,15 +58,14 @@ class Bodies:
             return job(*given, **named)
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(job, *given, **named))
 
-    async def read(self, request: PlainRequest, most: int, room: Room) -> bytes:
-        """Read a body whole. Raises HttpError for one too large, too slow or out of turn; BadBody for a torn one."""
+    async def _read(self, request: PlainRequest, most: int, share: "_Share") -> bytes:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._settings.body_deadline
         raw: bytes | bytearray = b""
         try:
             async with asyncio.timeout_at(min(clock() + PATIENCE, deadline)) as patience:
                 async for piece in request.stream():
-                    self._make_room(room, len(raw) + len(piece), most)
+                    self._make_room(share, len(raw) + len(piece), most)
                     patience.reschedule(min(clock() + PATIENCE, deadline))
                     if not raw:
                         # Mostly the first piece is all.
@@ -86,7 +79,7 @@ class Bodies:
             raise BadBody("ends before it is whole") from None
         return bytes(raw)
 
-    def _make_room(self, room: Room, size: int, most: int) -> None:
+    def _make_room(self, share: "_Share", size: int, most: int) -> None:
         """Hold a further piece. Raises HttpError where the body, or all bodies together, would be too much.
 
         What counts is what has come, not what was announced, so that nobody takes room by a promise. The beginning of
@@ -94,10 +87,10 @@ class Bodies:
         """
         if size > most:
             raise _too_large(most)
-        counted = max(0, size - _SMALL) - room.size
+        counted = max(0, size - _SMALL) - share.size
         if self._held + counted > self._settings.max_bodies:
             raise HttpError("unavailable", "more is being sent than is taken at a time", (("Retry-After", _BUSY),))
-        room.size += counted
+        share.size += counted
         self._held += counted
 
     def _too_slow(self, *, is_due: bool) -> str:
@@ -107,6 +100,15 @@ class Bodies:
 
     def close(self) -> None:
         self._threads.shutdown()
+
+
+class _Share:
+    """What one body takes of what all may hold, in bytes."""
+
+    __slots__ = ("size",)
+
+    def __init__(self) -> None:
+        self.size = 0
 
 
 def check_head(headers: Mapping[str, str], media_types: Sequence[str], most: int) -> None:

@@ -15,6 +15,7 @@ from prometheus_client.platform_collector import PlatformCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+Numbers = Mapping[str, float]
 _NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -50,47 +51,33 @@ class Metrics:
         self._requests.labels(method if method in _METHODS else "other", template, status).inc()
         self._seconds.labels(template).observe(seconds)
 
-    def observe_ledger(self, get: Callable[[], Mapping[str, float]]) -> None:
-        """Ask `get` at every scrape; a name ending in `_total` is a counter, any other a gauge, all prefixed `ledger_`.
+    def observe_ledger(self, get: Callable[[], Numbers]) -> None:
+        """Ask `get` at every scrape; a name ending in `_total` is a counter, any other a gauge, all prefixed `ledger_`."""
+        self._registry.register(_Scraped((), lambda: [((), get())]))
 
-        Meant for appended events, groups, refusals and the head's position.
-        """
-        self._registry.register(_LedgerCollector(get))
-
-    def observe_each(self, label: str, get: Callable[[], Iterable[tuple[str, Mapping[str, float]]]]) -> None:
+    def observe_each(self, label: str, get: Callable[[], Iterable[tuple[str, Numbers]]]) -> None:
         """Do as `observe_ledger` for several of a kind: `get` gives each one's name, the value of `label`, and numbers."""
-        self._registry.register(_EachCollector(label, get))
+        self._registry.register(_Scraped((label,), lambda: [((one,), numbers) for one, numbers in get()]))
 
     def render(self) -> tuple[bytes, str]:
         """Give the body and its content type."""
         return generate_latest(self._registry), CONTENT_TYPE_LATEST
 
 
-class _EachCollector(Collector):
-    """Turns the numbers of several into metric families with a label."""
+class _Scraped(Collector):
+    """Turns numbers into metric families at scrape time."""
 
-    def __init__(self, label: str, get: Callable[[], Iterable[tuple[str, Mapping[str, float]]]]) -> None:
-        self._label, self._get = label, get
+    def __init__(self, labels: tuple[str, ...], get: Callable[[], Iterable[tuple[tuple[str, ...], Numbers]]]) -> None:
+        self._labels, self._get = labels, get
 
     def collect(self) -> Iterable[Metric]:
         families: dict[str, CounterMetricFamily | GaugeMetricFamily] = {}
-        for one, numbers in self._get():
+        for values, numbers in self._get():
             for name, value in numbers.items():
                 if name not in families:
-                    families[name] = _family(name)(f"ledger_{name}", _words(name), labels=(self._label,))
-                families[name].add_metric((one,), value)
+                    families[name] = _family(name)(f"ledger_{name}", _words(name), labels=self._labels)
+                families[name].add_metric(values, value)
         return families.values()
-
-
-class _LedgerCollector(Collector):
-    """Turns a mapping of numbers into metric families at scrape time."""
-
-    def __init__(self, get: Callable[[], Mapping[str, float]]) -> None:
-        self._get = get
-
-    def collect(self) -> Iterable[Metric]:
-        for name, value in self._get().items():
-            yield _family(name)(f"ledger_{name}", _words(name), value=value)
 
 
 def _family(name: str) -> type[CounterMetricFamily | GaugeMetricFamily]:

@@ -16,7 +16,7 @@ from api.ledger.writing.keys import Caller
 from api.routes.contract.contract import Body_co, Contract, PostContract, Query_co
 from api.routes.contract.params import Path, Strict
 from api.routes.edge.asked import Asked, Posted, says_when
-from api.routes.edge.bodies import NDJSON, Room, check_depth, check_head
+from api.routes.edge.bodies import NDJSON, check_depth, check_head
 from api.routes.edge.exchange import PlainRequest
 from api.routes.edge.explaining import explain
 from api.routes.edge.limits import count, is_host
@@ -58,8 +58,8 @@ def writes(
         async def answer(request: PlainRequest) -> ASGIApp:
             try:
                 asked = await _judge(request, contract)
-                with asked.services.bodies.room() as room:
-                    return await handler(await _posted(asked, contract, room))
+                async with asked.services.bodies.read(request, _most(contract, asked.services.settings)) as raw:
+                    return await handler(await _posted(asked, contract, raw))
             except (HttpError, LedgerError) as error:
                 return await explain(request, error)
 
@@ -106,15 +106,12 @@ async def _judge(request: PlainRequest, contract: Contract[Query_co]) -> Asked[Q
 
 
 async def _posted(
-    asked: Asked[Query_co], contract: PostContract[Query_co, Body_co], room: Room
+    asked: Asked[Query_co], contract: PostContract[Query_co, Body_co], raw: bytes
 ) -> Posted[Query_co, Body_co]:
-    """Read the body, of a caller who may send one."""
-    bodies, settings = asked.services.bodies, asked.services.settings
-    raw = await bodies.read(asked.request, _most(contract, settings), room)
-    body = await bodies.work(len(raw), _decode, raw, contract, settings.max_depth)
-    return Posted(
-        asked.request, asked.services, contract, asked.caller, asked.path, asked.query, asked.headers, raw, body
-    )
+    """Decode the body. Raises HttpError or BadBody."""
+    services = asked.services
+    body = await services.bodies.work(len(raw), _decode, raw, contract, services.settings.max_depth)
+    return Posted(asked.request, services, contract, asked.caller, asked.path, asked.query, asked.headers, raw, body)
 
 
 def _most(contract: PostContract[Strict, object], settings: Settings) -> int:
