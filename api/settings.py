@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from api.domain.errors import Misconfigured
 from api.domain.log.cosignature import check_vkey
+from api.domain.records.operation import MOST_OPERATIONS
 
 _ORIGIN = re.compile(r"[^\s+]{1,200}")
 _RATE = re.compile(r"off|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})?")
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
         64 * 1024 * 1024, ge=1024, le=2**34, description="most bytes of bodies that a process holds at a time"
     )
     body_deadline: int = Field(120, ge=1, le=86400, description="seconds within which a body must have come whole")
-    max_operations: int = Field(5000, ge=1, le=5000, description="most operations in a batch")
+    max_operations: int = Field(MOST_OPERATIONS, ge=1, le=MOST_OPERATIONS, description="most operations in a batch")
     max_depth: int = Field(32, ge=8, le=200, description="deepest JSON nesting")
     reader_threads: int = Field(8, ge=1, le=256, description="reads at a time that may take long")
     group_size: int = Field(64, ge=1, le=1000, description="most appends that share a commit")

@@ -2,12 +2,13 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from api.domain.agreement.agreement import Agreement
-from api.domain.records.record import KINDS, State
+from api.domain.records.kinds import KINDS, KindName
+from api.domain.records.record import State
 from api.ledger.reading import answers, lists
 from api.ledger.reading.lists import Selection
 from api.ledger.storage.database import Access, Database
@@ -40,6 +41,11 @@ class Corpus:
     questions: dict[str, Record]
     claims: dict[str, Record]
     agreements: dict[str, Agreement]
+
+    def of(self, kind: KindName) -> Iterable[Record]:
+        """Give all records of a kind."""
+        found = {"entity": self.entities, "source": self.sources, "question": self.questions, "claim": self.claims}
+        return found[kind].values()
 
 
 def read(files: Sequence[Path], step: Step) -> Corpus:

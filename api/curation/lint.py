@@ -9,6 +9,7 @@ from typing import Final
 
 from api.curation.corpus import Corpus, Record
 from api.domain.dates import edtf
+from api.domain.records.kinds import KINDS, KindName
 from api.domain.records.record import State
 from api.domain.records.source import published_bounds
 
@@ -159,21 +160,11 @@ def _claims_of(corpus: Corpus, source: str) -> list[Record]:
 
 def _used_source(corpus: Corpus, record: Record) -> Iterator[str]:
     has_claims = bool(_claims_of(corpus, record.id))
-    if not has_claims and not _leading(corpus)[record.id]:
+    if not has_claims and not _named_in(corpus, "source")[record.id]:
         yield "no claim is made in it, and none came by it"
     whole = corpus.sources.get(record.shown["part_of"] or "", record)
     if has_claims and not record.shown["captures"] and not whole.shown["captures"]:
         yield "claims are made in it, and no capture says what was read"
-
-
-def _leading(corpus: Corpus) -> Counter[str]:
-    """Count which sources others derive from or are part of, and which claims came by them."""
-    found: Counter[str] = Counter()
-    for source in corpus.sources.values():
-        found.update([*source.shown["derives_from"], *_some(source.shown["part_of"])])
-    for claim in corpus.claims.values():
-        found.update(claim.shown["via"])
-    return found
 
 
 def _answered(corpus: Corpus, record: Record) -> Iterator[str]:
@@ -192,7 +183,7 @@ def _reviewed(corpus: Corpus, record: Record) -> Iterator[str]:
 
 
 def _used_entity(corpus: Corpus, record: Record) -> Iterator[str]:
-    if not _mentions(corpus)[record.id]:
+    if not _named_in(corpus, "entity")[record.id]:
         yield "nothing names it"
 
 
@@ -200,24 +191,16 @@ def _question_of(corpus: Corpus, record: Record) -> State:
     return corpus.questions[record.shown["question"]].shown
 
 
-def _mentions(corpus: Corpus) -> Counter[str]:
-    """Count who is named where one entity is: in what questions are about, answers, voices, publishers and wholes."""
-    found: Counter[str] = Counter()
-    for record in corpus.entities.values():
-        found.update(_some(record.shown["part_of"]))
-    for record in corpus.sources.values():
-        found.update(_some(record.shown["publisher"]))
-    for record in corpus.questions.values():
-        found.update(record.shown["about"])
-    for record in corpus.claims.values():
-        answer = record.shown["answer"]
-        found.update([*_some(record.shown["speaker"]), *_some(answer.get("entity"))])
-        found.update(answer.get("entities", ()))
-    return found
-
-
-def _some(value: str | None) -> Sequence[str]:
-    return () if value is None else (value,)
+def _named_in(corpus: Corpus, kind: KindName) -> Counter[str]:
+    """Count how often each record of a kind is named in others; what a claim stands on is not counted."""
+    return Counter(
+        public_id
+        for other in KINDS.values()
+        for term in other.terms
+        if term.names == kind
+        for record in corpus.of(other.name)
+        for public_id in term.values(record.shown)
+    )
 
 
 CLAIM_RULES: Final[Sequence[Rule]] = (

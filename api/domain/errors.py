@@ -1,6 +1,6 @@
 """Everything the ledger can refuse, as one tree. Errors carry their data as fields and build their own sentence.
 
-No HTTP here: `routes/problems.py` maps each class to a problem type and a status, and a test fails on an unmapped one.
+No HTTP here: `routes/edge/problems.py` maps each class to a problem type and a status, and a test fails on an unmapped one.
 
 LedgerError
 ├── Malformed              what the published contract forbids

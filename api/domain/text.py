@@ -50,7 +50,7 @@ Language = Annotated[str, msgspec.Meta(pattern=LANGUAGE_PATTERN, max_length=35)]
 Sha256Hex = Annotated[str, msgspec.Meta(pattern=SHA256_PATTERN)]
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-# As signed bytes, +1 on the way in, -1 on the way out and 0 from one member to the next.
+# How each sign changes the depth, as a signed byte: +1 where an array or object opens, -1 where it ends, 0 at a comma.
 _STEPS = bytes.maketrans(b"[{]},", b"\x01\x01\xff\xff\x00")
 _COMMAS = bytes(byte == ord(",") for byte in range(256))
 _NO_STEPS = bytes(byte for byte in range(256) if byte not in b"[]{},")
@@ -179,7 +179,7 @@ def tokens(text: str) -> list[str]:
 
 def spaced(text: str) -> str:
     """Give the `tokens` of a text with one space or more between them, and nothing else."""
-    # What is beyond ASCII may fold to what is not.
+    # Text beyond ASCII may fold to plain ASCII, as most names do.
     folded = text if text.isascii() else fold(text)
     if folded.isascii():
         # Several times as fast as the pattern, and the same but for words that it would cut.

@@ -8,17 +8,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_args
 from urllib.parse import quote, urlencode
 
-from api.domain.log.event import stamp
+from api.domain.agreement.agreement import StateOfAgreement
+from api.domain.log.event import LOGGED_KINDS, TYPES, stamp
+from api.domain.records.kinds import CLAIM, KIND_NAMES, KINDS, SOURCE, Kind
 from api.ledger.reading.inspection import KnownRecord, Scratch
 
 Each = TypeVar("Each")
 Named = Mapping[str, object]
 NONE: Named = MappingProxyType({})
 
-PATHS = {"entity": "entities", "source": "sources", "question": "questions", "claim": "claims"}
 # How many past positions are drawn, and how many records and questions at each of them.
 ROUNDS, _RECORDS, _QUESTIONS = 20, 5, 3
 # How often the clocks of sources and of the world are tried, and in so many times once on all questions together.
@@ -29,27 +30,20 @@ _GROUPS = 2
 # A server must not foresee what is drawn.
 _CHANCE = random.SystemRandom()
 _ORDERS = ("-recorded", "revised", "-revised")
-_STATES = ("disputed", "single-origin", "agreed", "open")
-_TYPES = ("opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted")
-_FACETS = {
-    "entity": "type,status,part_of",
-    "source": "type,status,publisher,language,part_of,derives_from,authors",
-    "question": "answer_type,status,unit,varies,about",
-    "claim": "stance,status,speaker,source,question,answer_type,entity,via,relation",
-}
-# For each term of a record, the lists that it narrows, and by which parameter.
-_FILTERS = {
-    **{f"entity.{name}": (("entity", name),) for name in ("type", "part_of", "status")},
-    **{f"source.{name}": (("source", name),) for name in ("type", "part_of", "status", "derives_from")},
-    **{f"source.{name}": (("source", name), ("claim", name)) for name in ("publisher", "language")},
-    **{f"question.{name}": (("question", name),) for name in ("answer_type", "unit", "varies", "status")},
-    "question.about": (("question", "about"), ("claim", "about")),
-    **{f"claim.{name}": (("claim", name),) for name in ("answer_type", "stance", "via", "relation", "status")},
-    **{f"claim.{name}": (("claim", "entity"),) for name in ("speaker", "answer")},
-    "claim.link": (("claim", "linked_to"),),
-    "record.source": (("claim", "source"),),
-    "record.question": (("claim", "question"),),
-}
+_STATES: tuple[str, ...] = get_args(StateOfAgreement)
+
+
+def _lists_narrowed() -> Mapping[str, list[tuple[Kind, str]]]:
+    """Give, for each field that a record is found by, the lists that its values narrow, and by which parameter."""
+    found: dict[str, list[tuple[Kind, str]]] = {}
+    for kind in KINDS.values():
+        for each in kind.filters:
+            for field in kind.looked_into(each.name):
+                found.setdefault(field, []).append((kind, each.name))
+    return found
+
+
+_NARROWED = _lists_narrowed()
 
 
 class Shape(Enum):
@@ -91,7 +85,7 @@ class Section:
 def sections(scratch: Scratch, size: int, sample: int | None) -> Iterator[Section]:
     """Give all that is asked. With a `sample`, so many records, filters, words and past positions at most."""
     asking = _Asking(scratch, size, sample)
-    yield asking.section("lists compared", PATHS, asking.lists)
+    yield asking.section("lists compared", KINDS.values(), asking.lists)
     yield asking.section("pages of the feed compared", range(0, size, _PAGE), asking.page)
     yield asking.drawn("events compared", lambda: range(1, size + 1), asking.event)
     yield asking.section("proofs of consistency compared", range(asking.at_most(ROUNDS)), asking.consistency)
@@ -143,16 +137,16 @@ class _Asking:
         choice = draw(source, self._sample)
         return Section(name, choice.count, _each_asked(choice.items, ask))
 
-    def lists(self, kind: str) -> Iterator[Request]:
+    def lists(self, kind: Kind) -> Iterator[Request]:
         """Ask for a kind's list in full, in every order, narrowed by what no term tells, and counted."""
-        path = f"/v1/{PATHS[kind]}"
+        path = kind.path
         yield self._pinned(path, limit=_PAGE)
         yield Request(path, Shape.CURRENT)
         for order in _ORDERS:
             yield self._pinned(path, order=order, limit=_PAGE, fields="status")
-        yield self._at(self._size, path, facets=_FACETS[kind], limit=1)
+        yield self._at(self._size, path, facets=",".join(kind.facets), limit=1)
         yield self._pinned(path, status="asserted", limit=_PAGE, fields="status")
-        yield from self._lists_of_its_own(kind, path)
+        yield from self._lists_of_its_own(kind.name, path)
 
     def _lists_of_its_own(self, kind: str, path: str) -> Iterator[Request]:
         if kind == "claim":
@@ -193,10 +187,10 @@ class _Asking:
 
     def record(self, known: KnownRecord) -> Iterator[Request]:
         """Ask for all that is said of one record: now, each revision and what it changed, its history, its links."""
-        if known.kind not in PATHS:
+        if known.kind not in KINDS:
             yield Request(f"/v1/redactions/{quote(known.id)}", position=known.position)
             return
-        path, at = f"/v1/{PATHS[known.kind]}/{quote(known.id)}", known.position
+        path, at = f"{KINDS[known.kind].path}/{quote(known.id)}", known.position
         yield Request(path, Shape.CURRENT, at)
         yield self._pinned(path, at)
         yield self._pinned(f"{path}/revisions", at, limit=_PAGE)
@@ -223,21 +217,21 @@ class _Asking:
     def filtered(self, term: tuple[str, str]) -> Iterator[Request]:
         """Ask for the lists that a value narrows."""
         field, value = term
-        for kind, parameter in _FILTERS.get(field, ()):
-            yield self._pinned(f"/v1/{PATHS[kind]}", None, {parameter: value}, limit=_PAGE, fields="status")
+        for kind, parameter in _NARROWED.get(field, ()):
+            yield self._pinned(kind.path, None, {parameter: value}, limit=_PAGE, fields="status")
 
     def found(self, known: tuple[str, frozenset[str]]) -> Iterator[Request]:
         """Ask for the records that are found by a word."""
         word, kinds = known
-        for kind in sorted(kinds & PATHS.keys()):
-            yield self._pinned(f"/v1/{PATHS[kind]}", q=word, limit=_PAGE, fields="status")
+        for kind in sorted(kinds & KINDS.keys()):
+            yield self._pinned(KINDS[kind].path, q=word, limit=_PAGE, fields="status")
 
     def other_clocks(self, _: int) -> Iterator[Request]:
         """Ask what one question's claims add up to at other clocks, and now and then for all questions and claims."""
         yield from self._answers(self._size)
-        kind = _CHANCE.choice(("source", "claim"))
+        kind = _CHANCE.choice((SOURCE, CLAIM))
         clock = _CHANCE.choice(("published_from", "published_until", "published_by"))
-        yield self._pinned(f"/v1/{PATHS[kind]}", None, {clock: self._moment()}, limit=_PAGE, fields="status")
+        yield self._pinned(kind.path, None, {clock: self._moment()}, limit=_PAGE, fields="status")
         clock = _CHANCE.choice(("valid_from", "valid_until", "valid_at"))
         yield self._pinned("/v1/claims", None, {clock: self._moment()}, limit=_PAGE, fields="status", mode=_mode())
         yield self._at(self._size, "/v1/timeline", {clock: self._moment()}, limit=_SMALL_PAGE)
@@ -249,11 +243,11 @@ class _Asking:
     def past(self, _: int) -> Iterator[Request]:
         """Ask at a position drawn at random: a page of each list, and of some records what was known of them."""
         position = _CHANCE.randint(1, self._size)
-        for kind, name in PATHS.items():
+        for kind in KINDS.values():
             cursor = {"cursor": _CHANCE.randrange(position)}
-            yield self._at(position, f"/v1/{name}", cursor, limit=_SMALL_PAGE)
-            yield self._at(position, f"/v1/{name}", q=_CHANCE.choice(self._words), limit=_SMALL_PAGE, fields="status")
-            yield self._at(position, f"/v1/{name}", facets=_FACETS[kind], limit=1)
+            yield self._at(position, kind.path, cursor, limit=_SMALL_PAGE)
+            yield self._at(position, kind.path, q=_CHANCE.choice(self._words), limit=_SMALL_PAGE, fields="status")
+            yield self._at(position, kind.path, facets=",".join(kind.facets), limit=1)
         for state in _STATES:
             yield self._at(position, "/v1/questions", agreement=state, limit=_SMALL_PAGE)
         for path in ("/v1/redactions", "/v1/timeline"):
@@ -268,10 +262,10 @@ class _Asking:
             yield from self._answers(position)
 
     def _past_record(self, position: int) -> Iterator[Request]:
-        known = self._scratch.record_before(_CHANCE.randint(1, position), tuple(PATHS))
+        known = self._scratch.record_before(_CHANCE.randint(1, position), KIND_NAMES)
         if known is None:
             return
-        path = f"/v1/{PATHS[known.kind]}/{quote(known.id)}"
+        path = f"{KINDS[known.kind].path}/{quote(known.id)}"
         yield self._at(position, path)
         yield self._at(position, f"{path}/revisions", limit=_SMALL_PAGE)
         if known.kind == "claim":
@@ -309,16 +303,15 @@ def _each_asked(things: Iterable[Each], ask: Callable[[Each], Iterator[Request]]
 def _filters(scratch: Scratch) -> Iterator[tuple[str, str]]:
     """Give every (kind.field, value) that narrows a list; what a claim stands on is never revised, and no term."""
     for term in scratch.terms():
-        if term[0] in _FILTERS:
+        if term[0] in _NARROWED:
             yield term
     for known in scratch.records():
-        if known.kind in ("source", "question"):
-            yield f"record.{known.kind}", known.id
+        if known.kind in CLAIM.stands_on:
+            yield f"claim.{known.kind}", known.id
 
 
 def _ways_to_follow() -> list[tuple[str, str]]:
-    kinds = [("kind", kind) for kind in (*PATHS, "redaction", "ledger")]
-    return [*kinds, *(("type", each) for each in _TYPES), ("state", "false")]
+    return [*(("kind", kind) for kind in LOGGED_KINDS), *(("type", each) for each in TYPES), ("state", "false")]
 
 
 def _path(path: str, named: Named = NONE, **more: object) -> str:

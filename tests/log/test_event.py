@@ -229,7 +229,7 @@ def test_an_entry_has_exactly_the_keys_of_version_1() -> None:
 
 def test_types_and_kinds_are_those_of_the_format() -> None:
     assert event.TYPES == tuple("opened recorded revised retracted restored linked unlinked redacted".split())
-    assert event.KINDS == tuple("entity source question claim redaction ledger".split())
+    assert event.LOGGED_KINDS == tuple("entity source question claim redaction ledger".split())
     assert event.BASES == tuple("court-order data-protection copyright safety error".split())
 
 

@@ -14,7 +14,8 @@ from api.domain.log import event
 from api.domain.log.checkpoint import SigningKey
 from api.domain.records.command import Command
 from api.domain.records.decide import Decision
-from api.domain.records.record import FIELDS, Record
+from api.domain.records.kinds import KINDS
+from api.domain.records.record import Record
 from api.ledger.reading import feed
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
@@ -88,8 +89,8 @@ def test_a_payload_is_reason_and_whole_state_in_rfc_8785_and_its_digest_is_salte
         assert rfc8785.dumps(saying) == bytes(payload)
         assert len(salt) == 32
         assert said["payload_digest"] == hashlib.sha256(bytes(salt) + bytes(payload)).hexdigest()
-        if said["kind"] in FIELDS:
-            assert set(saying["state"]) == {"id", "status", "links", *FIELDS[said["kind"]]}
+        if said["kind"] in KINDS:
+            assert set(saying["state"]) == {"id", "status", "links", *KINDS[said["kind"]].fields}
 
 
 def test_every_field_of_a_kind_is_there_with_its_defaults_filled_in(log):

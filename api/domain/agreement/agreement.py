@@ -26,7 +26,7 @@ from api.domain.records import answer as answers
 from api.domain.records.answer import Range
 
 __all__ = [
-    "Agreement", "Claim", "Context", "Group", "Link", "Origin", "State", "agree", "conflicts", "shared_json", "state_of", "to_json",
+    "Agreement", "Claim", "Context", "Group", "Link", "Origin", "StateOfAgreement", "agree", "conflicts", "shared_json", "state_of", "to_json",
 ]  # fmt: skip
 
 MAX_GROUPS: Final = 200
@@ -42,7 +42,7 @@ _SMALL_SET: Final = 8
 COUNTING: Final = frozenset({"asserts", "denies", "alleges"})
 AGREEING: Final = frozenset({"asserts", "denies"})
 
-State = Literal["disputed", "single-origin", "agreed", "open"]
+StateOfAgreement = Literal["disputed", "single-origin", "agreed", "open"]
 Foreign = Sequence[tuple[str, Link]]
 Root = tuple[str, str]
 Voice = tuple[str | None, str | None]
@@ -171,7 +171,7 @@ class Agreement:
     """
 
     question: str
-    state: State
+    state: StateOfAgreement
     groups: tuple[Group, ...]
     groups_complete: bool
     origins: tuple[Origin, ...]
@@ -210,7 +210,7 @@ def agree(
 
 def state_of(
     question_id: str, varies: bool, claims: Sequence[Claim], context: Context, foreign_links: Foreign = ()
-) -> State:
+) -> StateOfAgreement:
     """Give `agree(...).state` without looking for groups."""
     if len(claims) == 1 and not foreign_links:
         return "single-origin" if claims[0].stance in COUNTING else "open"
@@ -292,7 +292,7 @@ def _let_links_tell(table: Table) -> None:
             table.repeats.append((a, b))
 
 
-def _state(table: Table, origins: Sequence[Sequence[int]], *, is_disputed: bool) -> State:
+def _state(table: Table, origins: Sequence[Sequence[int]], *, is_disputed: bool) -> StateOfAgreement:
     """Give the first that fits. Two claims that meet always stand in some group, so none need be built to tell."""
     if is_disputed:
         return "disputed"
@@ -580,9 +580,7 @@ def _shared_members(table: Table, members: Sequence[int], origin_of: Mapping[int
 def _values(claim: Claim) -> Sequence[str | bool]:
     if isinstance(claim.answer, answers.BooleanAnswer):
         return (claim.answer.value != (claim.stance == "denies"),)
-    if isinstance(claim.answer, answers.EntityAnswer):
-        return (claim.answer.entity,)
-    return claim.answer.entities if isinstance(claim.answer, answers.EntitiesAnswer) else ()
+    return answers.entities_in(claim.answer)
 
 
 # On the wire

@@ -1,7 +1,7 @@
 """An agreement in outline: how many there are of everything, and the first hundred of each, however many claims add up to it."""
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -12,7 +12,7 @@ MOST_SHOWN: Final = 100
 _GROUPS, _ORIGINS, _SUPERSEDED = 512 << 10, 256 << 10, 128 << 10
 
 
-def outline(agreement: Agreement) -> dict[str, Any]:
+def outline(agreement: Agreement) -> dict[str, object]:
     """Give an agreement as plain JSON: of a small one everything, of a large one the beginning, and all counts."""
     groups = (outline_of_group(group, group.claims[:MOST_SHOWN]) for group in agreement.groups[:MOST_SHOWN])
     superseded = ({"claim": each.claim, "by": each.by[:MOST_SHOWN]} for each in agreement.superseded[:MOST_SHOWN])
@@ -33,7 +33,7 @@ def outline(agreement: Agreement) -> dict[str, Any]:
     }
 
 
-def outline_of_group(group: Group, claims: Sequence[str]) -> dict[str, Any]:
+def outline_of_group(group: Group, claims: Sequence[str]) -> dict[str, object]:
     """Give a group as plain JSON: some of its claims, divided by origin, and of the rest the first hundred."""
     sources, origins, shared = group.sources, group.origins, group.shared
     common = shared_json(shared[:MOST_SHOWN] if isinstance(shared, tuple) else shared)
@@ -56,7 +56,7 @@ def _divided(origins: Iterable[Sequence[str]], claims: Collection[str]) -> list[
     return [part for part in parts if part]
 
 
-def _origin(origin: Origin) -> dict[str, Any]:
+def _origin(origin: Origin) -> dict[str, object]:
     return {
         "claims": origin.claims[:MOST_SHOWN],
         "claim_count": len(origin.claims),
@@ -67,7 +67,7 @@ def _origin(origin: Origin) -> dict[str, Any]:
     }
 
 
-def _within(items: Iterable[dict[str, Any]], most: int) -> list[msgspec.Raw]:
+def _within(items: Iterable[Mapping[str, object]], most: int) -> list[msgspec.Raw]:
     """Render the first items, as many as take no more than `most` bytes."""
     size, taken = 0, list[msgspec.Raw]()
     for item in items:

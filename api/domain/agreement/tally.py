@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from api.domain.agreement import meeting
-from api.domain.agreement.agreement import AGREEING, Root, State, Voice, roots, voice
+from api.domain.agreement.agreement import AGREEING, Root, StateOfAgreement, Voice, roots, voice
 from api.domain.agreement.meeting import PAIRED, Bond, Case, Claim, Company, Context, Link, set_of
 
 # So many of the latest are judged as one block, which is made anew for each that comes.
@@ -60,7 +60,7 @@ class Tally:
         return key in self._sayings
 
     @property
-    def state(self) -> State:
+    def state(self) -> StateOfAgreement:
         if self._clash.pair() is not None:
             return "disputed"
         if len(self._origins) == 1:

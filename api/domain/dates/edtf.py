@@ -16,20 +16,20 @@ from api.domain.errors import IntervalReversed
 # suffix every pattern here is free of lookaround, as RE2 and the interoperable subset of JSON Schema want it.
 END: Final = r"$(?!\n)"
 
-_YEAR: Final = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
+YEAR: Final = "(?:[0-9]{3}[1-9]|[0-9]{2}[1-9]0|[0-9][1-9]00|[1-9]000)"
 _FOURTH: Final = "(?:0[48]|[2468][048]|[13579][26])"
-_LEAP_YEAR: Final = f"(?:[0-9]{{2}}{_FOURTH}|{_FOURTH}00)"
+LEAP_YEAR: Final = f"(?:[0-9]{{2}}{_FOURTH}|{_FOURTH}00)"
 _MONTH: Final = "(?:0[1-9]|1[0-2])"
 _DAY_OF_YEAR: Final = (
     f"(?:{_MONTH}-(?:0[1-9]|1[0-9]|2[0-8])"
     "|(?:0[13-9]|1[0-2])-(?:29|30)"
     "|(?:0[13578]|1[02])-31)"
 )  # fmt: skip
-_DATE: Final = f"(?:{_YEAR}-{_DAY_OF_YEAR}|{_LEAP_YEAR}-02-29)"
+_DATE: Final = f"(?:{YEAR}-{_DAY_OF_YEAR}|{LEAP_YEAR}-02-29)"
 _TO_THE_MINUTE: Final = "T(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _TO_THE_SECOND: Final = f"{_TO_THE_MINUTE}:[0-5][0-9]"
 _ZONE: Final = "(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00)"
-_VALUE: Final = f"(?:{_DATE}(?:{_TO_THE_MINUTE}(?::[0-5][0-9])?{_ZONE}?)?|{_YEAR}(?:-{_MONTH})?)[?~]?"
+_VALUE: Final = f"(?:{_DATE}(?:{_TO_THE_MINUTE}(?::[0-5][0-9])?{_ZONE}?)?|{YEAR}(?:-{_MONTH})?)[?~]?"
 _EDTF: Final = (
     f"{_VALUE}(?:/(?:{_VALUE}|[.][.])?)?"
     f"|(?:[.][.])?/{_VALUE}"

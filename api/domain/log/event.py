@@ -18,11 +18,11 @@ VERSION = 1
 MAX_ENTRY = 65_534
 
 Type = Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"]
-Kind = Literal["entity", "source", "question", "claim", "redaction", "ledger"]
+LoggedKind = Literal["entity", "source", "question", "claim", "redaction", "ledger"]
 Basis = Literal["court-order", "data-protection", "copyright", "safety", "error"]
 
 TYPES: tuple[Type, ...] = get_args(Type)
-KINDS: tuple[Kind, ...] = get_args(Kind)
+LOGGED_KINDS: tuple[LoggedKind, ...] = get_args(LoggedKind)
 BASES: tuple[Basis, ...] = get_args(Basis)
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=text.MAX_INTEGER)]
@@ -48,7 +48,7 @@ class Entry(msgspec.Struct, frozen=True):
     v: Literal[1]
     position: int
     type: Type
-    kind: Kind
+    kind: LoggedKind
     record: str
     revision: int
     recorded_at: str

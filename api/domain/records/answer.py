@@ -3,6 +3,7 @@
 Whether two answers meet or conflict is decided in `agreement`, whether the entities they name exist in `rules`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 from typing import Annotated, Final
@@ -13,6 +14,7 @@ from msgspec import Meta, Struct
 from api.domain.dates import edtf as dates
 from api.domain.errors import BadAnswer, IntervalReversed
 from api.domain.records.question import AnswerType, Unit
+from api.domain.records.record import State
 from api.domain.text import Id, Sentence
 
 DECIMAL_PATTERN: Final = rf"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?{dates.END}"
@@ -76,7 +78,8 @@ class _Given(Struct):
     answer: Answer
 
 
-# Once is here, before there are threads that could meet at it.
+# At the first use of a Struct msgspec works out what it holds, and two threads that do so at once bring the process
+# down: so it is used here, where there is one thread.
 msgspec.json.Decoder(_Given)
 
 
@@ -155,15 +158,26 @@ def extent_of(answer: TimeAnswer) -> dates.Extent:
     return dates.parse(answer.edtf)
 
 
-def to_state(answer: Answer) -> dict[str, object]:
-    """Give the canonical plain form: every field of its type, defaults filled in, strings as received."""
-    state: dict[str, object] = msgspec.to_builtins(answer)
-    return state
+def entities_in(answer: Answer) -> list[str]:
+    """Name the entities that an answer consists of."""
+    if isinstance(answer, EntityAnswer):
+        return [answer.entity]
+    return list(answer.entities) if isinstance(answer, EntitiesAnswer) else []
 
 
-def from_state(state: dict[str, object]) -> Answer:
-    """Read what `to_state` gave; `msgspec.ValidationError` for what the contract forbids."""
-    return msgspec.convert({"answer": state}, _Given).answer
+def entities_named(answer: State) -> Sequence[str]:
+    """Name the entities that an answer consists of, as a state or a representation holds it."""
+    return (answer["entity"],) if answer["type"] == "entity" else answer.get("entities", ())
+
+
+def text_in(answer: State) -> Sequence[str]:
+    """Give the words of an answer that is a text, as a state holds it."""
+    return (answer["text"],) if answer["type"] == "text" else ()
+
+
+def from_state(answer: State) -> Answer:
+    """Read an answer as a state holds it; `msgspec.ValidationError` for what the contract forbids."""
+    return msgspec.convert({"answer": answer}, _Given).answer
 
 
 def fits(answer: Answer, answer_type: AnswerType, unit: str | None) -> bool:

@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from api.domain.dates import edtf
 from api.domain.records.answer import Answer, Edtf
+from api.domain.records.record import State
 from api.domain.text import Id, Note, Sentence, Sha256Hex
 
 Stance = Literal["asserts", "denies", "doubts", "predicts", "alleges", "reports-hearsay"]
@@ -31,3 +33,10 @@ class ClaimBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     stance: Stance = "asserts"
     locator: Locator | None = None
     note: Note | None = None
+
+
+def valid_extent(state: State) -> edtf.Extent | None:
+    """When a claim's answer holds; a time answer is its own `valid`."""
+    answer = state["answer"]
+    text = answer["edtf"] if answer["type"] == "time" else state["valid"]
+    return edtf.parse(text) if text is not None else None

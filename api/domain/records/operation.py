@@ -4,50 +4,50 @@ The Structs are the contract: their JSON Schemas are published, and their decode
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, cast
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.domain.errors import BadBody
-from api.domain.records.claim import ClaimBody, Relation
+from api.domain.records.claim import Relation
 from api.domain.records.command import Command, Expect, Link, RecordIt, Restore, Retract, Revise, Unlink
-from api.domain.records.entity import EntityBody
-from api.domain.records.question import QuestionBody
-from api.domain.records.record import KINDS, State
-from api.domain.records.source import SourceBody
+from api.domain.records.kinds import KINDS, Kind, KindName
+from api.domain.records.record import State
 from api.domain.text import Id, Reason
 
-Kind = Literal["entity", "source", "question", "claim"]
+# The most operations that a batch, or a file of the seed, ever holds.
+MOST_OPERATIONS: Final = 5_000
 Number = Annotated[int, Meta(ge=1, le=2**31 - 1)]
-
-BODIES: dict[str, type[Struct]] = {
-    "entity": EntityBody,
-    "source": SourceBody,
-    "question": QuestionBody,
-    "claim": ClaimBody,
-}
-_STRICT: dict[str, Any] = {"frozen": True, "forbid_unknown_fields": True, "kw_only": True}
+# What msgspec makes a Struct of: names, types, and defaults where there are any.
+Fields = list[tuple[Any, ...]]
+Wanted = TypeVar("Wanted")
 
 
-def _new(kind: str) -> type[Struct]:
+class _Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The base of those that are made by kind."""
+
+
+def _new(kind: Kind) -> type[Struct]:
     """A body with what a create may carry besides: a chosen id, and a reason."""
-    extra = [("id", Id | None, None), ("reason", Reason | None, None)]
-    return msgspec.defstruct(f"New{kind.title()}", extra, bases=(BODIES[kind],), **_STRICT)
+    extra: Fields = [("id", Id | None, None), ("reason", Reason | None, None)]
+    return msgspec.defstruct(f"New{kind.name.title()}", extra, bases=(kind.body,), kw_only=True)
 
 
-def _changes(kind: str) -> type[Struct]:
+def _changes(kind: Kind) -> type[Struct]:
     """Every field of the kind, each optional: one that is given replaces the old value whole."""
-    fields = msgspec.structs.fields(BODIES[kind])
-    optional: list[tuple[str, Any, Any]] = [(each.name, each.type | UnsetType, UNSET) for each in fields]
-    return msgspec.defstruct(f"{kind.title()}Changes", [("id", Id | UnsetType, UNSET), *optional], **_STRICT)
+    optional: Fields = [(each.name, each.type | UnsetType, UNSET) for each in msgspec.structs.fields(kind.body)]
+    return _strict(f"{kind.name.title()}Changes", [("id", Id | UnsetType, UNSET), *optional])
 
 
-NEW = {kind: _new(kind) for kind in KINDS}
-CHANGES = {kind: _changes(kind) for kind in KINDS}
+def _strict(name: str, fields: Fields, tag_field: str | None = None, tag: str | None = None) -> type[Struct]:
+    return msgspec.defstruct(name, fields, bases=(_Strict,), kw_only=True, tag_field=tag_field, tag=tag)
+
+
+NEW: Final[Mapping[str, type[Struct]]] = {name: _new(kind) for name, kind in KINDS.items()}
+CHANGES: Final[Mapping[str, type[Struct]]] = {name: _changes(kind) for name, kind in KINDS.items()}
 
 
 class RetractAction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="action", tag="retract"):
@@ -79,49 +79,60 @@ class UnlinkAction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     reason: Reason
 
 
-def _revise_action(kind: str) -> type[Struct]:
-    fields = [("reason", Reason), ("changes", CHANGES[kind])]
-    return msgspec.defstruct(f"Revise{kind.title()}Action", fields, tag_field="action", tag="revise", **_STRICT)
+def _actions(kind: Kind) -> type[Struct]:
+    """Every action on a record of a kind. To msgspec a union of types is a type, too; to a type checker it is not."""
+    fields: Fields = [("reason", Reason), ("changes", CHANGES[kind.name])]
+    revise = _strict(f"Revise{kind.name.title()}Action", fields, "action", "revise")
+    linking = (LinkAction, UnlinkAction) if kind.name == "claim" else ()
+    return cast("type[Struct]", Union[(revise, RetractAction, RestoreAction, *linking)])
 
 
-ACTIONS: dict[str, Any] = {
-    kind: _revise_action(kind) | RetractAction | RestoreAction for kind in ("entity", "source", "question")
+ACTIONS: Final[Mapping[str, type[Struct]]] = {name: _actions(kind) for name, kind in KINDS.items()}
+_ON_ONE: Final[Fields] = [("id", Id), ("expect", Number | None, None), ("reason", Reason)]
+_LINKED: Final[Fields] = [("relation", Relation), ("claim", Id)]
+
+
+def _record(kind: Kind) -> type[Struct]:
+    fields: Fields = [("body", kind.body), ("id", Id | None, None), ("reason", Reason | None, None)]
+    return _operation(f"Record{kind.name.title()}", "record", Literal[kind.name], fields)
+
+
+def _revise(kind: Kind) -> type[Struct]:
+    fields = [*_ON_ONE, ("changes", CHANGES[kind.name])]
+    return _operation(f"Revise{kind.name.title()}", "revise", Literal[kind.name], fields)
+
+
+def _operation(name: str, op: str, kind: object, fields: Fields) -> type[Struct]:
+    return _strict(name, [("kind", kind), *fields], "op", op)
+
+
+_RETRACT = _operation("Retract", "retract", KindName, _ON_ONE)
+_RESTORE = _operation("Restore", "restore", KindName, [*_ON_ONE, ("revision", Number | None, None)])
+# By what is done and to which kind, in the order in which they are published.
+OPERATIONS: Final[Mapping[tuple[str, str], type[Struct]]] = {
+    **{
+        (op, name): make(kind)
+        for name, kind in KINDS.items()
+        for op, make in (("record", _record), ("revise", _revise))
+    },
+    **{(op, name): made for name in KINDS for op, made in (("retract", _RETRACT), ("restore", _RESTORE))},
+    ("link", "claim"): _operation("Link", "link", Literal["claim"], [*_ON_ONE, *_LINKED]),
+    ("unlink", "claim"): _operation("Unlink", "unlink", Literal["claim"], [*_ON_ONE, *_LINKED]),
 }
-ACTIONS["claim"] = _revise_action("claim") | RetractAction | RestoreAction | LinkAction | UnlinkAction
-
-
-def _operation(name: str, op: str, kind: Any, fields: list[tuple[Any, ...]]) -> type[Struct]:
-    common: list[tuple[Any, ...]] = [("kind", kind), *fields]
-    return msgspec.defstruct(name, common, tag_field="op", tag=op, **_STRICT)
-
-
-_TARGET: list[tuple[Any, ...]] = [("id", Id), ("expect", Number | None, None), ("reason", Reason)]
-_LINKED: list[tuple[Any, ...]] = [("relation", Relation), ("claim", Id)]
-OPERATIONS: dict[tuple[str, str], type[Struct]] = {}
-for _kind in KINDS:
-    OPERATIONS["record", _kind] = _operation(
-        f"Record{_kind.title()}",
-        "record",
-        Literal[_kind],
-        [("body", BODIES[_kind]), ("id", Id | None, None), ("reason", Reason | None, None)],
-    )
-    OPERATIONS["revise", _kind] = _operation(
-        f"Revise{_kind.title()}", "revise", Literal[_kind], [*_TARGET, ("changes", CHANGES[_kind])]
-    )
-_RETRACT = _operation("Retract", "retract", Kind, _TARGET)
-_RESTORE = _operation("Restore", "restore", Kind, [*_TARGET, ("revision", Number | None, None)])
-for _kind in KINDS:
-    OPERATIONS["retract", _kind] = _RETRACT
-    OPERATIONS["restore", _kind] = _RESTORE
-OPERATIONS["link", "claim"] = _operation("Link", "link", Literal["claim"], [*_TARGET, *_LINKED])
-OPERATIONS["unlink", "claim"] = _operation("Unlink", "unlink", Literal["claim"], [*_TARGET, *_LINKED])
+_COMMANDS: Final[Mapping[str, type[Command]]] = {
+    "revise": Revise,
+    "retract": Retract,
+    "restore": Restore,
+    "link": Link,
+    "unlink": Unlink,
+}
 
 
 class _Envelope(Struct):
     """Just enough of an operation to know which it is."""
 
     op: Literal["record", "revise", "retract", "restore", "link", "unlink"]
-    kind: Kind
+    kind: KindName
 
 
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -135,14 +146,19 @@ _READABLE = 80
 
 def record_command(kind: str, body: Struct) -> Command:
     """Read a create's body as a command."""
-    fields: State = msgspec.to_builtins(body)
-    public_id, reason = fields.pop("id"), fields.pop("reason")
-    return RecordIt(kind=kind, id=public_id, reason=reason, body=fields)
+    said = _plain(body)
+    return RecordIt(kind=kind, id=said.pop("id"), reason=said.pop("reason"), body=said)
 
 
-def action_command(kind: str, public_id: str, action: Any, expect: Expect | None) -> Command:
-    """Read a revision's body as a command."""
-    return _command(action.__struct_config__.tag, kind, public_id, action, expect)
+def action_command(kind: str, public_id: str, action: Struct, expect: Expect | None) -> Command:
+    """Read a revision's body as a command: what it says beside its name are the command's own fields."""
+    said = _plain(action)
+    return _COMMANDS[said.pop("action")](kind=kind, id=public_id, expect=expect, **said)
+
+
+def _plain(struct: Struct) -> State:
+    said: State = msgspec.to_builtins(struct)
+    return said
 
 
 def read_batch(raw: bytes, *, is_lines: bool, most: int) -> list[Command]:
@@ -190,57 +206,53 @@ def _operation_type(envelope: _Envelope) -> type[Struct]:
     return found
 
 
-def _operation_command(operation: Any) -> Command:
-    op = operation.__struct_config__.tag
+def _operation_command(operation: Struct) -> Command:
+    """Read an operation as a command: what it says beside its name and what it expects are the command's own fields."""
+    said = _plain(operation)
+    op = said.pop("op")
     if op == "record":
-        body = msgspec.to_builtins(operation.body)
-        return RecordIt(kind=operation.kind, id=operation.id, reason=operation.reason, body=body)
-    expect = Expect(revision=operation.expect) if operation.expect is not None else None
-    return _command(op, operation.kind, operation.id, operation, expect)
+        return RecordIt(**said)
+    revision = said.pop("expect")
+    return _COMMANDS[op](expect=Expect(revision=revision) if revision is not None else None, **said)
 
 
-def _command(op: str, kind: str, public_id: str, said: Any, expect: Expect | None) -> Command:
-    common: dict[str, Any] = {"kind": kind, "id": public_id, "reason": said.reason, "expect": expect}
-    if op == "revise":
-        return Revise(**common, changes=msgspec.to_builtins(said.changes))
-    if op == "retract":
-        return Retract(**common)
-    if op == "restore":
-        return Restore(**common, revision=said.revision)
-    linking = Link if op == "link" else Unlink
-    return linking(**common, relation=said.relation, claim=said.claim)
-
-
-def decode_body(raw: bytes, wanted: Any) -> Any:
+def decode_body(raw: bytes, wanted: type[Wanted]) -> Wanted:
     """Decode a body as a Struct. A whole number may be written with a fraction of zero, as JSON Schema has it.
 
     Raises BadBody (JSON Schema 2020-12, Core section 4.2.3, on integers).
     """
     try:
-        return decoder(wanted).decode(raw)
+        decoded: Wanted = decoder(wanted).decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "`float`" not in str(error):
             raise bad_body(error) from None
+    else:
+        return decoded
     try:
         return msgspec.convert(_whole(msgspec.json.decode(raw)), wanted)
     except msgspec.ValidationError as error:
         raise bad_body(error) from None
 
 
-@cache
-def decoder(wanted: Any) -> msgspec.json.Decoder[Any]:
-    """Make the decoder of a Struct, once and while modules are imported.
+_DECODERS: dict[object, msgspec.json.Decoder[Any]] = {}
 
-    At its first use msgspec works out what a Struct holds; two threads that meet there bring the process down.
+
+def decoder(wanted: object) -> msgspec.json.Decoder[Any]:
+    """Give the decoder of a Struct, made once and while modules are imported.
+
+    At the first use of a Struct msgspec works out what it holds; two threads that do so at once bring the process down.
     """
-    return msgspec.json.Decoder(wanted)
+    found = _DECODERS.get(wanted)
+    if found is None:
+        found = _DECODERS[wanted] = msgspec.json.Decoder(wanted)
+    return found
 
 
 for _wanted in (_Envelope, *OPERATIONS.values(), *NEW.values(), *ACTIONS.values()):
     decoder(_wanted)
 
 
-def _whole(value: Any) -> Any:
+def _whole(value: object) -> object:
     """Turn floats that are whole numbers into integers."""
     if isinstance(value, float) and value.is_integer():
         return int(value)

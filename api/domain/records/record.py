@@ -1,6 +1,6 @@
 """Records: things with a history, whatever their kind. A record is what its latest event says; `evolve` folds events into it.
 
-Also the shapes in which a record is shown: its representation, and the names of the fields that changed.
+What the kinds are, and how a record is shown, is told in `kinds` and `representation`.
 """
 
 from collections.abc import Set as AbstractSet
@@ -8,23 +8,13 @@ from typing import Any, Never, Protocol
 
 import msgspec
 
-from api.domain.computed import RULES
-from api.domain.dates import edtf
-from api.domain.log.event import Entry, stamp, unstamp
-from api.domain.records.claim import ClaimBody
-from api.domain.records.entity import EntityBody
-from api.domain.records.question import QuestionBody
-from api.domain.records.source import SourceBody
+from api.domain.log.event import Entry, unstamp
 
+# A whole record as a payload holds it, in plain JSON: which fields there are, and of which types, its kind tells.
 State = dict[str, Any]
-KINDS = ("entity", "source", "question", "claim")
 ASSERTED, RETRACTED, REDACTED = "asserted", "retracted", "redacted"
-FIELDS: dict[str, tuple[str, ...]] = {
-    kind: body.__struct_fields__
-    for kind, body in (("entity", EntityBody), ("source", SourceBody), ("question", QuestionBody), ("claim", ClaimBody))
-}
-_LEDGER = ("formats", "keys", "log_origin")
-_SORTED = msgspec.json.Encoder(order="sorted")
+# The kind of the one record that is the ledger itself.
+LEDGER = "ledger"
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -90,65 +80,6 @@ def evolve(before: Record | None, entry: Entry, state: State) -> Record:
 def buried_state(public_id: str, parents: State | None = None) -> State:
     """Give what stands for the state of a redacted revision; a claim's source and question, where a later one tells them."""
     return {"id": public_id, "status": REDACTED, "links": [], **(parents or {})}
-
-
-def represent(record: Record, payload: bytes) -> bytes:
-    """Render the JSON of one revision: its state, where it stands in the log, and what is computed from it.
-
-    Fields stand in the order of their kind. What is within them is as the payload has it, in order of name: the same
-    bytes whoever renders.
-    """
-    shown = _READERS[record.kind].decode(payload).state
-    if record.kind == "claim":
-        _compute(shown, record.state)
-    shown.revision, shown.position, shown.first_position = record.revision, record.position, record.first_position
-    shown.revised_at, shown.recorded_at = stamp(record.revised_at), stamp(record.recorded_at)
-    shown.recorded_by = record.recorded_by
-    return msgspec.json.encode(shown)
-
-
-def _reader(kind: str, fields: tuple[str, ...]) -> "msgspec.json.Decoder[Any]":
-    """Make what reads a payload of one kind as a representation, in reading order; each field is kept as it is stored."""
-    told = [(name, msgspec.Raw) for name in fields]
-    computed = [("valid_bounds", msgspec.Raw, msgspec.Raw(b"null")), ("rules", int, RULES)] if kind == "claim" else []
-    place = [("position", int, 0), ("revised_at", str, ""), ("first_position", int, 0), ("recorded_at", str, "")]
-    shown = msgspec.defstruct(
-        "Shown",
-        [
-            ("kind", str, kind),
-            ("id", msgspec.Raw),
-            ("revision", int, 0),
-            ("status", msgspec.Raw),
-            *told,
-            *computed,
-            ("links", msgspec.Raw),
-            *place,
-            ("recorded_by", str | None, None),
-        ],
-        kw_only=True,
-    )
-    return msgspec.json.Decoder(msgspec.defstruct("Payload", [("state", shown)]))
-
-
-_READERS = {kind: _reader(kind, fields) for kind, fields in (*FIELDS.items(), ("ledger", _LEDGER))}
-
-
-def _compute(shown: Any, state: State) -> None:  # noqa: ANN401 - made by kind
-    """Add when a claim's answer holds."""
-    extent = valid_extent(state)
-    if extent is None:
-        return
-    bounds = edtf.render(extent)
-    shown.valid_bounds = msgspec.Raw(_SORTED.encode(bounds))
-    if state["answer"]["type"] == "time":
-        shown.answer = msgspec.Raw(_SORTED.encode({**state["answer"], "bounds": bounds}))
-
-
-def valid_extent(state: State) -> edtf.Extent | None:
-    """When a claim's answer holds; a time answer is its own `valid`."""
-    answer = state["answer"]
-    text = answer["edtf"] if answer["type"] == "time" else state["valid"]
-    return edtf.parse(text) if text is not None else None
 
 
 def changed_fields(before: State | None, after: State) -> list[str]:

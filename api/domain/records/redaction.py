@@ -6,13 +6,13 @@ The rules judge what is asked for against the record as it stands. What is delet
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from api.domain.errors import IntervalReversed, NotRedactable, ReviseFirst, StatusRefused, UnknownReference
-from api.domain.log.event import Basis, Entry, Redacts, stamp
+from api.domain.log.event import Basis, Entry, LoggedKind, Redacts, stamp
 from api.domain.records.command import Redact
 from api.domain.records.operation import Number
 from api.domain.records.record import ASSERTED, Record, State
@@ -33,7 +33,7 @@ Contained = Annotated[
 class NewRedaction(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Which revisions of which record to redact, on what basis and why; without a range, the whole record."""
 
-    kind: Literal["entity", "source", "question", "claim", "redaction", "ledger"]
+    kind: LoggedKind
     id: Id
     basis: Basis
     reason: Annotated[Reason, Meta(description="Public, and never redacted itself.")]
@@ -167,8 +167,9 @@ def _holds_any(text: str, wanted: Sequence[str]) -> bool:
     return any(each in text for each in wanted)
 
 
-# What JSON spells otherwise.
+# What JSON writes as an escape (RFC 8259 section 7), so that it is not among a payload's bytes as it is.
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')
+# Fields that hold one of a few words, the same for everybody: they tell of nobody.
 _OF_FEW_WORDS = frozenset({"status", "type", "answer_type", "stance", "completeness", "relation"})
 
 

@@ -1,7 +1,10 @@
 """The rules that a state must keep beyond its JSON Schema: references, cycles, dates, and answers that fit.
 
-Each check raises a Conflict whose pointer is relative to the record's own fields.
+What a kind refers to, what of it is never revised and which of its fields are chains stands in the table of kinds. Each
+check raises a Conflict whose pointer is relative to the record's own fields.
 """
+
+from collections.abc import Sequence
 
 from api.domain.dates import edtf
 from api.domain.errors import (
@@ -16,71 +19,58 @@ from api.domain.errors import (
     UnknownReference,
 )
 from api.domain.records import answer as answers
+from api.domain.records.kinds import CHAINS, KINDS, Kind, Reference, values_of
 from api.domain.records.record import Look, State
 
-# The fields by which records of a kind lead from one to the next.
-CHAINS = {"entity": ("part_of",), "source": ("derives_from", "part_of")}
 # Of how many claims one batch may have agreement weighed anew, by changing sources, entities and questions.
 MOST_WEIGHED = 100_000
 # Agreement follows these chains from every claim, and compares these lists with one another.
 MOST_DEEP = 32
 MOST_ABOVE = 1_000
 MOST_MEMBERS = 100
-_FIXED = {
-    "entity": ("id",),
-    "source": ("id",),
-    "question": ("id", "answer_type"),
-    "claim": ("id", "source", "question"),
-}
-_FIXED_ONCE_ANSWERED = ("unit", "varies")
+# Where an answer names entities.
+_ENTITY = Reference("entity", "entity")
+_ENTITIES = Reference("entities", "entity", is_list=True)
 
 
 def check(kind: str, before: State | None, state: State, look: Look) -> None:
     """Refuse a state that breaks a rule of its kind; `before` is None for a new record."""
-    if before is not None:
-        _check_fixed(kind, before, state, look)
-    _CHECKS[kind](before, state, look)
+    told = KINDS[kind]
+    if before is None:
+        for parent in told.stands_on:
+            _need_asserted(look, parent, state[parent])
+    else:
+        _check_fixed(told, before, state, look)
+    for reference in told.references:
+        _check_reference(look, reference, state, before)
+    for field in CHAINS[kind]:
+        _check_chain(look, kind, field, before, state)
+    own = _OWN_RULES.get(kind)
+    if own is not None:
+        own(before, state, look)
 
 
-def _check_fixed(kind: str, before: State, state: State, look: Look) -> None:
-    for name in _FIXED[kind]:
+def _check_fixed(kind: Kind, before: State, state: State, look: Look) -> None:
+    for name in kind.fixed:
         if before[name] != state[name]:
             raise FieldFixed("this field is never revised", f"/{name}")
-    if kind != "question":
-        return
-    for name in _FIXED_ONCE_ANSWERED:
+    for name in kind.fixed_once_answered:
         if before[name] != state[name] and look.is_answered(state["id"]):
             raise FieldFixed("not revised once a claim answers the question", f"/{name}")
 
 
-def _check_entity(before: State | None, state: State, look: Look) -> None:
-    _need(look, "entity", state, "part_of", before)
-    _check_chain(look, "entity", "part_of", before, state)
-
-
-def _check_source(before: State | None, state: State, look: Look) -> None:
-    _need(look, "entity", state, "publisher", before)
-    _need_all(look, "source", state, "derives_from", before)
-    _need(look, "source", state, "part_of", before)
-    for name in CHAINS["source"]:
-        _check_chain(look, "source", name, before, state)
+def _check_source(_before: State | None, state: State, _look: Look) -> None:
     published, modified = _date(state, "published"), _date(state, "modified")
     if published and modified and _is_before(modified, published):
         raise IntervalReversed("/modified")
 
 
-def _check_question(before: State | None, state: State, look: Look) -> None:
-    _need_all(look, "entity", state, "about", before)
+def _check_question(_before: State | None, state: State, _look: Look) -> None:
     if (state["unit"] is None) == (state["answer_type"] == "quantity"):
         raise NotApplicable("a quantity needs a unit, and no other answer has one", "/unit")
 
 
 def _check_claim(before: State | None, state: State, look: Look) -> None:
-    if before is None:
-        _need_asserted(look, "source", state["source"])
-        _need_asserted(look, "question", state["question"])
-    _need(look, "entity", state, "speaker", before)
-    _need_all(look, "source", state, "via", before)
     _check_answer(before, state, look)
     if state["valid"] is not None and state["answer"]["type"] == "time":
         raise NotApplicable("a time answer is its own valid; leave this out", "/valid")
@@ -103,35 +93,28 @@ def _check_answer(before: State | None, state: State, look: Look) -> None:
         raise AnswerDoesNotFit(f"{kind} in {unit}" if unit else kind, "/answer")
     said = before["answer"] if before else None
     if isinstance(given, answers.EntityAnswer):
-        _need(look, "entity", state["answer"], "entity", said, "/answer")
+        _check_reference(look, _ENTITY, state["answer"], said, "/answer")
     if isinstance(given, answers.EntitiesAnswer):
         if len(given.entities) > MOST_MEMBERS and given.entities != (said or {}).get("entities"):
             raise BeyondLimit(f"a list names at most {MOST_MEMBERS} entities", "/answer/entities")
-        _need_all(look, "entity", state["answer"], "entities", said, "/answer")
+        _check_reference(look, _ENTITIES, state["answer"], said, "/answer")
 
 
-def _need(look: Look, kind: str, state: State, field: str, before: State | None, within: str = "") -> None:
+def _check_reference(look: Look, reference: Reference, state: State, before: State | None, within: str = "") -> None:
     """Require that what a field names is there. One redacted since may go on being named, and not be named anew."""
-    public_id = state[field]
-    if public_id is not None:
-        _need_one(look, kind, public_id, f"{within}/{field}", _names(before, field))
-
-
-def _need_all(look: Look, kind: str, state: State, field: str, before: State | None, within: str = "") -> None:
+    field = reference.field
+    # An answer of another type may have stood there before, without this field.
+    named_before = values_of(before, field) if before and field in before else ()
     seen: set[str] = set()
-    for index, public_id in enumerate(state[field]):
-        pointer = f"{within}/{field}/{index}"
+    for index, public_id in enumerate(values_of(state, field)):
+        pointer = f"{within}/{field}/{index}" if reference.is_list else f"{within}/{field}"
         if public_id in seen:
             raise NotApplicable("names the same record twice", pointer)
         seen.add(public_id)
-        _need_one(look, kind, public_id, pointer, _names(before, field))
+        _need_one(look, reference.kind, public_id, pointer, named_before)
 
 
-def _names(before: State | None, field: str) -> list[str]:
-    return targets(before, field) if before and field in before else []
-
-
-def _need_one(look: Look, kind: str, public_id: str, pointer: str, named_before: list[str]) -> None:
+def _need_one(look: Look, kind: str, public_id: str, pointer: str, named_before: Sequence[str]) -> None:
     found = look.find(kind, public_id)
     if found is None:
         raise UnknownReference(kind, pointer)
@@ -166,7 +149,7 @@ def _check_chain(look: Look, kind: str, field: str, before: State | None, state:
 
 def _height_above(look: Look, kind: str, field: str, state: State) -> int:
     """Count the steps from a record to the furthest that it leads up to, all that are as many steps away at once."""
-    level, steps, seen = set(targets(state, field)), 0, set[str]()
+    level, steps, seen = set(values_of(state, field)), 0, set[str]()
     while level:
         steps += 1
         if state["id"] in level:
@@ -176,16 +159,10 @@ def _height_above(look: Look, kind: str, field: str, state: State) -> int:
             limit = f"{MOST_DEEP} steps up" if steps > MOST_DEEP else f"up to more than {MOST_ABOVE} records"
             raise BeyondLimit(f"{field} would lead more than {limit}", f"/{field}")
         found = (look.find(kind, public_id) for public_id in level)
-        level = {each for record in found if record and not record.is_redacted for each in targets(record.state, field)}
+        level = {
+            each for record in found if record and not record.is_redacted for each in values_of(record.state, field)
+        }
     return steps
-
-
-def targets(state: State, field: str) -> list[str]:
-    """Give the ids that a field holds: one, several or none."""
-    value = state[field]
-    if isinstance(value, list):
-        return list(value)
-    return [value] if value is not None else []
 
 
 def _date(state: State, field: str) -> edtf.Extent | None:
@@ -203,4 +180,4 @@ def _is_before(one: edtf.Extent, other: edtf.Extent) -> bool:
     return end is not None and start is not None and end <= start
 
 
-_CHECKS = {"entity": _check_entity, "source": _check_source, "question": _check_question, "claim": _check_claim}
+_OWN_RULES = {"source": _check_source, "question": _check_question, "claim": _check_claim}

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from api.domain.dates import edtf
 from api.domain.records.answer import Edtf
+from api.domain.records.record import State
 from api.domain.text import Id, Language, Name, Note, Sha256Hex, Title, Url
 
 SourceType = Literal[
@@ -53,7 +54,13 @@ class SourceBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     note: Note | None = None
 
 
-def published_bounds(state: dict[str, object]) -> edtf.Bounds | None:
+def published_extent(state: State) -> edtf.Extent | None:
+    """When the source was published: a moment within the bounds of `published_bounds`."""
+    bounds = published_bounds(state)
+    return edtf.Extent("moment", bounds, bounds) if bounds else None
+
+
+def published_bounds(state: State) -> edtf.Bounds | None:
     """When the source was published at the earliest and the latest; None where it states no date.
 
     A modified source of which no earlier capture is held counts as published at some moment up to its modification.

@@ -1,101 +1,48 @@
 """What a record can be found by: its terms (one for each value of each filter), its spans of time, and its words.
 
-A claim's source and question are never revised, so they are no terms: they stand with the record.
+Which these are is told by the table of kinds. A claim's source and question are never revised, so they are no terms: they
+stand with the record.
 """
 
-from api.domain.dates.edtf import Extent
-from api.domain.records.record import ASSERTED, REDACTED, Record, State, valid_extent
-from api.domain.records.source import published_bounds
+from collections.abc import Mapping
 
-Term = tuple[str, str]
+from api.domain.dates.edtf import Extent
+from api.domain.records.kinds import KINDS, Term
+from api.domain.records.record import ASSERTED, REDACTED, Record, State
+
+# What a record is found by: a field, as `kind.term`, and a value.
+Found = tuple[str, str]
 # Where an open or unknown start stands in the timeline: before the year 1, and short enough for a cursor.
 FIRST_START = -(10**17)
 Span = tuple[int, bool, int | None, int | None, int | None, int | None]
 
-_SINGLE = {
-    "entity": ("type", "part_of"),
-    "source": ("type", "publisher", "language", "part_of"),
-    "question": ("answer_type", "unit"),
+_TERMS: Mapping[str, list[tuple[str, Term]]] = {
+    kind.name: [(f"{kind.name}.{term.name}", term) for term in kind.terms] for kind in KINDS.values()
 }
-_MANY = {"source": ("derives_from", "authors"), "question": ("about",), "entity": ("same_as",)}
-# By which fields a record of a kind is named in others; a claim's source and question stand with the claim.
-NAMED_IN = {
-    "entity": ("entity.part_of", "source.publisher", "question.about", "claim.speaker", "claim.answer"),
-    "source": ("source.derives_from", "source.part_of", "claim.via"),
-    "claim": ("claim.link",),
-}
-_WORDS = {
-    "entity": ("name", "names", "note"),
-    "source": ("title", "authors", "url", "note"),
-    "question": ("text", "note"),
-    "claim": ("statement", "note"),
-}
+FIELDS = tuple(field for terms in _TERMS.values() for field, _ in terms)
 
 
-_OF_CLAIMS = ("answer_type", "stance", "speaker", "answer", "via", "reached_by", "link", "relation")
-FIELDS = (
-    *(f"{kind}.{field}" for fields in (_SINGLE, _MANY) for kind, names in fields.items() for field in names),
-    *(f"claim.{field}" for field in _OF_CLAIMS),
-)
-
-
-def terms(record: Record) -> set[Term]:
-    """Name every value by which a filter may find this revision, as (kind.field, value).
+def terms(record: Record) -> set[Found]:
+    """Name every value by which a filter may find this revision.
 
     That it is asserted goes without saying, as that is what nearly every revision is.
     """
     kind, state = record.kind, record.state
     if state["status"] == REDACTED:
         return {(f"{kind}.status", REDACTED)}
-    found = _claim_terms(state) if kind == "claim" else _plain_terms(kind, state)
+    found = {(field, value) for field, term in _TERMS.get(kind, ()) for value in term.values(state)}
     if state["status"] != ASSERTED:
         found.add((f"{kind}.status", state["status"]))
     return found
 
 
-def _claim_terms(state: State) -> set[Term]:
-    answer_type, speaker, via = state["answer"]["type"], state["speaker"], state["via"]
-    found = {("claim.answer_type", answer_type), ("claim.stance", state["stance"])}
-    if speaker is not None:
-        found.add(("claim.speaker", speaker))
-    if answer_type in ("entity", "entities"):
-        found |= {("claim.answer", entity) for entity in answer_entities(state)}
-    if via:
-        found |= {("claim.via", source) for source in via}
-        found.add(("claim.reached_by", via[-1]))
-    for link in state["links"]:
-        found |= {("claim.link", link["claim"]), ("claim.relation", link["relation"])}
-    return found
-
-
-def _plain_terms(kind: str, state: State) -> set[Term]:
-    found = {(f"{kind}.{field}", state[field]) for field in _SINGLE.get(kind, ()) if state[field] is not None}
-    for field in _MANY.get(kind, ()):
-        found |= {(f"{kind}.{field}", value) for value in state[field]}
-    if kind == "question":
-        found.add(("question.varies", "true" if state["varies"] else "false"))
-    return found
-
-
-def answer_entities(state: State) -> list[str]:
-    """Name the entities that a claim's answer consists of."""
-    answer = state["answer"]
-    if answer["type"] == "entity":
-        return [answer["entity"]]
-    return list(answer["entities"]) if answer["type"] == "entities" else []
-
-
 def span(record: Record) -> Span | None:
     """Give when a claim's answer holds, or when a source was published; None where nothing is stated."""
-    if record.is_redacted:
+    kind = KINDS.get(record.kind)
+    if kind is None or kind.span is None or record.is_redacted:
         return None
-    if record.kind == "claim":
-        extent = valid_extent(record.state)
-        return _span(extent) if extent else None
-    if record.kind == "source":
-        bounds = published_bounds(record.state)
-        return _span(Extent("moment", bounds, bounds)) if bounds else None
-    return None
+    extent = kind.span(record.state)
+    return _span(extent) if extent else None
 
 
 def _span(extent: Extent) -> Span:
@@ -105,18 +52,8 @@ def _span(extent: Extent) -> Span:
 
 
 def text(kind: str, state: State) -> str | None:
-    """Give the text that `q` looks into; None where a record has none to be found by."""
-    if kind not in _WORDS or state["status"] == REDACTED:
+    """Give the text that `q` looks into, the id's words first; None where a record has none to be found by."""
+    if kind not in KINDS or state["status"] == REDACTED:
         return None
-    texts = [state["id"].replace("-", " ")]
-    for field in _WORDS[kind]:
-        value = state[field]
-        if isinstance(value, dict):
-            texts += [value[name] for name in sorted(value)]
-        elif isinstance(value, list):
-            texts += value
-        elif value:
-            texts.append(value)
-    if kind == "claim" and state["answer"]["type"] == "text":
-        texts.append(state["answer"]["text"])
-    return " ".join(texts)
+    said = (text for each in KINDS[kind].words for text in each.values(state) if text)
+    return " ".join((state["id"].replace("-", " "), *said))

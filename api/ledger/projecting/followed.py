@@ -6,11 +6,10 @@ Of claims that no link touches, and that say the same, one is kept and how many 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from api.domain.agreement.agreement import COUNTING, Claim, Context, Link
-from api.domain.agreement.agreement import State as StateOfAgreement
+from api.domain.agreement.agreement import COUNTING, Claim, Context, Link, StateOfAgreement
 from api.domain.agreement.meeting import REPLACING
 from api.domain.agreement.tally import Effort, Key, Tally, saying_of
-from api.domain.records.answer import Answer, EntitiesAnswer, EntityAnswer
+from api.domain.records.answer import entities_in
 from api.domain.records.record import State
 from api.ledger.projecting.standing import Standing
 
@@ -242,13 +241,6 @@ def replaces_since(links: Iterable[Link], claim: str) -> int | None:
     """Give the position at which these links last said to correct or supersede a claim; None where they do not."""
     said = (link.position for link in links if link.claim == claim and link.relation in REPLACING)
     return max(said, default=None)
-
-
-def entities_in(answer: Answer) -> list[str]:
-    """Name the entities that an answer consists of."""
-    if isinstance(answer, EntityAnswer):
-        return [answer.entity]
-    return list(answer.entities) if isinstance(answer, EntitiesAnswer) else []
 
 
 def surround(around: Around, claim: Claim, state: Callable[[str, str], State | None]) -> None:

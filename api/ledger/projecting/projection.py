@@ -8,9 +8,10 @@ from collections.abc import Callable
 import msgspec
 
 from api.domain.log.event import Entry
-from api.domain.records.record import Record, State, changed_fields, represent
+from api.domain.records.record import Record, State, changed_fields
 from api.domain.records.redaction import REDACTION, Mark
 from api.domain.records.redaction import represent as represent_redaction
+from api.domain.records.representation import represent
 from api.domain.text import spaced
 from api.ledger.projecting import findable
 from api.ledger.projecting.present import MOST_REMEMBERED, Present

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from api.domain.log.event import decode_own
-from api.domain.records.record import KINDS, Record, State
+from api.domain.records.kinds import KIND_NAMES
+from api.domain.records.record import Record, State
 from api.domain.text import spaced
 from api.ledger.projecting import findable
 from api.ledger.projecting.projection import COLUMNS
@@ -71,7 +72,7 @@ def refold(access: Access, touched: Touched, kind: str) -> list[str]:
     Returns the tables in which something changed.
     """
     places = dict.fromkeys(("record", "revision", "term", "search"), ("first_position", [touched.record]))
-    places |= {"span": (f"field IN {KINDS} AND first_position", [touched.record])}
+    places |= {"span": (f"field IN {KIND_NAMES} AND first_position", [touched.record])}
     places |= {"feed": ("position", touched.positions), "agreement": ("question", touched.questions)}
     with closing(Access(engine_in_memory())) as small:
         _copy_log(access, small, touched)

@@ -8,7 +8,8 @@ import msgspec
 from api.domain.agreement import agreement
 from api.domain.dates.edtf import Extent
 from api.domain.records.answer import Answer, from_state
-from api.domain.records.record import ASSERTED, State, valid_extent
+from api.domain.records.claim import valid_extent
+from api.domain.records.record import ASSERTED, State
 from api.domain.text import canonical
 
 # The fields of a claim that agreement depends on, and of these the ones that make what it says.

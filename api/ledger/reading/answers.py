@@ -6,7 +6,6 @@ All of it is computed, and shown in outline: the claims, and the pairs of them t
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 import msgspec
 
@@ -29,7 +28,7 @@ class Answers:
 
     question: bytes
     agreement: agreement.Agreement
-    outline: Mapping[str, Any]
+    outline: Mapping[str, object]
     page: Page
     claim_count: int
     sources: Documents | None

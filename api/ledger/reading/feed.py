@@ -8,7 +8,7 @@ import msgspec
 
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.errors import NotYet
-from api.domain.records.record import KINDS
+from api.domain.records.kinds import KINDS
 from api.ledger.reading.lists import MOST_VALUES
 from api.ledger.reading.soundness import check_gapless, check_gone, check_payload, checked_entry
 from api.ledger.reading.views import LAST_REDACTION, PAGE, stand, stand_at

@@ -12,6 +12,7 @@ import msgspec
 
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.dates.edtf import OPEN_END, OPEN_START, Bounds, Extent
+from api.domain.records.kinds import CLAIM, KINDS
 from api.ledger.projecting.words import matching_words
 from api.ledger.reading.views import LAST_REDACTION, PAGE, Page, stand, stand_at
 from api.ledger.storage.reads import Reads, Row, Value
@@ -22,15 +23,11 @@ Clause = tuple[str, list[Value]]
 Documents = dict[str, bytes]
 
 # What a claim stands on is never revised: a column of its record. Every other filter is a term.
-_PARENTS = ("question", "source")
-# A claim is about an entity where it names it in either of these.
-_NAMING = ("speaker", "answer")
+_PARENTS = CLAIM.stands_on
 _ASSERTED = ("status", "asserted")
 MOST_VALUES = 100
 # Ids in one statement.
 _AT_ONCE = 500
-# The fields of which few records share a value come first.
-_TELLING = ("status", "speaker", "link", "reached_by", "via", "entity", "answer", "about", "publisher")
 REVISION = "(SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
 
 
@@ -67,7 +64,7 @@ class Selection:
     def is_slow(self) -> bool:
         """Whether the walk may pass over many records for each one that it shows."""
         clocks = self.published or self.valid or self.published_by or self.valid_at
-        is_gathered = len(self.terms) > 1 or any(name == "entity" for name, _ in self.terms)
+        is_gathered = len(self.terms) > 1 or any(len(_fields(self.kind, name)) > 1 for name, _ in self.terms)
         return bool(self.words or self.parent_terms or clocks or self.is_live is not None or is_gathered)
 
 
@@ -267,7 +264,10 @@ def documents_at(access: Reads, places: Sequence[int], at: Standpoint, most: int
 def _narrowed(access: Reads, chosen: Selection, position: int, leading: str | None = None) -> _Query:
     query = _Query()
     parents = [term for term in chosen.terms if chosen.kind == "claim" and term[0] in _PARENTS]
-    terms = sorted((term for term in chosen.terms if term not in (*parents, _ASSERTED)), key=_how_telling)
+    terms = sorted(
+        (term for term in chosen.terms if term not in (*parents, _ASSERTED)),
+        key=lambda term: KINDS[chosen.kind].leads(term[0]),
+    )
     by_revision = leading is None and "revised" in chosen.order and not parents and not chosen.ids
     query.is_sorted = "revised" in chosen.order and not by_revision
     if leading is not None:
@@ -319,7 +319,7 @@ def _lead_by_term(query: _Query, kind: str, name: str, value: str, position: int
 
 def _fields(kind: str, name: str) -> tuple[str, ...]:
     """Name the terms' fields that a filter looks into."""
-    return tuple(f"{kind}.{field}" for field in (_NAMING if name == "entity" else (name,)))
+    return KINDS[kind].looked_into(name)
 
 
 def _marks(values: Sequence[Value]) -> str:
@@ -328,10 +328,6 @@ def _marks(values: Sequence[Value]) -> str:
 
 _HAS_TERM = "EXISTS (SELECT 1 FROM term h WHERE h.field IN ({}) AND h.value = ? AND h.first_position = {} AND h.since <= ? AND h.until > ?)"
 _PARENT_STATUS = "(SELECT s.status FROM revision s WHERE s.first_position = r.{} AND s.position <= ? ORDER BY s.position DESC LIMIT 1)"
-
-
-def _how_telling(term: tuple[str, str]) -> int:
-    return _TELLING.index(term[0]) if term[0] in _TELLING else len(_TELLING)
 
 
 def _narrow_by_terms(query: _Query, chosen: Selection, terms: Sequence[tuple[str, str]], position: int) -> None:

@@ -13,8 +13,8 @@ from api.domain.agreement import agreement
 from api.domain.dates import edtf
 from api.domain.dates.asof import Standpoint
 from api.domain.dates.edtf import Bounds
+from api.domain.records.answer import entities_in
 from api.domain.records.record import ASSERTED
-from api.ledger.projecting.followed import entities_in
 from api.ledger.projecting.standing import Standing, stored
 from api.ledger.reading.lists import REVISION, Selection
 from api.ledger.reading.views import view_at
@@ -206,7 +206,7 @@ def add_up(weighed: Weighed) -> agreement.Agreement:
     return agreement.agree(weighed.question, weighed.varies, weighed.claims, weighed.context, weighed.foreign)
 
 
-def state_of(weighed: Weighed) -> agreement.State:
+def state_of(weighed: Weighed) -> agreement.StateOfAgreement:
     """Give the state alone."""
     return agreement.state_of(weighed.question, weighed.varies, weighed.claims, weighed.context, weighed.foreign)
 

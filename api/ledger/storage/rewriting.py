@@ -9,7 +9,7 @@ import time
 
 import psycopg
 
-from api.domain.records.record import KINDS
+from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.redaction import REDACTION
 from api.ledger.storage.database import Access, lock_head
 from api.ledger.storage.reads import Reads
@@ -29,7 +29,7 @@ _PLACE = {
     "revision": "position",
     "feed": "position",
     "term": "first_position",
-    "span": f"field IN {KINDS} AND first_position",
+    "span": f"field IN {KIND_NAMES} AND first_position",
     "search": "first_position",
     "agreement": "question",
     "search_index": "since",
@@ -43,7 +43,7 @@ _CHANGED = {
     "revision": f"{_TOUCHED} AND until > {{0}}",
     "feed": "position > {0} AND position <= {1}",
     "term": f"{_TOUCHED} AND until > {{0}}",
-    "span": f"field IN {KINDS} AND {_TOUCHED} AND until > {{0}}",
+    "span": f"field IN {KIND_NAMES} AND {_TOUCHED} AND until > {{0}}",
     "search": _TOUCHED,
     "agreement": f"{_ASKED} AND until > {{0}}",
     "search_index": "since > {0} AND since <= {1}",

@@ -16,14 +16,14 @@ from api.domain.log.checkpoint import SigningKey
 from api.domain.log.merkle import Frontier
 from api.domain.records.command import Command
 from api.domain.records.decide import Decision
-from api.domain.records.record import ASSERTED, State
+from api.domain.records.record import ASSERTED, LEDGER, State
 from api.ledger.projecting.rebuild import rebuild
 from api.ledger.reading import soundness
 from api.ledger.storage.clock import now
 from api.ledger.storage.database import Access, Database, ready_to_insert_first
 from api.ledger.storage.reads import Reads
 from api.ledger.writing.change import Slot, change, salts
-from api.ledger.writing.writer import LEDGER, Writer
+from api.ledger.writing.writer import Writer
 
 _OWN = (
     "SELECT e.position, e.entry, e.leaf_hash, p.salt, p.payload FROM record r JOIN event e ON e.position = r.position"

@@ -16,9 +16,10 @@ import msgspec
 from api.domain.errors import NotPurged, NotRedactable, StillNamed, Unavailable, UnknownRevision
 from api.domain.log.event import Redacts, decode_own
 from api.domain.records.command import Redact
-from api.domain.records.record import KINDS, REDACTED, Record, State
+from api.domain.records.kinds import KIND_NAMES, NAMED_IN
+from api.domain.records.record import REDACTED, Record, State
 from api.domain.records.redaction import REDACTION, Mark, holds, judge, looking_for, may_hold, needles, texts_in
-from api.ledger.projecting.findable import FIELDS, NAMED_IN
+from api.ledger.projecting.findable import FIELDS
 from api.ledger.projecting.present import Present
 from api.ledger.projecting.projection import NAMES
 from api.ledger.projecting.refolding import refold, touched_by
@@ -48,7 +49,7 @@ _SURVIVING = (
 _KEPT = "SELECT p.payload FROM revision v JOIN payload p ON p.position = v.position WHERE v.first_position = ?"
 # Whether a text is an id, or something that others are found by.
 _IS_SAID = (
-    f"SELECT 1 WHERE EXISTS (SELECT 1 FROM record WHERE kind IN {(*KINDS, REDACTION)} AND id = ?)"
+    f"SELECT 1 WHERE EXISTS (SELECT 1 FROM record WHERE kind IN {(*KIND_NAMES, REDACTION)} AND id = ?)"
     f" OR EXISTS (SELECT 1 FROM term WHERE field IN {FIELDS} AND value = ?)"
 )
 _NAMER = "SELECT v.position, r.kind, r.id, v.revision FROM"

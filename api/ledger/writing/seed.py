@@ -7,14 +7,13 @@ from pathlib import Path
 
 from api.domain.errors import LedgerError, Misconfigured, Unavailable
 from api.domain.records.command import Command
-from api.domain.records.operation import read_batch
+from api.domain.records.operation import MOST_OPERATIONS, read_batch
 from api.ledger.storage.database import Database, shipped
 from api.ledger.storage.upkeep import take_stock
 from api.ledger.writing import keys
 from api.ledger.writing.genesis import clear_seeding
 from api.ledger.writing.ledger import Ledger, Note, Outcome, Unit
 
-MOST_OPERATIONS = 5000
 SEED_ACTOR = "seed"
 
 

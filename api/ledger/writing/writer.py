@@ -16,9 +16,10 @@ from api.domain.log.event import leaf_hash
 from api.domain.log.merkle import Frontier
 from api.domain.records.command import Command, RecordIt, Redact
 from api.domain.records.decide import Circumstances, Decision, decide
-from api.domain.records.record import Record, State
+from api.domain.records.kinds import CHAINS, values_of
+from api.domain.records.record import LEDGER, Record, State
 from api.domain.records.redaction import state_of
-from api.domain.records.rules import CHAINS, MOST_WEIGHED, targets
+from api.domain.records.rules import MOST_WEIGHED
 from api.ledger.projecting.present import Present
 from api.ledger.projecting.projection import Projector
 from api.ledger.storage.database import Access, begin_at_head, lock_head
@@ -27,7 +28,6 @@ from api.ledger.storage.reads import Row
 from api.ledger.writing import redacting
 from api.ledger.writing.change import Change, Slot, change, event_row, salts
 
-LEDGER = "ledger"
 _SECOND = 1_000_000
 RECEIPT_LIFE = 7 * 24 * 3600 * _SECOND
 FOR_EVER = 2**62
@@ -113,7 +113,7 @@ class _Draft:
             name
             for target in ids
             for name in self.naming_here.get((kind, field, target), ())
-            if target in targets(self.records[kind, name].state, field)
+            if target in values_of(self.records[kind, name].state, field)
         }
 
     def is_answered(self, question: str) -> bool:
@@ -128,7 +128,7 @@ class _Draft:
         if record.kind == "claim":
             self.answered.add(record.state["question"])
         for name in CHAINS.get(record.kind, ()):
-            for target in targets(record.state, name):
+            for target in values_of(record.state, name):
                 self.naming_here.setdefault((record.kind, name, target), set()).add(record.id)
 
 

@@ -48,5 +48,4 @@ class PostContract(Contract[Query_co], Generic[Query_co, Body_co]):
     def __post_init__(self) -> None:
         """Get ready to read the body as well."""
         for wanted in (Path, self.query, self.body):
-            # Types have hashes; mypy does not know it of those that a variable stands for.
-            decoder(wanted)  # type: ignore[arg-type]
+            decoder(wanted)

@@ -1,21 +1,23 @@
 """Path, query and header parameters: the Structs that are published are the ones that decode."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from api.domain.agreement.agreement import StateOfAgreement
 from api.domain.dates import edtf
 from api.domain.dates.asof import AS_OF_PATTERN, POSITION_PATTERN
 from api.domain.dates.edtf import END
+from api.domain.log.event import LoggedKind, Type
 from api.domain.records.claim import Relation, Stance
 from api.domain.records.entity import EntityType
+from api.domain.records.kinds import CLAIM, ENTITY, QUESTION, SOURCE, Kind
 from api.domain.records.question import AnswerType, Unit
 from api.domain.records.source import SourceType
 from api.domain.text import Id, Language
 from api.ledger.reading.lists import MOST_VALUES
 
-_COUNTED = f"Count the values of these fields, the most frequent first: at most {MOST_VALUES} values of each"
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 TreeSize = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,15}}{END}", examples=["42"])]
 AsOfText = Annotated[
@@ -78,47 +80,31 @@ Order = Annotated[
 ]
 StatusName = Literal["asserted", "retracted"]
 AgreementName = Annotated[
-    Literal["disputed", "single-origin", "agreed", "open"],
+    StateOfAgreement,
     Meta(description="Only questions in this state of agreement, at the clocks given."),
 ]
 
 
-def _names(names: tuple[str, ...], what: str) -> Any:
+# What a representation holds beside what its kind says.
+_COMMON = (
+    "kind", "id", "revision", "status", "links", "position", "revised_at", "first_position", "recorded_at", "recorded_by",
+)  # fmt: skip
+
+
+def _fields(kind: Kind) -> Meta:
+    return _names((*_COMMON, *kind.fields, *kind.computed), "Only these fields")
+
+
+def _facets(kind: Kind) -> Meta:
+    return _names(
+        kind.facets, f"Count the values of these fields, the most frequent first: at most {MOST_VALUES} values of each"
+    )
+
+
+def _names(names: tuple[str, ...], what: str) -> Meta:
     one = "|".join(names)
     pattern = f"^(?:{one})(?:,(?:{one})){{0,{len(names)}}}{END}"
-    return Annotated[str, Meta(pattern=pattern, description=f"{what}, separated by commas: {', '.join(names)}.")]
-
-
-_COMMON = (
-    "kind",
-    "id",
-    "revision",
-    "status",
-    "links",
-    "position",
-    "revised_at",
-    "first_position",
-    "recorded_at",
-    "recorded_by",
-)
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "entity": (*_COMMON, "type", "name", "names", "part_of", "same_as", "note"),
-    "source": (
-        *_COMMON, "type", "title", "publisher", "authors", "language", "url", "archived_url", "published", "modified",
-        "derives_from", "part_of", "captures", "rights", "note",
-    ),
-    "question": (*_COMMON, "about", "text", "answer_type", "unit", "varies", "note"),
-    "claim": (
-        *_COMMON, "source", "question", "statement", "answer", "valid", "speaker", "via", "stance", "locator", "note",
-        "valid_bounds", "rules",
-    ),
-}  # fmt: skip
-FACETS: Mapping[str, tuple[str, ...]] = {
-    "entity": ("type", "status", "part_of"),
-    "source": ("type", "status", "publisher", "language", "part_of", "derives_from", "authors"),
-    "question": ("answer_type", "status", "unit", "varies", "about"),
-    "claim": ("stance", "status", "speaker", "source", "question", "answer_type", "entity", "via", "relation"),
-}
+    return Meta(pattern=pattern, description=f"{what}, separated by commas: {', '.join(names)}.")
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -175,8 +161,8 @@ class EntityListQuery(ListQuery, frozen=True):
 
     type: EntityType | None = None
     part_of: Id | None = None
-    fields: _names(FIELDS["entity"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["entity"], _COUNTED) | None = None  # type: ignore[valid-type]
+    fields: Annotated[str, _fields(ENTITY)] | None = None
+    facets: Annotated[str, _facets(ENTITY)] | None = None
 
 
 class SourceListQuery(ListQuery, frozen=True):
@@ -207,8 +193,8 @@ class SourceListQuery(ListQuery, frozen=True):
     ) = None
     published_by: PublishedBy | None = None
     mode: Mode = "possible"
-    fields: _names(FIELDS["source"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["source"], _COUNTED) | None = None  # type: ignore[valid-type]
+    fields: Annotated[str, _fields(SOURCE)] | None = None
+    facets: Annotated[str, _facets(SOURCE)] | None = None
 
 
 class QuestionListQuery(ListQuery, frozen=True):
@@ -222,8 +208,8 @@ class QuestionListQuery(ListQuery, frozen=True):
     published_by: PublishedBy | None = None
     valid_at: ValidAt | None = None
     mode: Mode = "possible"
-    fields: _names(FIELDS["question"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["question"], _COUNTED) | None = None  # type: ignore[valid-type]
+    fields: Annotated[str, _fields(QUESTION)] | None = None
+    facets: Annotated[str, _facets(QUESTION)] | None = None
 
 
 class ClaimFilters(AsOfQuery, frozen=True):
@@ -287,8 +273,8 @@ class ClaimListQuery(ClaimFilters, frozen=True):
         ]
         | None
     ) = None
-    fields: _names(FIELDS["claim"], "Only these fields") | None = None  # type: ignore[valid-type]
-    facets: _names(FACETS["claim"], _COUNTED) | None = None  # type: ignore[valid-type]
+    fields: Annotated[str, _fields(CLAIM)] | None = None
+    facets: Annotated[str, _facets(CLAIM)] | None = None
 
 
 class TimelineQuery(ClaimFilters, frozen=True):
@@ -350,19 +336,8 @@ class FeedQuery(Strict, frozen=True):
 
     after: Annotated[Position, Meta(description="The last position seen; 0 begins at the beginning.")] = "0"
     limit: Limit = 50
-    kind: (
-        Annotated[
-            Literal["entity", "source", "question", "claim", "redaction", "ledger"], Meta(description="Only this kind.")
-        ]
-        | None
-    ) = None
-    type: (
-        Annotated[
-            Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"],
-            Meta(description="Only events of this type."),
-        ]
-        | None
-    ) = None
+    kind: Annotated[LoggedKind, Meta(description="Only this kind.")] | None = None
+    type: Annotated[Type, Meta(description="Only events of this type.")] | None = None
     id: Annotated[Id, Meta(description="Only records of this public id; with `kind`, one record.")] | None = None
     actor: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z", description="Only by this actor.")] | None = None
     source: Annotated[Id, Meta(description="Only claims of this source.")] | None = None

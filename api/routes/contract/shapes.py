@@ -1,15 +1,19 @@
-"""What answers look like, for the OpenAPI document: every field of a shape is always there."""
+"""What answers look like, for the OpenAPI document: every field of a shape is always there.
+
+First records, lists of them and what they add up to; then the log, proofs and redactions; then the service.
+"""
 
 from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from api.domain.log.event import Basis
+from api.domain.agreement.agreement import StateOfAgreement
+from api.domain.log.event import Basis, LoggedKind, Redacts, Type
 from api.domain.records.answer import BooleanAnswer, EntitiesAnswer, EntityAnswer, QuantityAnswer, TextAnswer
 from api.domain.records.claim import Relation
-from api.domain.records.operation import BODIES, Kind
-from api.domain.records.record import KINDS
+from api.domain.records.kinds import KINDS, Kind, KindName
+from api.domain.records.operation import Fields
 from api.domain.text import Id, Reason
 
 Stamp = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
@@ -19,7 +23,7 @@ Place = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Bound = Annotated[str, Meta(description="UTC to the microsecond; `..` where it is open")] | None
 Status = Literal["asserted", "retracted"]
-StateName = Literal["disputed", "single-origin", "agreed", "open"]
+AnyJson = Any
 
 
 class Shape(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,27 +73,31 @@ _LAST = [
 _SHOWN_ANSWER = ShownTimeAnswer | EntityAnswer | BooleanAnswer | TextAnswer | EntitiesAnswer | QuantityAnswer
 
 
-def _shown(kind: str) -> type[Struct]:
-    fields: list[Any] = [("kind", Literal[kind]), *_FIRST]
-    fields += [
-        (each.name, _SHOWN_ANSWER if each.name == "answer" else each.type)
-        for each in msgspec.structs.fields(BODIES[kind])
+# What a representation adds to what its kind says.
+_COMPUTED = {"valid_bounds": ShownExtent | None, "rules": int}
+
+
+def _shown(kind: Kind) -> type[Struct]:
+    told = [
+        (each.name, _SHOWN_ANSWER if each.name == "answer" else each.type) for each in msgspec.structs.fields(kind.body)
     ]
-    if kind == "claim":
-        fields += [("valid_bounds", ShownExtent | None), ("rules", int)]
-    return msgspec.defstruct(kind.title(), [*fields, *_LAST], bases=(Shape,), kw_only=True)
+    computed = [(name, _COMPUTED[name]) for name in kind.computed]
+    return _shape(kind.name.title(), [("kind", Literal[kind.name]), *_FIRST, *told, *computed, *_LAST])
 
 
-RECORDS = {kind: _shown(kind) for kind in KINDS}
-Entity, Source, Question, Claim = (RECORDS[kind] for kind in KINDS)
+def _shape(name: str, fields: Fields) -> type[Struct]:
+    return msgspec.defstruct(name, fields, bases=(Shape,), kw_only=True)
+
+
+RECORDS = {name: _shown(kind) for name, kind in KINDS.items()}
+Entity, Source, Question, Claim = RECORDS.values()
 Pair = Annotated[
     list[Id], Meta(min_length=2, max_length=2, description="Two claims that conflict, the earlier one first.")
 ]
 
 
-def page_of(name: str, item: Any, *more: tuple[Any, ...]) -> type[Struct]:
-    fields: list[Any] = [("items", list[item]), ("next", str | None), *more, ("position", Place)]
-    return msgspec.defstruct(name, fields, bases=(Shape,), kw_only=True)
+def _page_of(name: str, item: object, more: Fields | None = None) -> type[Struct]:
+    return _shape(name, [("items", list[item]), ("next", str | None), *(more or ()), ("position", Place)])  # type: ignore[valid-type]
 
 
 class FacetValue(Shape, frozen=True):
@@ -104,27 +112,20 @@ _SOURCES = ("sources", dict[str, Source] | msgspec.UnsetType, msgspec.UNSET)  # 
 
 
 def _listed(kind: str) -> type[Struct]:
-    """A record as a list shows it: whole, or with the fields asked for."""
-    fields: list[Any] = [
-        (each.name, each.type if each.name == "id" else each.type | msgspec.UnsetType, msgspec.UNSET)[
-            : 2 if each.name == "id" else 3
-        ]
+    """A record as a list shows it: whole, or its id with the fields asked for."""
+    fields: Fields = [
+        (each.name, each.type) if each.name == "id" else (each.name, each.type | msgspec.UnsetType, msgspec.UNSET)
         for each in msgspec.structs.fields(RECORDS[kind])
     ]
-    return msgspec.defstruct(f"Listed{kind.title()}", fields, bases=(Shape,), kw_only=True)
+    return _shape(f"Listed{kind.title()}", fields)
 
 
-def _with_sources() -> type[Struct]:
-    fields: list[Any] = [(each.name, each.type) for each in msgspec.structs.fields(RECORDS["claim"])]
-    return msgspec.defstruct("ClaimView", [*fields, _SOURCES], bases=(Shape,), kw_only=True)
-
-
-ClaimView = _with_sources()
-EntityPage = page_of("EntityPage", _listed("entity"), _FACETS)
-SourcePage = page_of("SourcePage", _listed("source"), _FACETS)
-QuestionPage = page_of("QuestionPage", _listed("question"), _FACETS)
-ClaimPage = page_of("ClaimPage", _listed("claim"), _FACETS, _SOURCES)
-TimelinePage = page_of("TimelinePage", Claim, ("questions", dict[str, Question]), _SOURCES)  # type: ignore[valid-type]
+ClaimView = _shape("ClaimView", [*((each.name, each.type) for each in msgspec.structs.fields(Claim)), _SOURCES])
+EntityPage = _page_of("EntityPage", _listed("entity"), [_FACETS])
+SourcePage = _page_of("SourcePage", _listed("source"), [_FACETS])
+QuestionPage = _page_of("QuestionPage", _listed("question"), [_FACETS])
+ClaimPage = _page_of("ClaimPage", _listed("claim"), [_FACETS, _SOURCES])
+TimelinePage = _page_of("TimelinePage", Claim, [("questions", dict[str, Question]), _SOURCES])  # type: ignore[valid-type]
 
 
 class RedactionMark(Shape, frozen=True):
@@ -159,7 +160,7 @@ class HistoryLine(Shape, frozen=True):
     redacted: RedactionMark | None
 
 
-HistoryPage = page_of("HistoryPage", HistoryLine)
+HistoryPage = _page_of("HistoryPage", HistoryLine)
 
 
 class Memento(Shape, frozen=True):
@@ -184,7 +185,7 @@ class PatchOperation(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     op: Literal["add", "remove", "replace", "move", "copy", "test"]
     path: str
-    value: Any = None
+    value: AnyJson = None
     source: str | msgspec.UnsetType = msgspec.field(name="from", default=msgspec.UNSET)
 
 
@@ -278,7 +279,7 @@ class Answers(Shape, frozen=True):
     """
 
     question: Question  # type: ignore[valid-type]
-    state: StateName
+    state: StateOfAgreement
     group: Count | None
     groups: list[ShownGroup]
     group_count: Count
@@ -299,13 +300,13 @@ class Answers(Shape, frozen=True):
     sources: dict[str, Source] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
 
 
-ConflictPage = page_of("ConflictPage", Pair)
+ConflictPage = _page_of("ConflictPage", Pair)
 
 
 class ChangedRecord(Shape, frozen=True):
     """A record of which one or more events lie between the two moments: where it ended up."""
 
-    kind: Kind
+    kind: KindName
     id: Id
     change: Literal["recorded", "revised", "retracted", "restored"]
     status: Status
@@ -318,8 +319,8 @@ class TurnedQuestion(Shape, frozen=True):
     """A question whose state of agreement became another."""
 
     question: Id
-    before: StateName | None = msgspec.field(name="from")
-    after: StateName = msgspec.field(name="to")
+    before: StateOfAgreement | None = msgspec.field(name="from")
+    after: StateOfAgreement = msgspec.field(name="to")
     position: Place
 
 
@@ -337,7 +338,7 @@ class LedgerDiff(Shape, frozen=True):
 class Written(Shape, frozen=True):
     """One event that a batch made, or would make."""
 
-    kind: Kind
+    kind: KindName
     id: Id
     revision: Annotated[int, Meta(ge=1)]
     position: Place
@@ -350,6 +351,130 @@ class BatchResult(Shape, frozen=True):
     position: Place
 
 
+class FeedItem(Shape, frozen=True):
+    """An entry of the log with what it says: the entry's fields, the public id, the reason, the fields that changed.
+
+    Of a redacted one the entry alone is left, and the id unless that was erased.
+    """
+
+    v: Literal[1]
+    position: Place
+    type: Type
+    kind: LoggedKind
+    record: Uuid
+    revision: Annotated[int, Meta(ge=1)]
+    recorded_at: Stamp
+    actor: Uuid | None
+    batch: tuple[int, int] | None
+    schema: int
+    payload_digest: Hex
+    redacts: Redacts | None
+    basis: Basis | None
+    id: Id | None
+    fields: list[str] | None
+    redacted: RedactionMark | None
+    reason: str | None
+    state: dict[str, AnyJson] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+FeedPage = _page_of("FeedPage", FeedItem)
+
+
+class ExactEvent(Shape, frozen=True):
+    """One event to the byte: what was hashed, and what its digest commits to."""
+
+    position: Place
+    entry: str
+    payload: str | None
+    salt: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")] | None
+    leaf_hash: Hex
+
+
+class InclusionProof(Shape, frozen=True):
+    """That an event is leaf `position` - 1 of the tree of `size`: hashes from the leaf's sibling up, in hex."""
+
+    position: Place
+    size: Place
+    leaf_hash: Hex
+    root_hash: Hex
+    path: list[Hex]
+
+
+class ConsistencyProof(Shape, frozen=True):
+    """That the tree of `to` begins with the tree of `from`: hashes in hex, as RFC 6962 section 2.1.2 orders them."""
+
+    old: Place = msgspec.field(name="from")
+    new: Place = msgspec.field(name="to")
+    from_root: Hex
+    to_root: Hex
+    path: list[Hex]
+
+
+class RedactionTarget(Shape, frozen=True):
+    """What a redaction covers: a record, by its id unless that was erased, and a closed range of its revisions."""
+
+    kind: KindName
+    id: Id | None
+    record: Uuid
+    first: Annotated[int, Meta(ge=1)]
+    last: Annotated[int, Meta(ge=1)]
+
+
+class Redaction(Shape, frozen=True):
+    """A lawful removal: what was removed, when, by whom, on what basis and why."""
+
+    kind: Literal["redaction"]
+    id: Id
+    basis: Basis
+    reason: str
+    target: RedactionTarget
+    position: Place
+    recorded_at: Stamp
+    recorded_by: Uuid
+
+
+RedactionPage = _page_of("RedactionPage", Redaction)
+
+
+class PayloadLine(Shape, frozen=True):
+    """A payload, by the record and the revision that it is the state of."""
+
+    kind: LoggedKind
+    id: Id
+    revision: Annotated[int, Meta(ge=1)]
+    position: Place
+
+
+class PayloadLines(Shape, frozen=True):
+    """The first hundred, and how many there are."""
+
+    items: list[PayloadLine]
+    count: Count
+
+
+class RedactionDone(Redaction, frozen=True):
+    """A redaction, and what it left: which surviving payloads name the record, and which hold a text that was asked for.
+
+    `holding` looks for the id, too, where that was erased.
+    """
+
+    named_by: PayloadLines
+    holding: PayloadLines
+
+
+class RedactionPreview(Shape, frozen=True):
+    """What a redaction would remove; which surviving payloads name the id in a field for it; which hold the text asked for.
+
+    An id can be erased only where nothing names it. `holding` looks for the id, too, where it is to be erased.
+    """
+
+    target: RedactionTarget
+    removes: PayloadLines
+    named_by: PayloadLines
+    holding: PayloadLines
+    position: Place
+
+
 class Actor(Shape, frozen=True):
     """An actor: an opaque id, and a name if an operator published one."""
 
@@ -358,7 +483,7 @@ class Actor(Shape, frozen=True):
     since: Stamp
 
 
-ActorPage = page_of("ActorPage", Actor)
+ActorPage = _page_of("ActorPage", Actor)
 
 
 class Stats(Shape, frozen=True):
@@ -402,3 +527,12 @@ class ProblemTypeShape(Shape, frozen=True):
     type: str
     status: int
     title: str
+
+
+# What operations return, in the order in which it is published; a patch is a list of its operations.
+PUBLISHED: tuple[type[Struct], ...] = (
+    Entity, Source, Question, Claim, ClaimView, EntityPage, SourcePage, QuestionPage, ClaimPage, TimelinePage, HistoryPage,
+    TimeMap, ClaimLinks, Answers, ConflictPage, LedgerDiff, FeedPage, ExactEvent, InclusionProof, ConsistencyProof,
+    BatchResult, Actor, ActorPage, Stats, Service, Health, ProblemTypeShape, Redaction, RedactionPage, RedactionDone,
+    RedactionPreview,
+)  # fmt: skip

@@ -123,8 +123,7 @@ def _decode(raw: bytes, contract: PostContract[Strict, Body_co], deepest: int) -
         # Nothing is decoded here, and Body stands for None.
         return cast("Body_co", None)
     check_depth(raw, deepest)
-    body: Body_co = decode_body(raw, contract.body)
-    return body
+    return decode_body(raw, contract.body)
 
 
 async def _admit(request: PlainRequest) -> None:

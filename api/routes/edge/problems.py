@@ -7,6 +7,7 @@ from typing import Annotated, TypedDict, Unpack
 from msgspec import Meta, Struct, json
 
 from api.domain import errors
+from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.record import State
 from api.routes.contract.shapes import GoneMark
 
@@ -136,9 +137,8 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.AskedWrongly: EDGE["internal-server-error"],
     errors.Misconfigured: EDGE["internal-server-error"],
 }
-_UNKNOWN = {
-    kind: ProblemType(f"unknown-{kind}", 409, f"There is no such {kind}")
-    for kind in ("entity", "source", "question", "claim")
+_UNKNOWN: Mapping[str, ProblemType] = {
+    kind: ProblemType(f"unknown-{kind}", 409, f"There is no such {kind}") for kind in KIND_NAMES
 }
 # What the URL and its preconditions say of one record, an operation of a batch says in fields of its own.
 _TARGET: Mapping[type[errors.LedgerError], str] = {

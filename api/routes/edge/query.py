@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 import msgspec
 from msgspec import Struct
 
-from api.domain.dates.edtf import END
+from api.domain.dates.edtf import END, LEAP_YEAR, YEAR
 from api.domain.errors import BadParameter
 from api.domain.records.operation import read_rule
 from api.routes.contract.params import ClaimListQuery, ListQuery
@@ -21,12 +21,10 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 _PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
 _PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
 IDEMPOTENCY_KEY = f"^[!-~]{{1,255}}{END}"
-_YEAR = "(?:000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
-_LEAP = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:0[48]|[2468][048]|[13579][26])00)"
 _DAY = (
-    f"(?:(?:0[1-9]|1[0-9]|2[0-8]) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
-    f"|(?:29|30) (?:Jan|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {_YEAR}"
-    f"|31 (?:Jan|Mar|May|Jul|Aug|Oct|Dec) {_YEAR}|29 Feb {_LEAP})"
+    f"(?:(?:0[1-9]|1[0-9]|2[0-8]) (?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {YEAR}"
+    f"|(?:29|30) (?:Jan|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) {YEAR}"
+    f"|31 (?:Jan|Mar|May|Jul|Aug|Oct|Dec) {YEAR}|29 Feb {LEAP_YEAR})"
 )
 ACCEPT_DATETIME = f"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), {_DAY} (?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9] GMT{END}"
 

@@ -13,11 +13,13 @@ from litestar.routes import HTTPRoute
 
 from api import __version__
 from api.domain.errors import Redacted, Stale
-from api.domain.records.operation import OPERATIONS
+from api.domain.records.kinds import KIND_NAMES, KINDS
+from api.domain.records.operation import MOST_OPERATIONS, OPERATIONS
 from api.domain.text import ecma
-from api.routes.contract import log_shapes, params, shapes
+from api.routes.contract import params
 from api.routes.contract.contract import Contract, PostContract
 from api.routes.contract.params import Strict
+from api.routes.contract.shapes import PUBLISHED, PatchOperation
 from api.routes.edge import query
 from api.routes.edge.bodies import JSON
 from api.routes.edge.edge import MOST_ADDRESS_BYTES, MOST_FIELD_BYTES, MOST_FIELDS
@@ -29,14 +31,6 @@ Part = dict[str, Any]
 _REF = "#/components/schemas/{name}"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _EXAMPLES = Path(__file__).parents[2] / "assets" / "examples.json"
-_SHAPES = (
-    shapes.Entity, shapes.Source, shapes.Question, shapes.Claim, shapes.ClaimView, shapes.EntityPage,
-    shapes.SourcePage, shapes.QuestionPage, shapes.ClaimPage, shapes.TimelinePage, shapes.HistoryPage,
-    shapes.TimeMap, shapes.ClaimLinks, shapes.Answers, shapes.ConflictPage, shapes.LedgerDiff, log_shapes.FeedPage,
-    log_shapes.ExactEvent, log_shapes.InclusionProof, log_shapes.ConsistencyProof, shapes.BatchResult, shapes.Actor,
-    shapes.ActorPage, shapes.Stats, shapes.Service, shapes.Health, shapes.ProblemTypeShape, log_shapes.Redaction,
-    log_shapes.RedactionPage, log_shapes.RedactionDone, log_shapes.RedactionPreview,
-)  # fmt: skip
 _TAGS = {
     "claims": "One assertion that one source makes in answer to one question.",
     "questions": "What claims answer, and where they agree or do not.",
@@ -144,12 +138,12 @@ def _schemas(contracts: list[Contract[Strict]]) -> tuple[dict[int, Part], Part]:
     bodies = [
         contract.body for contract in contracts if isinstance(contract, PostContract) and contract.body is not None
     ]
-    types = [*_SHAPES, list[shapes.PatchOperation], Problem, *bodies, *dict.fromkeys(OPERATIONS.values())]
+    types = [*PUBLISHED, list[PatchOperation], Problem, *bodies, *dict.fromkeys(OPERATIONS.values())]
     found, components = msgspec.json.schema_components(types, ref_template=_REF)
     components = _tidy(components)
-    components["Patch"] = _tidy(found[len(_SHAPES)])
-    for kind in ("Entity", "Source", "Question", "Claim"):
-        _close(components[kind])
+    components["Patch"] = _tidy(found[len(PUBLISHED)])
+    for kind in KIND_NAMES:
+        _close(components[kind.title()])
     components["Operation"] = {
         "anyOf": [{"$ref": _REF.format(name=each.__name__)} for each in dict.fromkeys(OPERATIONS.values())]
     }
@@ -207,7 +201,7 @@ def _body(contract: PostContract[Strict, object], schemas: Mapping[int, Part]) -
         schema: Part = {
             "type": "array",
             "minItems": 1,
-            "maxItems": 5000,
+            "maxItems": MOST_OPERATIONS,
             "items": {"$ref": _REF.format(name="Operation")},
         }
     else:
@@ -366,10 +360,7 @@ def _headers(names: Iterable[str]) -> Part:
     return found
 
 
-_KINDS = {
-    "entities": ("Entity", "/v1/entities"), "sources": ("Source", "/v1/sources"),
-    "questions": ("Question", "/v1/questions"), "claims": ("Claim", "/v1/claims"),
-}  # fmt: skip
+_KINDS = {kind.plural: (kind.name.title(), kind.path) for kind in KINDS.values()}
 # Where in an answer the id of a redaction stands.
 _TO_REDACTION = {"redact": "id", "listRedactions": "items/0/id"}
 
