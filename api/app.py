@@ -36,9 +36,9 @@ from api.routes.edge.operation import serves
 from api.routes.edge.reply import NO_STORE, Reply, options_of
 from api.routes.edge.services import Services
 from api.routes.edge.waiting import Lines, Turns
-from api.routes.log import batch, events, proofs, redactions, tlog
-from api.routes.records import claims, entities, questions, sources
-from api.routes.service import openapi, pages, service
+from api.routes.log import batch, diff, events, proofs, redactions, tlog
+from api.routes.records import claims, entities, questions, sources, timeline
+from api.routes.service import actors, openapi, pages, service
 from api.settings import Settings, load
 from api.witnessing import cosigning
 from api.witnessing.cosigning import Cosigning
@@ -54,11 +54,14 @@ _HANDLERS = (
     *questions.HANDLERS,
     *sources.HANDLERS,
     *entities.HANDLERS,
+    *timeline.HANDLERS,
     *events.HANDLERS,
+    *diff.HANDLERS,
     *proofs.HANDLERS,
     *batch.HANDLERS,
     *redactions.HANDLERS,
     *service.HANDLERS,
+    *actors.HANDLERS,
     *pages.HANDLERS,
     *tlog.HANDLERS,
 )

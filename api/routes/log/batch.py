@@ -14,7 +14,7 @@ from api.routes.edge.bodies import JSON, NDJSON, check_depth, is_lines, too_deep
 from api.routes.edge.operation import writes
 from api.routes.edge.problems import HttpError
 from api.routes.edge.reply import Reply
-from api.routes.records import records
+from api.routes.records import writing
 from api.settings import Settings
 
 _BATCH: PostContract[DryRunQuery, None] = PostContract(
@@ -39,7 +39,7 @@ async def append_batch(asked: Posted[DryRunQuery, None]) -> Reply:
     services = asked.services
     commands = await services.bodies.work(len(asked.raw), _read, asked.raw, services.settings, are_lines=are_lines)
     is_dry_run = asked.query.dry_run == "true"
-    outcome = await records.append(asked, commands, is_batch=True, is_dry_run=is_dry_run)
+    outcome = await writing.append(asked, commands, is_batch=True, is_dry_run=is_dry_run)
     # Of a dry run nothing is there but what was before it.
     position = outcome.items[0].position - 1 if is_dry_run else outcome.position
     body = {"items": outcome.items, "position": outcome.position}

@@ -1,17 +1,16 @@
-"""The log as it is followed: the feed, single events, the timeline, and what changed between two moments."""
+"""The log as it is followed: the feed, and single events to the byte."""
 
 import msgspec
 
-from api.domain.dates.asof import NOW, read_as_of
-from api.domain.errors import IntervalReversed, NotApplicable
+from api.domain.errors import NotApplicable
 from api.ledger.reading import feed
 from api.ledger.reading.feed import Following
 from api.routes.contract.contract import Contract
-from api.routes.contract.params import AsOfQuery, FeedQuery, LedgerDiffQuery, NoQuery, TimelineQuery
+from api.routes.contract.params import FeedQuery, NoQuery
 from api.routes.edge.asked import BRIEF, LONG, Asked
 from api.routes.edge.operation import reads
-from api.routes.edge.reply import Headers, Reply
-from api.routes.records import records
+from api.routes.edge.paging import array_of, link_to, weak_tag
+from api.routes.edge.reply import Reply
 
 _FEED = Contract(
     id="listEvents",
@@ -50,10 +49,8 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
     else:
         page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
     following = asked.with_query(after=page.last)
-    body = {"items": records.array_of(page.items), "next": following, "position": page.at.position}
-    headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())]
-    tag = records.weak_tag(page.at)
-    return asked.reply(msgspec.json.encode(body), at=page.at, etag=tag, headers=headers)
+    body = {"items": array_of(page.items), "next": following, "position": page.at.position}
+    return asked.reply(msgspec.json.encode(body), at=page.at, etag=weak_tag(page.at), headers=link_to(following))
 
 
 _EVENT = Contract(
@@ -78,79 +75,4 @@ async def get_event(asked: Asked[NoQuery]) -> Reply:
     return asked.reply(feed.spelt(found), at=found.at, etag=tag, is_pinned=True)
 
 
-_TIMELINE = Contract(
-    id="getTimeline",
-    tag="questions",
-    summary="Read live claims in the order of when their answers hold",
-    query=TimelineQuery,
-    headers=("If-None-Match",),
-    returns="TimelinePage",
-    answer_headers=("ETag", "Ledger-Position", "Link"),
-    absent=True,
-    conflicts=True,
-)
-
-
-@reads("/v1/timeline", _TIMELINE)
-async def get_timeline(asked: Asked[TimelineQuery]) -> Reply:
-    return await records.send_timeline(asked)
-
-
-_DIFF = Contract(
-    id="diffLedger",
-    tag="events",
-    summary="See what the ledger came to believe between two moments",
-    description="`from` is exclusive, `to` inclusive; both are positions or times. Each record stands once, at its last event between them.",
-    query=LedgerDiffQuery,
-    headers=("If-None-Match",),
-    returns="LedgerDiff",
-    answer_headers=("ETag", "Ledger-Position", "Link"),
-    absent=True,
-    conflicts=True,
-)
-
-
-@reads("/v1/diff", _DIFF)
-async def diff_ledger(asked: Asked[LedgerDiffQuery]) -> Reply:
-    query = asked.query
-    old, new = read_as_of(query.old), read_as_of(query.new) if query.new is not None else NOW
-    found = await asked.read_at(LONG, feed.changes, old=old, new=new, cursor=query.cursor, limit=query.limit)
-    if found.old.position > found.new.position:
-        raise IntervalReversed(parameter="to")
-    following = None
-    if found.last is not None:
-        pinned = f"from={found.old.position}&to={found.new.position}&limit={query.limit}&cursor={found.last}"
-        following = f"/v1/diff?{pinned}"
-    body = {
-        "items": found.records,
-        "agreement": found.agreement,
-        "from": found.old.position,
-        "to": found.new.position,
-        "next": following,
-        "position": found.new.position,
-    }
-    headers: Headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
-    tag = records.weak_tag(found.new)
-    return asked.reply(msgspec.json.encode(body), at=found.new, etag=tag, headers=headers)
-
-
-_STATS = Contract(
-    id="getStats",
-    tag="service",
-    summary="Count what the ledger holds",
-    query=AsOfQuery,
-    headers=("If-None-Match",),
-    returns="Stats",
-    answer_headers=("ETag", "Ledger-Position"),
-    absent=True,
-)
-
-
-@reads("/v1/stats", _STATS)
-async def get_stats(asked: Asked[AsOfQuery]) -> Reply:
-    counts, at = await asked.read_at(LONG, feed.stats, asked.as_of)
-    body = msgspec.json.encode({**counts, "position": at.position})
-    return asked.reply(body, at=at, etag=records.weak_tag(at))
-
-
-HANDLERS = (list_events, get_event, get_timeline, diff_ledger, get_stats)
+HANDLERS = (list_events, get_event)

@@ -12,8 +12,9 @@ from api.routes.contract.contract import Contract, PostContract
 from api.routes.contract.params import DryRunQuery, NoQuery, RedactionListQuery
 from api.routes.edge.asked import LONG, Asked, Posted
 from api.routes.edge.operation import reads, writes
+from api.routes.edge.paging import send_page
 from api.routes.edge.reply import Reply
-from api.routes.records import records
+from api.routes.records import writing
 
 _PATH = "/v1/redactions"
 _REDACT = PostContract(
@@ -42,7 +43,7 @@ async def redact(asked: Posted[DryRunQuery, NewRedaction]) -> Reply:
     if asked.query.dry_run == "true":
         found = await asked.read_at(LONG, redacting.preview, command, asked.body.texts)
         return asked.reply(_preview(found, asked.body))
-    outcome = await records.append(asked, [command])
+    outcome = await writing.append(asked, [command])
     # It is done once no trace is left; a request repeated under its key finishes what was in the way.
     database = asked.services.database
     await database.at_length(redacting.purge, database, outcome.position, outcome.traces)
@@ -83,7 +84,7 @@ async def list_redactions(asked: Asked[RedactionListQuery]) -> Reply:
     query = asked.query
     chosen = Selection(kind=REDACTION, asked=asked.as_of, order=query.order, limit=query.limit, cursor=query.cursor)
     page, _ = await asked.read(lists.select, chosen)
-    return await records.send_page(asked, page)
+    return send_page(asked, page)
 
 
 _READ = Contract(

@@ -1,4 +1,4 @@
-"""Operations on records: read, list, history, Memento, append.
+"""Operations on records: read, list, history, Memento, append, and the timeline of claims.
 
-What two kinds have in common stands once, in `records`.
+Each kind has a file of its own with its addresses; what they answer alike stands once, beside those.
 """

@@ -3,6 +3,7 @@
 import msgspec
 from msgspec import Struct
 
+from api.domain.records.kinds import CLAIM
 from api.ledger.reading import views
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import (
@@ -15,48 +16,49 @@ from api.routes.contract.params import (
 )
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.operation import reads, writes
+from api.routes.edge.paging import link_to, onward, weak_tag
 from api.routes.edge.reply import Reply
-from api.routes.records import contracts, records
+from api.routes.records import contracts, listing, memento, record, writing
 
 
-@writes("/v1/claims", contracts.record("recordClaim", "claim"))
+@writes("/v1/claims", contracts.record("recordClaim", CLAIM))
 async def record_claim(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.record(asked, "claim")
+    return await writing.record(asked, CLAIM)
 
 
-@reads("/v1/claims", contracts.listing("listClaims", "claim", ClaimListQuery))
+@reads("/v1/claims", contracts.listing("listClaims", CLAIM, ClaimListQuery))
 async def list_claims(asked: Asked[ClaimListQuery]) -> Reply:
-    return await records.list_records(asked, "claim")
+    return await listing.list_records(asked, CLAIM)
 
 
-@reads("/v1/claims/{id:str}", contracts.read("getClaim", "claim", ClaimRecordQuery))
+@reads("/v1/claims/{id:str}", contracts.read("getClaim", CLAIM, ClaimRecordQuery))
 async def get_claim(asked: Asked[ClaimRecordQuery]) -> Reply:
-    return await records.read(asked, "claim")
+    return await record.read(asked, CLAIM)
 
 
-@writes("/v1/claims/{id:str}/revisions", contracts.revise("reviseClaim", "claim"))
+@writes("/v1/claims/{id:str}/revisions", contracts.revise("reviseClaim", CLAIM))
 async def revise_claim(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.revise(asked, "claim")
+    return await writing.revise(asked, CLAIM)
 
 
-@reads("/v1/claims/{id:str}/revisions", contracts.history("listClaimRevisions", "claim"))
+@reads("/v1/claims/{id:str}/revisions", contracts.history("listClaimRevisions", CLAIM))
 async def list_claim_revisions(asked: Asked[HistoryQuery]) -> Reply:
-    return await records.history(asked, "claim")
+    return await record.history(asked, CLAIM)
 
 
-@reads("/v1/claims/{id:str}/revisions/{n:str}", contracts.revision("getClaimRevision", "claim"))
+@reads("/v1/claims/{id:str}/revisions/{n:str}", contracts.revision("getClaimRevision", CLAIM))
 async def get_claim_revision(asked: Asked[NoQuery]) -> Reply:
-    return await records.revision(asked, "claim")
+    return await record.revision(asked, CLAIM)
 
 
-@reads("/v1/claims/{id:str}/diff", contracts.diff("diffClaim", "claim"))
+@reads("/v1/claims/{id:str}/diff", contracts.diff("diffClaim", CLAIM))
 async def diff_claim(asked: Asked[RevisionDiffQuery]) -> Reply:
-    return await records.diff(asked, "claim")
+    return await record.diff(asked, CLAIM)
 
 
-@reads("/v1/claims/{id:str}/timemap", contracts.timemap("getClaimTimeMap", "claim"))
+@reads("/v1/claims/{id:str}/timemap", contracts.timemap("getClaimTimeMap", CLAIM))
 async def get_claim_timemap(asked: Asked[NoQuery]) -> Reply:
-    return await records.timemap(asked, "claim")
+    return await memento.timemap(asked, CLAIM)
 
 
 _LINKS = Contract(
@@ -77,10 +79,9 @@ _LINKS = Contract(
 async def list_claim_links(asked: Asked[LinksQuery]) -> Reply:
     cursor, limit = int(asked.query.cursor or 0), asked.query.limit
     found = await asked.read(views.links, asked.id, asked.as_of, cursor=cursor, limit=limit)
-    following = records.onward(asked, found.at, found.last)
+    following = onward(asked, found.at, found.last)
     body = {"outgoing": found.outgoing, "incoming": found.incoming, "next": following, "position": found.at.position}
-    headers = records.link_to(following)
-    return asked.reply(msgspec.json.encode(body), at=found.at, etag=records.weak_tag(found.at), headers=headers)
+    return asked.reply(msgspec.json.encode(body), at=found.at, etag=weak_tag(found.at), headers=link_to(following))
 
 
 HANDLERS = (

@@ -1,79 +1,77 @@
-"""The contracts that the four kinds of record share: what is asked, what is answered, and the examples that run."""
+"""The contracts that the four kinds of record share: what may be asked, and what is answered."""
 
 from msgspec import Struct
 
+from api.domain.records.kinds import Kind
 from api.domain.records.operation import ACTIONS, NEW
 from api.routes.contract.contract import Contract, PostContract, Query_co
 from api.routes.contract.params import HistoryQuery, NoQuery, RevisionDiffQuery
 from api.routes.edge.bodies import JSON
-from api.routes.records.records import LINK_FORMAT, PATCH
+from api.routes.records.memento import LINK_FORMAT
+from api.routes.records.record import PATCH
 
-_PLURAL = {"entity": "entities", "source": "sources", "question": "questions", "claim": "claims"}
 
-
-def record(operation_id: str, kind: str) -> PostContract[NoQuery, Struct]:
+def record(operation_id: str, kind: Kind) -> PostContract[NoQuery, Struct]:
     """Record one."""
     return PostContract(
         id=operation_id,
-        tag=_PLURAL[kind],
-        summary=f"Record a {kind}" if kind != "entity" else "Record an entity",
+        tag=kind.plural,
+        summary=f"Record {kind.one}",
         description="The id may be chosen, or is minted. A repeated request with the same Idempotency-Key is safe.",
         query=NoQuery,
         headers=("Idempotency-Key",),
-        body=NEW[kind],
+        body=NEW[kind.name],
         scope="write",
-        returns=kind.title(),
+        returns=_shape(kind),
         answer_headers=("Location", "ETag", "Ledger-Position", "Link"),
         conflicts=True,
     )
 
 
-def listing(operation_id: str, kind: str, query: type[Query_co]) -> Contract[Query_co]:
+def listing(operation_id: str, kind: Kind, query: type[Query_co]) -> Contract[Query_co]:
     """List them."""
     return Contract(
         id=operation_id,
-        tag=_PLURAL[kind],
-        summary=f"List {_PLURAL[kind]}",
+        tag=kind.plural,
+        summary=f"List {kind.plural}",
         description="Follow `next` for the rest: it pins the position, so that pages fit together whatever is appended.",
         query=query,
         headers=("If-None-Match",),
-        returns=f"{kind.title()}Page",
+        returns=f"{_shape(kind)}Page",
         answer_headers=("ETag", "Ledger-Position", "Link"),
         absent=True,
         conflicts=True,
     )
 
 
-def read(operation_id: str, kind: str, query: type[Query_co]) -> Contract[Query_co]:
+def read(operation_id: str, kind: Kind, query: type[Query_co]) -> Contract[Query_co]:
     """Read one."""
     return Contract(
         id=operation_id,
-        tag=_PLURAL[kind],
-        summary=f"Read a {kind}, now or as the ledger had it"
-        if kind != "entity"
-        else "Read an entity, now or as the ledger had it",
+        tag=kind.plural,
+        summary=f"Read {kind.one}, now or as the ledger had it",
         description="`as_of` takes a position or a time. `Accept-Datetime` is answered by a redirect to the revision then in force (RFC 7089).",
         query=query,
         headers=("If-None-Match", "Accept-Datetime"),
-        returns="ClaimView" if kind == "claim" else kind.title(),
+        returns="ClaimView" if kind.name == "claim" else _shape(kind),
         answer_headers=("ETag", "Ledger-Position", "Link", "Memento-Datetime", "Content-Location"),
         absent=True,
         gone=True,
     )
 
 
-def revise(operation_id: str, kind: str) -> PostContract[NoQuery, Struct]:
+def revise(operation_id: str, kind: Kind) -> PostContract[NoQuery, Struct]:
     """Append to its history."""
     return PostContract(
         id=operation_id,
-        tag=_PLURAL[kind],
-        summary="Revise, retract or restore" + (", link or unlink" if kind == "claim" else ""),
+        tag=kind.plural,
+        summary="Revise, retract or restore" + (", link or unlink" if kind.name == "claim" else ""),
         description="Nothing is overwritten: each action appends a revision with its reason. `If-Match` names the one it is based on.",
         query=NoQuery,
         headers=("If-Match", "Idempotency-Key"),
-        body=ACTIONS[kind],
+        body=ACTIONS[kind.name],
         scope="write",
-        returns=kind.title(),
+        returns=_shape(kind),
         answer_headers=("Location", "ETag", "Ledger-Position", "Link"),
         absent=True,
         gone=True,
@@ -81,24 +79,24 @@ def revise(operation_id: str, kind: str) -> PostContract[NoQuery, Struct]:
     )
 
 
-def history(operation_id: str, kind: str) -> Contract[HistoryQuery]:
+def history(operation_id: str, kind: Kind) -> Contract[HistoryQuery]:
     """List its revisions."""
     return _part(operation_id, kind, "List its revisions, newest first", "HistoryPage", HistoryQuery)
 
 
-def revision(operation_id: str, kind: str) -> Contract[NoQuery]:
+def revision(operation_id: str, kind: Kind) -> Contract[NoQuery]:
     """Read a past version."""
     answer_headers = ("ETag", "Ledger-Position", "Link", "Memento-Datetime")
-    return _part(operation_id, kind, "Read one revision", kind.title(), NoQuery, answer_headers=answer_headers)
+    return _part(operation_id, kind, "Read one revision", _shape(kind), NoQuery, answer_headers=answer_headers)
 
 
-def timemap(operation_id: str, kind: str) -> Contract[NoQuery]:
+def timemap(operation_id: str, kind: Kind) -> Contract[NoQuery]:
     """List its mementos."""
     summary = "List every revision with its time (RFC 7089)"
     return _part(operation_id, kind, summary, "TimeMap", NoQuery, offers=(LINK_FORMAT, JSON))
 
 
-def diff(operation_id: str, kind: str) -> Contract[RevisionDiffQuery]:
+def diff(operation_id: str, kind: Kind) -> Contract[RevisionDiffQuery]:
     """Compare two revisions."""
     summary = "Compare two revisions (RFC 6902)"
     return _part(operation_id, kind, summary, "Patch", RevisionDiffQuery, offers=(PATCH, JSON))
@@ -106,7 +104,7 @@ def diff(operation_id: str, kind: str) -> Contract[RevisionDiffQuery]:
 
 def _part(
     operation_id: str,
-    kind: str,
+    kind: Kind,
     summary: str,
     returns: str,
     query: type[Query_co],
@@ -116,7 +114,7 @@ def _part(
 ) -> Contract[Query_co]:
     return Contract(
         id=operation_id,
-        tag=_PLURAL[kind],
+        tag=kind.plural,
         summary=summary,
         query=query,
         headers=("If-None-Match",),
@@ -126,3 +124,8 @@ def _part(
         absent=True,
         gone=True,
     )
+
+
+def _shape(kind: Kind) -> str:
+    """Name the shape in which a record of a kind is shown."""
+    return kind.name.title()

@@ -2,51 +2,52 @@
 
 from msgspec import Struct
 
+from api.domain.records.kinds import ENTITY
 from api.routes.contract.params import EntityListQuery, HistoryQuery, NoQuery, RecordQuery, RevisionDiffQuery
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.operation import reads, writes
 from api.routes.edge.reply import Reply
-from api.routes.records import contracts, records
+from api.routes.records import contracts, listing, memento, record, writing
 
 
-@writes("/v1/entities", contracts.record("recordEntity", "entity"))
+@writes("/v1/entities", contracts.record("recordEntity", ENTITY))
 async def record_entity(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.record(asked, "entity")
+    return await writing.record(asked, ENTITY)
 
 
-@reads("/v1/entities", contracts.listing("listEntities", "entity", EntityListQuery))
+@reads("/v1/entities", contracts.listing("listEntities", ENTITY, EntityListQuery))
 async def list_entities(asked: Asked[EntityListQuery]) -> Reply:
-    return await records.list_records(asked, "entity")
+    return await listing.list_records(asked, ENTITY)
 
 
-@reads("/v1/entities/{id:str}", contracts.read("getEntity", "entity", RecordQuery))
+@reads("/v1/entities/{id:str}", contracts.read("getEntity", ENTITY, RecordQuery))
 async def get_entity(asked: Asked[RecordQuery]) -> Reply:
-    return await records.read(asked, "entity")
+    return await record.read(asked, ENTITY)
 
 
-@writes("/v1/entities/{id:str}/revisions", contracts.revise("reviseEntity", "entity"))
+@writes("/v1/entities/{id:str}/revisions", contracts.revise("reviseEntity", ENTITY))
 async def revise_entity(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.revise(asked, "entity")
+    return await writing.revise(asked, ENTITY)
 
 
-@reads("/v1/entities/{id:str}/revisions", contracts.history("listEntityRevisions", "entity"))
+@reads("/v1/entities/{id:str}/revisions", contracts.history("listEntityRevisions", ENTITY))
 async def list_entity_revisions(asked: Asked[HistoryQuery]) -> Reply:
-    return await records.history(asked, "entity")
+    return await record.history(asked, ENTITY)
 
 
-@reads("/v1/entities/{id:str}/revisions/{n:str}", contracts.revision("getEntityRevision", "entity"))
+@reads("/v1/entities/{id:str}/revisions/{n:str}", contracts.revision("getEntityRevision", ENTITY))
 async def get_entity_revision(asked: Asked[NoQuery]) -> Reply:
-    return await records.revision(asked, "entity")
+    return await record.revision(asked, ENTITY)
 
 
-@reads("/v1/entities/{id:str}/diff", contracts.diff("diffEntity", "entity"))
+@reads("/v1/entities/{id:str}/diff", contracts.diff("diffEntity", ENTITY))
 async def diff_entity(asked: Asked[RevisionDiffQuery]) -> Reply:
-    return await records.diff(asked, "entity")
+    return await record.diff(asked, ENTITY)
 
 
-@reads("/v1/entities/{id:str}/timemap", contracts.timemap("getEntityTimeMap", "entity"))
+@reads("/v1/entities/{id:str}/timemap", contracts.timemap("getEntityTimeMap", ENTITY))
 async def get_entity_timemap(asked: Asked[NoQuery]) -> Reply:
-    return await records.timemap(asked, "entity")
+    return await memento.timemap(asked, ENTITY)
 
 
 HANDLERS = (

@@ -1,7 +1,11 @@
-"""Questions: routes."""
+"""Questions: routes, and what the claims on one add up to."""
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
+from api.domain.records.kinds import QUESTION
+from api.ledger.reading import answers
+from api.ledger.reading.lists import Selection
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import (
     AnswersQuery,
@@ -12,50 +16,52 @@ from api.routes.contract.params import (
     RecordQuery,
     RevisionDiffQuery,
 )
-from api.routes.edge.asked import Asked, Posted
+from api.routes.edge.asked import MAY_COMPUTE, Asked, Posted
 from api.routes.edge.operation import reads, writes
+from api.routes.edge.paging import array_of, documents_by_id, link_to, onward, send_page, weak_tag
 from api.routes.edge.reply import Reply
-from api.routes.records import contracts, records
+from api.routes.records import contracts, listing, memento, record, writing
+from api.routes.records.listing import at_clocks, texts_of
 
 
-@writes("/v1/questions", contracts.record("recordQuestion", "question"))
+@writes("/v1/questions", contracts.record("recordQuestion", QUESTION))
 async def record_question(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.record(asked, "question")
+    return await writing.record(asked, QUESTION)
 
 
-@reads("/v1/questions", contracts.listing("listQuestions", "question", QuestionListQuery))
+@reads("/v1/questions", contracts.listing("listQuestions", QUESTION, QuestionListQuery))
 async def list_questions(asked: Asked[QuestionListQuery]) -> Reply:
-    return await records.list_records(asked, "question")
+    return await listing.list_records(asked, QUESTION)
 
 
-@reads("/v1/questions/{id:str}", contracts.read("getQuestion", "question", RecordQuery))
+@reads("/v1/questions/{id:str}", contracts.read("getQuestion", QUESTION, RecordQuery))
 async def get_question(asked: Asked[RecordQuery]) -> Reply:
-    return await records.read(asked, "question")
+    return await record.read(asked, QUESTION)
 
 
-@writes("/v1/questions/{id:str}/revisions", contracts.revise("reviseQuestion", "question"))
+@writes("/v1/questions/{id:str}/revisions", contracts.revise("reviseQuestion", QUESTION))
 async def revise_question(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.revise(asked, "question")
+    return await writing.revise(asked, QUESTION)
 
 
-@reads("/v1/questions/{id:str}/revisions", contracts.history("listQuestionRevisions", "question"))
+@reads("/v1/questions/{id:str}/revisions", contracts.history("listQuestionRevisions", QUESTION))
 async def list_question_revisions(asked: Asked[HistoryQuery]) -> Reply:
-    return await records.history(asked, "question")
+    return await record.history(asked, QUESTION)
 
 
-@reads("/v1/questions/{id:str}/revisions/{n:str}", contracts.revision("getQuestionRevision", "question"))
+@reads("/v1/questions/{id:str}/revisions/{n:str}", contracts.revision("getQuestionRevision", QUESTION))
 async def get_question_revision(asked: Asked[NoQuery]) -> Reply:
-    return await records.revision(asked, "question")
+    return await record.revision(asked, QUESTION)
 
 
-@reads("/v1/questions/{id:str}/diff", contracts.diff("diffQuestion", "question"))
+@reads("/v1/questions/{id:str}/diff", contracts.diff("diffQuestion", QUESTION))
 async def diff_question(asked: Asked[RevisionDiffQuery]) -> Reply:
-    return await records.diff(asked, "question")
+    return await record.diff(asked, QUESTION)
 
 
-@reads("/v1/questions/{id:str}/timemap", contracts.timemap("getQuestionTimeMap", "question"))
+@reads("/v1/questions/{id:str}/timemap", contracts.timemap("getQuestionTimeMap", QUESTION))
 async def get_question_timemap(asked: Asked[NoQuery]) -> Reply:
-    return await records.timemap(asked, "question")
+    return await memento.timemap(asked, QUESTION)
 
 
 _ANSWERS = Contract(
@@ -92,12 +98,29 @@ _CONFLICTS = Contract(
 
 @reads("/v1/questions/{id:str}/answers", _ANSWERS)
 async def get_question_answers(asked: Asked[AnswersQuery]) -> Reply:
-    return await records.send_answers(asked)
+    query = asked.query
+    with_sources = query.include is not None
+    found = await asked.read_at(
+        MAY_COMPUTE, answers.answers, asked.id, _of_question(asked), group=query.group, with_sources=with_sources
+    )
+    page, following = found.page, onward(asked, found.page.at, found.page.last)
+    body = {**found.outline, "question": Raw(found.question), "claim_count": found.claim_count, "group": query.group}
+    body |= {"claims": array_of(page.items), "next": following, "position": page.at.position}
+    if found.sources is not None:
+        body["sources"] = documents_by_id(found.sources)
+    return asked.reply(msgspec.json.encode(body), at=page.at, etag=weak_tag(page.at), headers=link_to(following))
 
 
 @reads("/v1/questions/{id:str}/conflicts", _CONFLICTS)
 async def list_question_conflicts(asked: Asked[ConflictsQuery]) -> Reply:
-    return await records.send_conflicts(asked)
+    return send_page(asked, await asked.read_at(MAY_COMPUTE, answers.conflicts, asked.id, _of_question(asked)))
+
+
+def _of_question(asked: Asked[AnswersQuery | ConflictsQuery]) -> Selection:
+    """Select the claims on a question at the clocks that were asked for, and the part of them that is wanted."""
+    query = asked.query
+    chosen = Selection(kind="claim", asked=asked.as_of, limit=query.limit, cursor=query.cursor)
+    return at_clocks(chosen, texts_of(query))
 
 
 HANDLERS = (

@@ -2,51 +2,52 @@
 
 from msgspec import Struct
 
+from api.domain.records.kinds import SOURCE
 from api.routes.contract.params import HistoryQuery, NoQuery, RecordQuery, RevisionDiffQuery, SourceListQuery
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.operation import reads, writes
 from api.routes.edge.reply import Reply
-from api.routes.records import contracts, records
+from api.routes.records import contracts, listing, memento, record, writing
 
 
-@writes("/v1/sources", contracts.record("recordSource", "source"))
+@writes("/v1/sources", contracts.record("recordSource", SOURCE))
 async def record_source(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.record(asked, "source")
+    return await writing.record(asked, SOURCE)
 
 
-@reads("/v1/sources", contracts.listing("listSources", "source", SourceListQuery))
+@reads("/v1/sources", contracts.listing("listSources", SOURCE, SourceListQuery))
 async def list_sources(asked: Asked[SourceListQuery]) -> Reply:
-    return await records.list_records(asked, "source")
+    return await listing.list_records(asked, SOURCE)
 
 
-@reads("/v1/sources/{id:str}", contracts.read("getSource", "source", RecordQuery))
+@reads("/v1/sources/{id:str}", contracts.read("getSource", SOURCE, RecordQuery))
 async def get_source(asked: Asked[RecordQuery]) -> Reply:
-    return await records.read(asked, "source")
+    return await record.read(asked, SOURCE)
 
 
-@writes("/v1/sources/{id:str}/revisions", contracts.revise("reviseSource", "source"))
+@writes("/v1/sources/{id:str}/revisions", contracts.revise("reviseSource", SOURCE))
 async def revise_source(asked: Posted[NoQuery, Struct]) -> Reply:
-    return await records.revise(asked, "source")
+    return await writing.revise(asked, SOURCE)
 
 
-@reads("/v1/sources/{id:str}/revisions", contracts.history("listSourceRevisions", "source"))
+@reads("/v1/sources/{id:str}/revisions", contracts.history("listSourceRevisions", SOURCE))
 async def list_source_revisions(asked: Asked[HistoryQuery]) -> Reply:
-    return await records.history(asked, "source")
+    return await record.history(asked, SOURCE)
 
 
-@reads("/v1/sources/{id:str}/revisions/{n:str}", contracts.revision("getSourceRevision", "source"))
+@reads("/v1/sources/{id:str}/revisions/{n:str}", contracts.revision("getSourceRevision", SOURCE))
 async def get_source_revision(asked: Asked[NoQuery]) -> Reply:
-    return await records.revision(asked, "source")
+    return await record.revision(asked, SOURCE)
 
 
-@reads("/v1/sources/{id:str}/diff", contracts.diff("diffSource", "source"))
+@reads("/v1/sources/{id:str}/diff", contracts.diff("diffSource", SOURCE))
 async def diff_source(asked: Asked[RevisionDiffQuery]) -> Reply:
-    return await records.diff(asked, "source")
+    return await record.diff(asked, SOURCE)
 
 
-@reads("/v1/sources/{id:str}/timemap", contracts.timemap("getSourceTimeMap", "source"))
+@reads("/v1/sources/{id:str}/timemap", contracts.timemap("getSourceTimeMap", SOURCE))
 async def get_source_timemap(asked: Asked[NoQuery]) -> Reply:
-    return await records.timemap(asked, "source")
+    return await memento.timemap(asked, SOURCE)
 
 
 HANDLERS = (

@@ -1,26 +1,25 @@
-"""The service itself: what it is, whether it runs, who wrote, which problems it answers with."""
-
-import hashlib
+"""The service itself: what it is, whether it runs, what it holds, which problems it answers with."""
 
 import msgspec
 
 from api import __version__
 from api.domain.computed import RULES
 from api.domain.dates.asof import Standpoint
-from api.domain.log.event import stamp
 from api.domain.records import rules
+from api.domain.records.kinds import KINDS
 from api.ledger.keeping import standby
-from api.ledger.reading import lists, views
-from api.ledger.writing import genesis, keys
+from api.ledger.reading import feed, lists, views
+from api.ledger.writing import genesis
 from api.routes.contract.contract import Contract
-from api.routes.contract.params import ActorListQuery, NoQuery, Strict
+from api.routes.contract.params import AsOfQuery, NoQuery
 from api.routes.edge import problems
-from api.routes.edge.asked import Asked
+from api.routes.edge.asked import LONG, Asked
 from api.routes.edge.bodies import JSON
 from api.routes.edge.negotiation import quality
 from api.routes.edge.operation import reads
+from api.routes.edge.paging import weak_tag
 from api.routes.edge.problems import HttpError
-from api.routes.edge.reply import Headers, Reply
+from api.routes.edge.reply import Reply
 from api.routes.service import pages
 
 HTML = "text/html"
@@ -37,10 +36,7 @@ _SERVICE = Contract(
 _LINKS = {
     "openapi": "/openapi.json",
     "docs": "/docs",
-    "entities": "/v1/entities",
-    "sources": "/v1/sources",
-    "questions": "/v1/questions",
-    "claims": "/v1/claims",
+    **{kind.plural: kind.path for kind in KINDS.values()},
     "disputed": "/v1/questions?agreement=disputed",
     "timeline": "/v1/timeline",
     "events": "/v1/events?after=0",
@@ -130,55 +126,23 @@ async def get_ready(asked: Asked[NoQuery]) -> Reply:
     return asked.reply(msgspec.json.encode(body), at=at)
 
 
-_ACTORS = Contract(
-    id="listActors",
+_STATS = Contract(
+    id="getStats",
     tag="service",
-    summary="List the actors: opaque ids of whoever wrote, with names where an operator published one",
-    query=ActorListQuery,
+    summary="Count what the ledger holds",
+    query=AsOfQuery,
     headers=("If-None-Match",),
-    returns="ActorPage",
-    answer_headers=("ETag", "Ledger-Position", "Link"),
-)
-_ACTOR = Contract(
-    id="getActor",
-    tag="service",
-    summary="Learn who an actor is, as far as an operator published it",
-    query=NoQuery,
-    headers=("If-None-Match",),
-    returns="Actor",
+    returns="Stats",
     answer_headers=("ETag", "Ledger-Position"),
     absent=True,
 )
 
 
-@reads("/v1/actors", _ACTORS)
-async def list_actors(asked: Asked[ActorListQuery]) -> Reply:
-    query = asked.query
-    rows = await asked.read(keys.actors, cursor=int(query.cursor or 0), limit=query.limit + 1)
-    items = [_actor(*row) for row in rows[: query.limit]]
-    at = await asked.read(views.stand)
-    following = None
-    if len(rows) > query.limit:
-        following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
-    body = {"items": items, "next": following, "position": at.position}
-    headers = [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
-    return _send_names(asked, msgspec.json.encode(body), at, headers)
-
-
-@reads("/v1/actors/{id:str}", _ACTOR)
-async def get_actor(asked: Asked[NoQuery]) -> Reply:
-    name, since = await asked.read(keys.actor, asked.id)
-    return _send_names(asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(views.stand), [])
-
-
-def _send_names(asked: Asked[Strict], body: bytes, at: Standpoint, headers: Headers) -> Reply:
-    """Names are no part of the log: no position tells whether they changed, so what is said is its own tag."""
-    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
-    return asked.reply(body, at=at, etag=etag, headers=headers, is_pinned=False)
-
-
-def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None]:
-    return {"id": public_id, "name": name, "since": stamp(since)}
+@reads("/v1/stats", _STATS)
+async def get_stats(asked: Asked[AsOfQuery]) -> Reply:
+    counts, at = await asked.read_at(LONG, feed.stats, asked.as_of)
+    body = msgspec.json.encode({**counts, "position": at.position})
+    return asked.reply(body, at=at, etag=weak_tag(at))
 
 
 _PROBLEM = Contract(
@@ -201,4 +165,4 @@ async def get_problem_type(asked: Asked[NoQuery]) -> Reply:
     return asked.reply(msgspec.json.encode(body))
 
 
-HANDLERS = (get_service, get_live, get_ready, list_actors, get_actor, get_problem_type)
+HANDLERS = (get_service, get_live, get_ready, get_stats, get_problem_type)

@@ -1,0 +1,70 @@
+"""One record: as it stands or stood, one revision of it, its history, and what changed between two revisions."""
+
+from dataclasses import replace
+
+import msgspec
+
+from api.domain.records.kinds import Kind
+from api.ledger.reading import lists, views
+from api.ledger.reading.views import Page, View
+from api.routes.contract.params import AsOfQuery, ClaimRecordQuery, HistoryQuery, NoQuery, RevisionDiffQuery, Strict
+from api.routes.edge.asked import COMPUTES, Asked
+from api.routes.edge.bodies import JSON
+from api.routes.edge.negotiation import quality
+from api.routes.edge.paging import documents_by_id, send_page, weak_tag
+from api.routes.edge.reply import Headers, Reply
+from api.routes.records import memento
+
+PATCH = "application/json-patch+json"
+
+
+async def read(asked: Asked[AsOfQuery], kind: Kind) -> Reply:
+    """Reply with a record, now or at `as_of`; or send a Memento client on to the revision of its time."""
+    if asked.query.as_of is not None:
+        view = await asked.read(views.as_of, kind.name, asked.id, asked.as_of)
+        place = (b"content-location", f"{kind.path}/{asked.id}/revisions/{view.revision}".encode())
+        return await _shown(asked, kind, view, [memento.dated(view), place])
+    wanted = asked.headers.get("accept-datetime")
+    if wanted is not None:
+        return await memento.negotiate(asked, kind, wanted)
+    return await _shown(asked, kind, await asked.read(views.current, kind.name, asked.id), [])
+
+
+async def _shown(asked: Asked[AsOfQuery], kind: Kind, view: View, more: Headers) -> Reply:
+    headers = [_linked(asked, kind), *more]
+    if not isinstance(asked.query, ClaimRecordQuery) or asked.query.include is None:
+        return asked.reply(view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
+    # The sources may have been redacted since, so the tag needs to know.
+    at = replace(view.at, redaction=(await asked.read(views.stand)).redaction)
+    _, grounds = await asked.read(lists.with_grounds, Page([view.document], [""], False, at), ("source",))
+    body = msgspec.json.decode(view.document) | {"sources": documents_by_id(grounds["source"])}
+    return asked.reply(msgspec.json.encode(body), at=at, etag=weak_tag(at), headers=headers)
+
+
+def _linked(asked: Asked[Strict], kind: Kind) -> tuple[bytes, bytes]:
+    return memento.links(asked.in_full(f"{kind.path}/{asked.id}"))
+
+
+async def revision(asked: Asked[NoQuery], kind: Kind) -> Reply:
+    """Reply with one past version."""
+    view = await asked.read(views.numbered, kind.name, asked.id, asked.n)
+    headers = [_linked(asked, kind), memento.dated(view)]
+    return asked.reply(view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
+
+
+async def history(asked: Asked[HistoryQuery], kind: Kind) -> Reply:
+    """Reply with the lines of a record's history."""
+    cursor = asked.query.cursor
+    page = await asked.read(
+        views.history, kind.name, asked.id,
+        asked=asked.as_of, cursor=int(cursor) if cursor is not None else None, limit=asked.query.limit,
+    )  # fmt: skip
+    return send_page(asked, page)
+
+
+async def diff(asked: Asked[RevisionDiffQuery], kind: Kind) -> Reply:
+    """Reply with the patch from one revision to another."""
+    old, new = asked.query.old, asked.query.new
+    patch, at = await asked.read_at(COMPUTES, views.difference, kind.name, asked.id, old=old, new=new)
+    media_type = PATCH if quality(asked.accept, PATCH) >= quality(asked.accept, JSON) else JSON
+    return asked.reply(patch, at=at, etag=weak_tag(at), media_type=media_type)

@@ -1,0 +1,68 @@
+"""Actors: the opaque ids of whoever wrote, with the names that an operator published. No part of the log."""
+
+import hashlib
+
+import msgspec
+
+from api.domain.dates.asof import Standpoint
+from api.domain.log.event import stamp
+from api.ledger.reading import views
+from api.ledger.writing import keys
+from api.routes.contract.contract import Contract
+from api.routes.contract.params import ActorListQuery, NoQuery, Strict
+from api.routes.edge.asked import Asked
+from api.routes.edge.operation import reads
+from api.routes.edge.paging import link_to
+from api.routes.edge.reply import Headers, Reply
+
+_ACTORS = Contract(
+    id="listActors",
+    tag="service",
+    summary="List the actors: opaque ids of whoever wrote, with names where an operator published one",
+    query=ActorListQuery,
+    headers=("If-None-Match",),
+    returns="ActorPage",
+    answer_headers=("ETag", "Ledger-Position", "Link"),
+)
+_ACTOR = Contract(
+    id="getActor",
+    tag="service",
+    summary="Learn who an actor is, as far as an operator published it",
+    query=NoQuery,
+    headers=("If-None-Match",),
+    returns="Actor",
+    answer_headers=("ETag", "Ledger-Position"),
+    absent=True,
+)
+
+
+@reads("/v1/actors", _ACTORS)
+async def list_actors(asked: Asked[ActorListQuery]) -> Reply:
+    query = asked.query
+    rows = await asked.read(keys.actors, cursor=int(query.cursor or 0), limit=query.limit + 1)
+    items = [_actor(*row) for row in rows[: query.limit]]
+    at = await asked.read(views.stand)
+    following = None
+    if len(rows) > query.limit:
+        following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
+    body = {"items": items, "next": following, "position": at.position}
+    return _send_names(asked, msgspec.json.encode(body), at, link_to(following))
+
+
+@reads("/v1/actors/{id:str}", _ACTOR)
+async def get_actor(asked: Asked[NoQuery]) -> Reply:
+    name, since = await asked.read(keys.actor, asked.id)
+    return _send_names(asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(views.stand), [])
+
+
+def _send_names(asked: Asked[Strict], body: bytes, at: Standpoint, headers: Headers) -> Reply:
+    """Names are no part of the log: no position tells whether they changed, so what is said is its own tag."""
+    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
+    return asked.reply(body, at=at, etag=etag, headers=headers, is_pinned=False)
+
+
+def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None]:
+    return {"id": public_id, "name": name, "since": stamp(since)}
+
+
+HANDLERS = (list_actors, get_actor)
