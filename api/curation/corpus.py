@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.domain.agreement.agreement import Agreement
-from api.domain.records.kinds import KINDS, KindName
+from api.domain.log.event import KindName
+from api.domain.records.kinds import KINDS
 from api.domain.records.record import State
 from api.ledger.reading import answers, lists
 from api.ledger.reading.lists import Selection

@@ -9,7 +9,8 @@ from typing import Final
 
 from api.curation.corpus import Corpus, Record
 from api.domain.dates import edtf
-from api.domain.records.kinds import KINDS, KindName
+from api.domain.log.event import KindName
+from api.domain.records.kinds import KINDS
 from api.domain.records.record import State
 from api.domain.records.source import published_bounds
 

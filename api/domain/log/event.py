@@ -18,7 +18,9 @@ VERSION = 1
 MAX_ENTRY = 65_534
 
 Type = Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"]
-LoggedKind = Literal["entity", "source", "question", "claim", "redaction", "ledger"]
+KindName = Literal["entity", "source", "question", "claim"]
+# Redactions, and the ledger itself, are recorded like records.
+LoggedKind = Literal[KindName, "redaction", "ledger"]
 Basis = Literal["court-order", "data-protection", "copyright", "safety", "error"]
 
 TYPES: tuple[Type, ...] = get_args(Type)

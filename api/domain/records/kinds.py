@@ -13,11 +13,12 @@ To add a filter to a list, three places are touched:
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, get_args
 
 from msgspec import Struct
 
 from api.domain.dates.edtf import Extent
+from api.domain.log.event import KindName
 from api.domain.records.answer import entities_named, text_in
 from api.domain.records.claim import ClaimBody, valid_extent
 from api.domain.records.entity import EntityBody
@@ -25,7 +26,6 @@ from api.domain.records.question import QuestionBody
 from api.domain.records.record import State
 from api.domain.records.source import SourceBody, published_extent
 
-KindName = Literal["entity", "source", "question", "claim"]
 KIND_NAMES: Final[tuple[KindName, ...]] = get_args(KindName)
 
 

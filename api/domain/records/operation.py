@@ -12,9 +12,10 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.domain.errors import BadBody
+from api.domain.log.event import KindName
 from api.domain.records.claim import Relation
 from api.domain.records.command import Command, Expect, Link, RecordIt, Restore, Retract, Revise, Unlink
-from api.domain.records.kinds import KINDS, Kind, KindName
+from api.domain.records.kinds import KINDS, Kind
 from api.domain.records.record import State
 from api.domain.text import Id, Reason
 

@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from api.domain.agreement.agreement import StateOfAgreement
-from api.domain.log.event import Basis, LoggedKind, Redacts, Type
+from api.domain.log.event import Basis, KindName, LoggedKind, Redacts, Type
 from api.domain.records.answer import BooleanAnswer, EntitiesAnswer, EntityAnswer, QuantityAnswer, TextAnswer
 from api.domain.records.claim import Relation
-from api.domain.records.kinds import KINDS, Kind, KindName
+from api.domain.records.kinds import KINDS, Kind
 from api.domain.records.operation import Fields
 from api.domain.text import Id, Reason
 
@@ -23,6 +23,7 @@ Place = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
 Bound = Annotated[str, Meta(description="UTC to the microsecond; `..` where it is open")] | None
 Status = Literal["asserted", "retracted"]
+# What may be any JSON; for a schema that allows all of it, msgspec needs to read `Any`.
 AnyJson = Any
 
 

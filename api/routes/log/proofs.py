@@ -6,6 +6,7 @@ import msgspec
 
 from api.domain.dates.asof import Standpoint
 from api.domain.errors import IntervalReversed, NotApplicable, NotYet
+from api.domain.records.kinds import CLAIM, ENTITY, QUESTION, SOURCE, Kind
 from api.domain.text import canonical
 from api.ledger.reading import feed, proofs, views
 from api.ledger.signing.checkpoints import Signed
@@ -47,38 +48,38 @@ async def prove_event(asked: Asked[ProofQuery]) -> Reply:
 
 @reads(
     "/v1/entities/{id:str}/revisions/{n:str}/proof",
-    _contract("proveEntityRevision", "entities", "Prove that a revision is in the log"),
+    _contract("proveEntityRevision", ENTITY.plural, "Prove that a revision is in the log"),
 )
 async def prove_entity_revision(asked: Asked[ProofQuery]) -> Reply:
-    return await _prove_revision(asked, "entity")
+    return await _prove_revision(asked, ENTITY)
 
 
 @reads(
     "/v1/sources/{id:str}/revisions/{n:str}/proof",
-    _contract("proveSourceRevision", "sources", "Prove that a revision is in the log"),
+    _contract("proveSourceRevision", SOURCE.plural, "Prove that a revision is in the log"),
 )
 async def prove_source_revision(asked: Asked[ProofQuery]) -> Reply:
-    return await _prove_revision(asked, "source")
+    return await _prove_revision(asked, SOURCE)
 
 
 @reads(
     "/v1/questions/{id:str}/revisions/{n:str}/proof",
-    _contract("proveQuestionRevision", "questions", "Prove that a revision is in the log"),
+    _contract("proveQuestionRevision", QUESTION.plural, "Prove that a revision is in the log"),
 )
 async def prove_question_revision(asked: Asked[ProofQuery]) -> Reply:
-    return await _prove_revision(asked, "question")
+    return await _prove_revision(asked, QUESTION)
 
 
 @reads(
     "/v1/claims/{id:str}/revisions/{n:str}/proof",
-    _contract("proveClaimRevision", "claims", "Prove that a revision is in the log"),
+    _contract("proveClaimRevision", CLAIM.plural, "Prove that a revision is in the log"),
 )
 async def prove_claim_revision(asked: Asked[ProofQuery]) -> Reply:
-    return await _prove_revision(asked, "claim")
+    return await _prove_revision(asked, CLAIM)
 
 
-async def _prove_revision(asked: Asked[ProofQuery], kind: str) -> Reply:
-    view = await asked.read(views.numbered, kind, asked.id, asked.n)
+async def _prove_revision(asked: Asked[ProofQuery], kind: Kind) -> Reply:
+    view = await asked.read(views.numbered, kind.name, asked.id, asked.n)
     return await _prove(asked, view.position)
 
 
