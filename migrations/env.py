@@ -4,9 +4,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from alembic import context
-from sqlmodel import SQLModel
 
-from api.ledger.storage import tables  # noqa: F401 - registers the tables
+from api.ledger.storage.tables import METADATA
 from api.settings import Settings
 
 
@@ -26,7 +25,7 @@ def run(connection: sa.Connection) -> None:
     """Run the migrations asked for on this connection, inside its transaction."""
     context.configure(
         connection=connection,
-        target_metadata=SQLModel.metadata,
+        target_metadata=METADATA,
         include_object=include_object,
         render_item=render_item,
         compare_type=True,

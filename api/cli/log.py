@@ -11,8 +11,7 @@ import click
 from api.app import build
 from api.cli.opened import opened, writing
 from api.cli.progress import bars
-from api.ledger.reading import answers, feed
-from api.ledger.storage.upkeep import take_stock
+from api.ledger.reading import answers, feed, views
 from api.ledger.writing import genesis, keys, redacting, seed
 from api.ledger.writing.ledger import Outcome
 from api.routes.edge.metrics import Metrics
@@ -48,7 +47,7 @@ def import_files(files: tuple[Path, ...], *, dry_run: bool) -> None:
                 word = "was in already" if outcome.is_replay else "written"
                 click.echo(f"{path.name}: {len(outcome.items)} events {word}, up to position {outcome.position}")
         with closing(database.connect()) as access:
-            take_stock(access)
+            access.upkeep.take_stock()
 
 
 def _report(places: Sequence[str], outcome: Outcome) -> None:
@@ -65,9 +64,8 @@ def rebuild() -> None:
     which takes two to three times as long.
     """
     with opened() as (_, database), closing(database.connect()) as access:
-        total = access.row("SELECT position FROM head")
         with bars(transient=False) as progress:
-            task = progress.add_task("rebuilding", total=total[0] if total else 0)
+            task = progress.add_task("rebuilding", total=views.stand(access).position)
             head = genesis.rebuild(access, lambda position: progress.update(task, completed=position))
         click.echo(f"rebuilt from {head} events")
 

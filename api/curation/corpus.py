@@ -12,7 +12,8 @@ from api.domain.records.kinds import KINDS
 from api.domain.records.record import State
 from api.ledger.reading import answers, lists
 from api.ledger.reading.lists import Selection
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys, seed
 from api.ledger.writing.ledger import Ledger
 from api.settings import Settings

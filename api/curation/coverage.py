@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from msgspec import Meta, Struct
-from msgspec.json import decode
+from msgspec.json import Decoder
 
 from api.curation.corpus import Corpus, Record
 from api.domain.errors import Misconfigured
@@ -22,11 +22,14 @@ class Reading(Struct, frozen=True, forbid_unknown_fields=True):
     unclaimed: dict[str, str] = {}
 
 
+_READINGS = Decoder(dict[str, Reading])
+
+
 def read(folder: Path) -> dict[str, Reading]:
     """Read how the documents of a seed were read, by the id of the source. Raises Misconfigured."""
     path = folder / READING
     try:
-        return decode(path.read_bytes(), type=dict[str, Reading])
+        return _READINGS.decode(path.read_bytes())
     except (OSError, ValueError) as error:
         raise Misconfigured(path.name, str(error)) from error
 

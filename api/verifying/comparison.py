@@ -149,7 +149,7 @@ class Comparison:
         if status != _OK:
             return False
         try:
-            return bool(msgspec.json.decode(body, type=_Items).items)
+            return bool(_ITEMS.decode(body).items)
         except ValueError:
             return False
 
@@ -184,13 +184,20 @@ class _Events(msgspec.Struct, frozen=True):
     items: list[_Place]
 
 
+_ITEMS, _PAGE, _EVENTS = (
+    msgspec.json.Decoder(_Items),
+    msgspec.json.Decoder(_Page),
+    msgspec.json.Decoder(_Events),
+)
+
+
 def _following(request: Request, own: bytes) -> Request | None:
     """Give the request that the log's own answer leads to: a server cannot make the way longer."""
     if request.is_whole and request.shape is Shape.PINNED and own.startswith(b"{"):
-        path = msgspec.json.decode(own, type=_Page).next
+        path = _PAGE.decode(own).next
         return replace(request, path=path) if path is not None else None
     if request.shape is Shape.EVENTS and request.until is not None:
-        last = msgspec.json.decode(own, type=_Events).items[-1].position
+        last = _EVENTS.decode(own).items[-1].position
         return feed_page(last, request.until) if last < request.until else None
     return None
 

@@ -76,6 +76,10 @@ class _Service(msgspec.Struct, frozen=True):
     vkeys: list[str]
 
 
+_ITEMS, _REDACTIONS = msgspec.json.Decoder(_Page), msgspec.json.Decoder(_Redactions)
+_SERVICE = msgspec.json.Decoder(_Service)
+
+
 def verify_url(site: Site, copied: Copied, tell: Callable[[Finding], None], step: Step, doubts: Doubts) -> Verdict:
     """Check all that the server has signed, and all that it says of it; `copied` answers as the log itself would.
 
@@ -170,7 +174,7 @@ class _Visit:
     def _check_service(self) -> "_Service | None":
         """Read what the server says of itself. Raises Unavailable where it computes by other rules than are known here."""
         raw = self._fetch("/", _SMALL)
-        service = None if raw is None else self._read(raw, _Service, "what / says of the service")
+        service = None if raw is None else self._read(raw, _SERVICE, "what / says of the service")
         if service is None:
             return None
         if service.log_origin != self.log.state["log_origin"] or not {*service.vkeys} >= self._vkeys():
@@ -219,7 +223,7 @@ class _Visit:
         while after < self.size:
             limit = min(_PAGE_LENGTH, self.size - after)
             raw = self._fetch(f"/v1/events?exact=true&after={after}&limit={limit}", _PAGE, after + 1)
-            page = None if raw is None else self._read(raw, _Page, f"the feed after position {after}")
+            page = None if raw is None else self._read(raw, _ITEMS, f"the feed after position {after}")
             if page is None or not page.items:
                 return
             yield from page.items
@@ -273,7 +277,7 @@ class _Visit:
         after = self.size
         for _ in range(_LATER_PAGES):
             raw = self._fetch(f"/v1/events?type=redacted&state=false&after={after}&limit=500", _PAGE)
-            found = None if raw is None else self._read(raw, _Redactions, "the feed of redactions")
+            found = None if raw is None else self._read(raw, _REDACTIONS, "the feed of redactions")
             if found is None or not found.items or found.items[-1].position <= after:
                 return
             for each in found.items:
@@ -304,9 +308,9 @@ class _Visit:
             return None
         return body
 
-    def _read(self, raw: bytes, kind: type[Told], what: str) -> Told | None:
+    def _read(self, raw: bytes, decoder: msgspec.json.Decoder[Told], what: str) -> Told | None:
         try:
-            return msgspec.json.decode(raw, type=kind)
+            return decoder.decode(raw)
         except (ValueError, RecursionError):
             self.findings.add(f"{what} is not of the form that the OpenAPI document gives")
             return None

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from api.ledger.projecting.words import index_entries
 from api.ledger.reading import inspection
 from api.ledger.reading.inspection import Table
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
 from api.ledger.storage.reads import Row
 from api.verifying.findings import Findings
 
@@ -80,7 +79,7 @@ def _aligned(
 
 def _compare_words(findings: Findings, access: Access, scratch: Access) -> int:
     """Compare what searches find: the words as they stand in a table, or where an index is all there is, its entries."""
-    stored, fresh = index_entries(access), index_entries(scratch)
+    stored, fresh = access.words.entries(), scratch.words.entries()
     if stored is None or fresh is None:
         return _compare(findings, _WORDS, inspection.words(access), inspection.words(scratch))
     count, ours, theirs = 0, next(stored, None), next(fresh, None)

@@ -6,7 +6,7 @@ below it names the one node that is wrong, and not all those above it as well.
 
 from api.domain.log.merkle import node_hash
 from api.ledger.reading import inspection
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
 from api.verifying.findings import Findings
 
 # Nodes are read a complete subtree of this height at a time.

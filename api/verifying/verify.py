@@ -11,12 +11,11 @@ from pathlib import Path
 from api.domain.computed import RULES
 from api.domain.errors import LedgerError, Unavailable
 from api.domain.log.merkle import EMPTY_ROOT
-from api.ledger.reading import inspection, protection
+from api.ledger.reading import inspection
 from api.ledger.reading.inspection import Scratch, StoredHead
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS, is_damaged
-from api.ledger.storage.renewal import hold
-from api.ledger.storage.upkeep import storage_faults
 from api.ledger.writing.redacting import REDACTED_FROM
 from api.verifying.findings import Finding, Findings
 from api.verifying.log import LogCheck, check_note, claimed_size
@@ -98,7 +97,7 @@ def verify_database(
         access = database.connect()
         try:
             with Scratch() as scratch, access.snapshot():
-                hold(access, REDACTED_FROM)
+                access.upkeep.hold(REDACTED_FROM)
                 verdict = _verify(access, scratch, findings, memory, step, doubts or Doubts())
         finally:
             access.close()
@@ -113,7 +112,7 @@ def verify_log(database: Database, tell: Callable[[Finding], None], step: Step) 
     """Check the log and its tree alone, and the head: what a checkpoint signs. Raises as `verify_database` does."""
     findings = Findings(tell)
     with closing(database.connect()) as access, Scratch() as scratch, access.snapshot():
-        hold(access, REDACTED_FROM)
+        access.upkeep.hold(REDACTED_FROM)
         log = LogCheck(findings, scratch)
         try:
             _check_log(access, log, findings, inspection.head(access), step)
@@ -132,7 +131,7 @@ def _verify(
     head, note = inspection.head(access), memory.note
     if head.is_signed and memory.is_lost:
         findings.add("what was signed last is not kept beside the key any more, though the log was signed")
-    for fault in storage_faults(access):
+    for fault in access.upkeep.faults():
         findings.add(f"the database itself: {fault}")
     _check_protection(findings, access)
     log = LogCheck(findings, scratch, {claimed_size(note or ""), claimed_size(doubts.since or "")})
@@ -152,9 +151,10 @@ def _verify(
 
 
 def _check_protection(findings: Findings, access: Access) -> None:
-    for name in protection.unprotected(access):
+    protection = access.protection()
+    for name in protection.missing:
         findings.add(f"the trigger {name} does not stand as the migrations made it")
-    for name in protection.added(access):
+    for name in protection.added:
         findings.add(f"the trigger {name} is none that the migrations made")
 
 

@@ -30,6 +30,9 @@ class _Proof(msgspec.Struct, frozen=True):
         return bytes.fromhex(self.from_root), tuple(map(bytes.fromhex, self.path))
 
 
+_PROOF = msgspec.json.Decoder(_Proof)
+
+
 class Follower:
     """Looks at one ledger every so many seconds, in a thread of its own."""
 
@@ -104,7 +107,7 @@ class Follower:
 
     def _prove(self, first: int, second: int) -> tuple[bytes, tuple[bytes, ...]]:
         answer = self._ask(f"v1/proofs/consistency?from={first}&to={second}")
-        return msgspec.json.decode(answer.body, type=_Proof).hashes()
+        return _PROOF.decode(answer.body).hashes()
 
     def _ask(self, path: str) -> Reply:
         answer = self._remote.get(path)

@@ -24,6 +24,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     proof: list[str]
 
 
+_EVIDENCE = msgspec.json.Decoder(Evidence)
+
+
 class Witnessed:
     """The memory of one log. All that decides on it and changes it happens within `locked`."""
 
@@ -68,7 +71,7 @@ class Witnessed:
 
     def _read(self, name: str) -> Evidence | None:
         path = self._folder / name
-        return msgspec.json.decode(path.read_bytes(), type=Evidence) if path.exists() else None
+        return _EVIDENCE.decode(path.read_bytes()) if path.exists() else None
 
     def _write(self, name: str, content: bytes) -> None:
         fresh = self._folder / f"{name}.new"

@@ -18,7 +18,8 @@ from api.domain.records.operation import NEW, record_command
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import proofs
 from api.ledger.signing.checkpoints import Checkpoints
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
 from api.ledger.writing.ledger import Ledger, Unit
 from api.settings import Settings

@@ -22,6 +22,7 @@ from api.ledger.writing.ledger import Ledger
 from api.settings import Settings
 from tests.bench.servers import Postgres, postgres
 from tests.support.builders import Operation, Writing, a_claim, a_question, a_source, an_entity
+from tests.support.databases import is_sqlite
 from tests.support.witnessing import running
 
 _CLAIMS_TO_A_QUESTION, _AT_ONCE, _WAITING = 20, 50, 20
@@ -82,7 +83,7 @@ def _fill(writing: Writing, size: int) -> None:
             waiting.pop(0).result()
     for future in waiting:
         future.result()
-    if writing.database.is_sqlite:
+    if is_sqlite(writing.database):
         # What was written lies in the database, as it does an hour later, and is not copied there while others are timed.
         writing.database.access().rows("PRAGMA wal_checkpoint(TRUNCATE)")
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from alembic.util import CommandError
 
 from api.ledger.storage.database import Database, shipped
 from api.ledger.storage.tables import PROJECTIONS
+from tests.support.databases import is_sqlite
 
 API = Path(__file__).parents[2] / "api"
 TESTS = Path(__file__).parents[1]
@@ -33,6 +35,20 @@ IMPURE = {
 MODULES = sorted(API.rglob("*.py"))
 SQL_LIBRARIES = {"sqlalchemy", "sqlmodel", "sqlite3", "psycopg", "alembic"}
 HTTP_LIBRARIES = {"litestar", "granian"}
+SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH|CREATE|DROP|ALTER|PRAGMA) \S")
+FILES = {"fcntl", "glob", "mmap", "os", "pathlib", "shutil", "tempfile"}
+KNOW_FILES = {
+    "settings", "ledger.storage", "ledger.writing", "ledger.keeping", "ledger.signing", "curation", "verifying", "witnessing",
+    "serving", "cli",
+}  # fmt: skip
+# A ledger for a check is in a temporary file; documents and pages come with the package.
+KNOW_A_FILE = {"api.ledger.reading.inspection", "api.routes.service.openapi", "api.routes.service.pages"}
+# A witness has no ledger, and a clock of its own.
+CLOCKS = {"api.ledger.storage.clock", "api.witnessing.witness"}
+TIMES_OF_DAY = {
+    "time.time", "time.time_ns", "time.localtime", "time.gmtime", "datetime.now", "datetime.utcnow", "datetime.today", "date.today",
+}  # fmt: skip
+WORKBENCHES = {"api.ledger.projecting.refolding", "api.ledger.reading.inspection"}
 
 
 def _room(module: str) -> str:
@@ -120,6 +136,31 @@ def test_only_the_ledger_knows_sql_and_only_the_edge_knows_http():
         assert _layer(path) in ("routes", "witnessing", "app", "serving", "cli") or not names & HTTP_LIBRARIES, path
 
 
+def test_only_the_ledger_speaks_sql():
+    for path in MODULES:
+        said = [node.value for node in ast.walk(_read(path)) if isinstance(node, ast.Constant) and node.value]
+        spoken = [text for text in said if isinstance(text, str) and SQL.match(text)]
+        assert _layer(path) == "ledger" or not spoken, f"{path} says {spoken}"
+
+
+def test_who_may_know_the_file_system():
+    for path in MODULES:
+        if path in (API / "__init__.py", API / "assets" / "verify.py"):
+            continue
+        names = {name.split(".")[0] for name in _imports(_read(path))}
+        assert _room(_module(path)) in KNOW_FILES or not names & FILES or _module(path) in KNOW_A_FILE, path
+
+
+def test_the_time_of_day_is_read_by_one_clock():
+    for path in MODULES:
+        read = {
+            f"{node.value.id}.{node.attr}"
+            for node in ast.walk(_read(path))
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+        }
+        assert _module(path) in CLOCKS or not read & TIMES_OF_DAY, path
+
+
 def test_no_modules_import_in_circles():
     known = {_module(path): {name for name in _imports(_read(path)) if name.startswith("api.")} for path in MODULES}
     needed = {
@@ -135,13 +176,56 @@ def test_no_modules_import_in_circles():
         done |= free
 
 
-def test_which_database_it_is_is_asked_in_few_files_alone():
+def test_which_database_it_is_is_asked_where_settings_choose():
+    asking = {path: len(re.findall(r"\bis_sqlite\b", path.read_text(encoding="utf-8"))) for path in MODULES}
+    assert max(asking.values()) <= 4
+    assert sum(asking.values()) <= 10
     for path in MODULES:
-        text = path.read_text(encoding="utf-8")
-        if path.name not in ("database.py", "upkeep.py", "words.py", "renewal.py", "protection.py", "settings.py"):
-            assert "dialect" not in text or path.name == "spelling.py", path
-            assert "if access.is_sqlite" not in text, path
-            assert "if self.is_sqlite" not in text, path
+        assert "dialect.name" not in path.read_text(encoding="utf-8"), path
+
+
+def test_each_database_is_known_to_itself_and_to_the_one_place_that_chooses():
+    for path in MODULES:
+        names = _imports(_read(path))
+        known = {each for each in ("sqlite", "postgres") if any(f".storage.{each}." in name for name in names)}
+        own = _module(path).removeprefix("api.ledger.storage.").split(".")[0]
+        if own in ("sqlite", "postgres"):
+            assert known <= {own}, path
+        elif _module(path) != "api.ledger.storage.database":
+            # A ledger beside the ledger, for a check or a redaction, is one of SQLite's.
+            assert known <= ({"sqlite"} if _module(path) in WORKBENCHES else set()), path
+
+
+def _calls(node: ast.AST) -> Iterator[ast.Call]:
+    return (each for each in ast.walk(node) if isinstance(each, ast.Call))
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _at_import(tree: ast.Module) -> set[str]:
+    """Name what is called while the module is imported."""
+    statements = [
+        each for each in tree.body if not isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    ]
+    return {_called(call) for statement in statements for call in _calls(statement)}
+
+
+def test_decoders_are_made_while_modules_are_imported():
+    """At its first use msgspec works out what a Struct holds, and two threads that meet there bring the process down."""
+    for path in MODULES:
+        if path.parent.name == "assets":
+            continue
+        tree = _read(path)
+        for function in ast.walk(tree):
+            if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            for call in _calls(function):
+                is_decode = _called(call) == "decode" and any(each.arg == "type" for each in call.keywords)
+                assert not is_decode, f"{path}:{call.lineno} works out a type when it is called"
+                is_made = _called(call) == "Decoder" and function.name not in _at_import(tree)
+                assert not is_made, f"{path}:{call.lineno} makes a decoder when it is called"
 
 
 def test_few_lines_leave_a_type_open_or_ask_for_an_attribute_by_a_name_in_a_string():
@@ -178,7 +262,7 @@ def test_every_table_is_the_logs_a_projection_or_known(database):
     access = database.access()
     listed = (
         "SELECT name FROM sqlite_master WHERE type = 'table'"
-        if access.is_sqlite
+        if is_sqlite(access)
         else "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
     )
     tables = {row[0] for row in access.rows(listed) if not row[0].startswith("search_index_")}

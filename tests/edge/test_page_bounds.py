@@ -7,6 +7,7 @@ import pytest
 
 from api.ledger.storage.database import Database
 from tests.support.builders import a_claim, a_question, a_source, an_entity, link, revise
+from tests.support.databases import is_sqlite
 from tests.support.served import Served
 
 LIMIT = 2 << 20
@@ -140,7 +141,7 @@ def test_the_links_that_many_claims_make_to_one_are_told_page_by_page(served: Se
 def test_rows_are_read_until_they_come_to_so_many_bytes_and_one_is_read_however_long_it_is(database: Database) -> None:
     access = database.access()
     given = " UNION ALL ".join(f"SELECT {n} AS place, {size} AS size" for n, size in enumerate((50, 3, 3, 3)))
-    zeros = "zeroblob(size)" if access.is_sqlite else "decode(repeat('00', size), 'hex')"
+    zeros = "zeroblob(size)" if is_sqlite(access) else "decode(repeat('00', size), 'hex')"
     for most, first, count, is_more in (
         (10, 0, 1, True),
         (56, 0, 3, True),

@@ -1,15 +1,14 @@
 """What SQLite does in a thread of its own, and rows given to it many at once."""
 
 import sqlite3
-import sys
 import threading
 
 import pytest
 
 from api.domain.errors import Unavailable
-from api.ledger.storage.aside import Aside
-from api.ledger.storage.engine import engine_for
 from api.ledger.storage.spelling import BLOCKS, blocks
+from api.ledger.storage.sqlite.aside import Aside
+from api.ledger.storage.sqlite.store import SqliteStore
 from api.ledger.writing import genesis
 from tests.support.auditor import _projections
 from tests.support.builders import a_claim, an_entity, ground
@@ -72,7 +71,6 @@ def test_what_has_not_begun_when_it_is_stopped_is_never_done():
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 def test_what_is_asked_of_the_database_sees_every_change_made_aside(writing):
     access = writing.database.connect()
-    usual = sys.getswitchinterval()
     with access.transaction(), access.aside():
         for number in range(1, 50):
             access.insert("feed", "position, item", [[1_000 * number + each, b"x"] for each in range(300)])
@@ -81,7 +79,6 @@ def test_what_is_asked_of_the_database_sees_every_change_made_aside(writing):
                 assert access.rows("SELECT count(*) FROM feed WHERE item = ?", (b"x",)) == [(300 * number,)]
             assert later() == [(300 * number,)]
         access.run("DELETE FROM feed WHERE item = ?", (b"x",))
-    assert sys.getswitchinterval() == usual
     access.close()
 
 
@@ -109,4 +106,4 @@ def test_a_change_that_fails_aside_leaves_all_as_it_was(writing, ending):
 def test_an_sqlite_that_lacks_what_is_needed_is_refused_by_its_version(settings, monkeypatch):
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
     with pytest.raises(Unavailable, match=r"needs 3\.33"):
-        engine_for(settings, threading.Event())
+        SqliteStore(settings)

@@ -10,6 +10,7 @@ from api.ledger.reading import soundness
 from api.ledger.signing.checkpoints import kept_path
 from api.ledger.storage.database import Database
 from tests.support.builders import an_entity, revise
+from tests.support.databases import is_sqlite
 from tests.support.served import Served, refused, serve
 from tests.support.witnessing import until
 from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Vandal, unguarded, write
@@ -210,9 +211,9 @@ def test_all_of_a_long_log_is_looked_at(settings):
 
 def _missed(access, statement) -> None:
     access.begin()
-    for (name,) in access.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'") if access.is_sqlite else []:
+    for (name,) in access.rows("SELECT name FROM sqlite_master WHERE type = 'trigger'") if is_sqlite(access) else []:
         access.run(f"DROP TRIGGER {name}")
-    if not access.is_sqlite:
+    if not is_sqlite(access):
         access.run("ALTER TABLE node DISABLE TRIGGER ALL")
         access.run("ALTER TABLE payload DISABLE TRIGGER ALL")
     access.run(statement)

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 from sqlalchemy.engine import make_url
 
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
 from api.settings import Settings
 from tests.support.auditor import _projections, audit

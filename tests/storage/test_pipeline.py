@@ -17,7 +17,7 @@ import pytest
 from api.domain.errors import AskedWrongly, Unavailable
 from api.ledger.storage.database import Database
 from api.ledger.storage.faults import Late
-from api.ledger.storage.pipeline import Pipeline
+from api.ledger.storage.postgres.pipeline import Pipeline
 from api.ledger.storage.reads import Reads, TakesLong
 from api.settings import Settings
 
@@ -277,7 +277,7 @@ def test_a_connection_that_breaks_while_a_view_begins_is_noticed(database):
         resting = [asyncio.ensure_future(database.read(one("SELECT 1 FROM pg_sleep(0.2)"))) for _ in range(3)]
         await asyncio.sleep(0.05)
         # As when the server is killed: no last word, and the first to learn of it is who writes.
-        [opening] = database._pipelines._opening.values()
+        [opening] = database._store._pipelines._opening.values()
         with socket.socket(fileno=os.dup(opening.result()._socket)) as line:
             line.shutdown(socket.SHUT_RDWR)
         large = await database.read(one("SELECT " + " + ".join(["CAST(? AS integer)"] * 3000), *[1] * 3000))

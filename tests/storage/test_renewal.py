@@ -8,7 +8,7 @@ from api.domain.errors import Unavailable
 from api.ledger.projecting import rebuild
 from api.ledger.projecting.projection import NAMES
 from api.ledger.reading import views
-from api.ledger.storage import renewal
+from api.ledger.storage.postgres import renewal
 from api.ledger.writing import genesis
 from tests.support.auditor import _projections
 from tests.support.builders import a_claim, ground, revise
@@ -79,7 +79,7 @@ def test_who_needs_one_state_for_long_is_waited_for(written):
     """A check of the whole ledger would find the new tables empty, for they came after the state that it looks at."""
     other, done = written.database.connect(), []
     with other.snapshot():
-        renewal.hold(other, NAMES)
+        other.upkeep.hold(NAMES)
         thread = threading.Thread(target=lambda: done.append(genesis.rebuild(written.database.connect())))
         thread.start()
         thread.join(1)
@@ -98,7 +98,7 @@ def test_who_reads_for_too_long_makes_a_rebuild_give_up_with_nothing_changed(wri
     access, other = written.database.access(), written.database.connect()
     before = (_projections(access), access.rows(OID))
     with other.snapshot():
-        renewal.hold(other, NAMES)
+        other.upkeep.hold(NAMES)
         with pytest.raises(Unavailable, match="too long"):
             genesis.rebuild(access)
     other.close()

@@ -2,10 +2,10 @@
 
 import pytest
 
-from api.ledger.reading.protection import unprotected
 from api.ledger.storage.faults import DRIVER_ERRORS
 from tests.support.auditor import audit
 from tests.support.builders import ground, retract, revise
+from tests.support.databases import is_sqlite
 
 UPDATES = {
     "event": ("entry = entry", "actor = NULL", "position = position + 1000", "recorded_at = recorded_at - 1"),
@@ -49,7 +49,7 @@ def test_no_row_of_the_log_is_replaced(access, table):
     rows = access.rows(f"SELECT * FROM {table} ORDER BY {KEYS[table]}")
     marks = ", ".join("?" * columns)
     for row in rows:
-        if access.is_sqlite:
+        if is_sqlite(access):
             _refused(access, f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)
             _refused(access, f"REPLACE INTO {table} VALUES ({marks})", row)
         key = KEYS[table]
@@ -60,7 +60,7 @@ def test_no_row_of_the_log_is_replaced(access, table):
 
 
 def test_no_event_is_replaced_through_its_other_unique_column(access):
-    if not access.is_sqlite:
+    if not is_sqlite(access):
         return  # PostgreSQL's upserts are updates, refused above.
     row = list(access.rows("SELECT * FROM event WHERE position = 2")[0])
     names = [each[1] for each in access.rows("PRAGMA table_info(event)")]
@@ -70,14 +70,14 @@ def test_no_event_is_replaced_through_its_other_unique_column(access):
 
 @pytest.mark.parametrize("table", UPDATES)
 def test_the_log_is_not_truncated(access, table):
-    if access.is_sqlite:
+    if is_sqlite(access):
         return  # SQLite has no TRUNCATE; a DELETE without WHERE fires the triggers, see above.
     for statement in (f"TRUNCATE {table}", f"TRUNCATE {table} CASCADE", "TRUNCATE event, payload, node"):
         assert "append-only" in _refused(access, statement)
 
 
 def test_the_triggers_hold_in_a_session_that_plays_a_replica(access):
-    if access.is_sqlite:
+    if is_sqlite(access):
         return
     access.run("SET session_replication_role = replica")
     for table in UPDATES:
@@ -104,9 +104,9 @@ def test_an_event_that_only_claims_to_redact_frees_no_later_payload(access):
 
 
 def test_every_trigger_of_the_migrations_is_known_and_missed_where_it_is_gone(access):
-    assert unprotected(access) == []
+    assert access.protection().missing == []
     named = "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger'"
-    if not access.is_sqlite:
+    if not is_sqlite(access):
         named = (
             "SELECT t.tgname, c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal"
         )
@@ -114,27 +114,27 @@ def test_every_trigger_of_the_migrations_is_known_and_missed_where_it_is_gone(ac
     assert len(triggers) >= 7
     for name, table in triggers:
         access.run("BEGIN")
-        access.run(f"DROP TRIGGER {name}" if access.is_sqlite else f"DROP TRIGGER {name} ON {table}")
-        assert unprotected(access) == [name]
+        access.run(f"DROP TRIGGER {name}" if is_sqlite(access) else f"DROP TRIGGER {name} ON {table}")
+        assert access.protection().missing == [name]
         access.run("ROLLBACK")
 
 
 def test_a_trigger_that_refuses_nothing_or_is_switched_off_protects_nothing(access):
     toothless = (
         ["DROP TRIGGER event_no_update", "CREATE TRIGGER event_no_update BEFORE UPDATE ON event BEGIN SELECT 1; END"]
-        if access.is_sqlite
+        if is_sqlite(access)
         else ["ALTER TABLE event DISABLE TRIGGER event_append_only"]
     )
     access.run("BEGIN")
     for statement in toothless:
         access.run(statement)
-    assert len(unprotected(access)) == 1
+    assert len(access.protection().missing) == 1
     access.run("ROLLBACK")
-    if not access.is_sqlite:
+    if not is_sqlite(access):
         access.run("BEGIN")
         access.run(
             "CREATE OR REPLACE FUNCTION ledger_refuse_change() RETURNS trigger LANGUAGE plpgsql AS"
             " 'BEGIN RETURN NEW; END'"
         )
-        assert len(unprotected(access)) == 6
+        assert len(access.protection().missing) == 6
         access.run("ROLLBACK")

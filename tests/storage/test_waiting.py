@@ -14,12 +14,13 @@ from api.domain.errors import LedgerError, Unavailable
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import views
 from api.ledger.signing.checkpoints import Checkpoints
-from api.ledger.storage.database import Database, lock_head
-from api.ledger.storage.renewal import alone
+from api.ledger.storage.access import lock_head
+from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
 from api.ledger.writing.ledger import Ledger
 from api.settings import Settings
 from tests.support.builders import Writing, an_entity
+from tests.support.databases import is_sqlite
 from tests.support.served import Served, migrated
 from tests.support.witnessing import until
 
@@ -30,8 +31,8 @@ MANY = 40
 @contextmanager
 def no_purge_ends(served: Served) -> Iterator[None]:
     """Let purges wait: on PostgreSQL for their turn, on SQLite for a reader of an older state."""
-    with closing(served.database.connect()) as access, alone(access):
-        if not access.is_sqlite:
+    with closing(served.database.connect()) as access, access.upkeep.alone():
+        if not is_sqlite(access):
             yield
             return
         with access.snapshot():

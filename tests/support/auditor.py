@@ -5,8 +5,7 @@ import json
 from typing import Any
 
 from api.domain.log import event, merkle
-from api.ledger.projecting.words import stored_words
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
 from api.ledger.writing import genesis
 
 PROJECTIONS = {
@@ -90,5 +89,5 @@ def _projections(access: Access) -> dict[str, list[Any]]:
         for table, order in PROJECTIONS.items()
     }  # fmt: skip
     with access.snapshot():
-        found["search_index"] = list(stored_words(access))
+        found["search_index"] = list(access.words.stored())
     return found

@@ -5,14 +5,16 @@ from typing import Any
 
 import psycopg
 
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
+from tests.support.databases import connected, is_sqlite
 
 
-class Watched(Access):
+class _Watched:
     """A connection that keeps what was asked of it."""
 
-    def __init__(self, database: Any) -> None:
-        super().__init__(database.engine)
+    def __init__(self, engine: Any) -> None:
+        super().__init__(engine)
         self.asked: list[tuple[str, Any]] = []
 
     def rows(self, sql: str, parameters: Any = ()) -> list[Any]:
@@ -20,9 +22,13 @@ class Watched(Access):
         return super().rows(sql, parameters)
 
 
-def effort(access: Watched, read: Callable[[Access], Any]) -> int:
+def watched(database: Database) -> Any:
+    return connected(database, _Watched)
+
+
+def effort(access: Any, read: Callable[[Access], Any]) -> int:
     """Count the steps of SQLite's virtual machine, or the rows that PostgreSQL looks at."""
-    if not access.is_sqlite:
+    if not is_sqlite(access):
         return sum(_rows(explain(access, *asked)) for asked in access.asked)
     steps = [0]
 

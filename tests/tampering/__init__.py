@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from api.domain.log.merkle import Frontier
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
 from tests.support.builders import a_claim, an_entity, ground, retract, revise
+from tests.support.databases import is_sqlite
 from tests.support.served import Served
 
 Way = Callable[[Access, Path], None]
@@ -34,7 +35,7 @@ def write(service: Served) -> None:
 def unguarded(access: Access) -> Iterator[None]:
     """Take the triggers away and put them back in one transaction, as a forger would who does not want to be seen."""
     with access.transaction():
-        if access.is_sqlite:
+        if is_sqlite(access):
             triggers = access.rows("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
             for name, _ in triggers:
                 access.run(f"DROP TRIGGER {name}")
@@ -137,7 +138,7 @@ def _remove_payload_and_mark(access: Access, _kept: Path) -> None:
 
 
 def _drop_trigger(access: Access, _kept: Path) -> None:
-    access.run("DROP TRIGGER event_no_delete" if access.is_sqlite else "DROP TRIGGER event_append_only ON event")
+    access.run("DROP TRIGGER event_no_delete" if is_sqlite(access) else "DROP TRIGGER event_append_only ON event")
 
 
 def _replace_signed(_access: Access, kept: Path) -> None:

@@ -12,13 +12,13 @@ from click.testing import CliRunner, Result
 from api.__main__ import main
 from api.domain.log import checkpoint, event
 from api.domain.log.merkle import Frontier
-from api.ledger.projecting.words import stored_words
 from api.ledger.signing.checkpoints import kept_path
 from api.ledger.storage.database import Database
 from api.settings import Settings
 from api.verifying.findings import Finding
 from api.verifying.verify import Doubts, verify_database
 from tests.support.builders import a_claim, an_entity, ground, retract, revise
+from tests.support.databases import is_sqlite
 from tests.support.served import DATABASES, Served, migrated, serve
 from tests.tampering import Vandal
 
@@ -209,7 +209,7 @@ def test_what_lies_outside_the_log_is_named(settings: Settings, stored: Vandal) 
 def test_a_trigger_that_does_not_stand_is_found(settings: Settings, stored: Vandal, table: str) -> None:
     database = Database(settings)
     access = database.connect()
-    if access.is_sqlite:
+    if is_sqlite(access):
         names = [f"{table}_no_update", f"{table}_no_delete", f"{table}_no_replace"]
         access.run(f"DROP TRIGGER {table}_no_delete")
         access.run(f"DROP TRIGGER {table}_no_update")
@@ -240,7 +240,7 @@ def test_a_function_that_no_longer_refuses_is_found(settings: Settings, stored: 
 
 def test_a_trigger_that_nobody_made_for_the_ledger_is_found(settings: Settings, stored: Vandal) -> None:
     """It could change, or throw away, what is about to be written."""
-    if stored.access.is_sqlite:
+    if is_sqlite(stored.access):
         stored.access.run("CREATE TRIGGER guest BEFORE INSERT ON event BEGIN SELECT 1; END")
     else:
         stored.access.run(
@@ -319,7 +319,7 @@ def test_a_record_that_the_index_no_longer_leads_to_is_found(tmp_path: Path, sql
         write(service)
     database = Database(settings)
     access = database.connect()
-    words = dict(stored_words(access))[9]
+    words = dict(access.words.stored())[9]
     delete = "INSERT INTO search_index (search_index, rowid, tokens) VALUES ('delete', 9, ?)"
     access.run(delete, (" ".join(words),))
     access.close()

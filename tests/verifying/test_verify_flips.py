@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from api.ledger.projecting.words import stored_words
 from api.ledger.signing.checkpoints import kept_path
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS
 from api.verifying.verify import verify_database
 from tests.support.builders import a_claim, a_source, an_entity, ground, link, restore, retract, revise, unlink
+from tests.support.databases import is_sqlite
 from tests.support.served import DATABASES, migrated, serve
 from tests.tampering import unguarded
 
@@ -130,7 +131,7 @@ def flip_note(kept: Kept, draw: random.Random, _table: str) -> bool:
 def flip_words(kept: Kept, draw: random.Random, _table: str) -> bool:
     """Change a word that is indexed, where the index keeps it."""
     with kept.access.snapshot():
-        since, words = draw.choice(list(stored_words(kept.access)))
+        since, words = draw.choice(list(kept.access.words.stored()))
     place = draw.randrange(len(words))
     word = words[place]
     letter = draw.randrange(len(word))
@@ -146,7 +147,7 @@ def flip_words(kept: Kept, draw: random.Random, _table: str) -> bool:
 
 def index_words(access: Access, since: int, old: Sequence[str], new: Sequence[str]) -> None:
     """Let the index hold other words under a position."""
-    if access.is_sqlite:
+    if is_sqlite(access):
         delete = "INSERT INTO search_index (search_index, rowid, tokens) VALUES ('delete', ?, ?)"
         access.run(delete, (since, " ".join(old)))
         access.run("INSERT INTO search_index (rowid, tokens) VALUES (?, ?)", (since, " ".join(new)))

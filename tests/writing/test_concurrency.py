@@ -10,6 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import Engine
 
 from api.domain import errors
 from api.domain.dates.asof import AsOf, Standpoint
@@ -18,7 +19,8 @@ from api.ledger.reading import feed, lists, views
 from api.ledger.reading.answers import Answers, answers, questions_agreeing
 from api.ledger.reading.lists import Selection
 from api.ledger.reading.views import Page
-from api.ledger.storage.database import Access, Database, lock_head
+from api.ledger.storage.access import Access, lock_head
+from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
 from api.ledger.writing.ledger import Ledger
 from tests.support import histories
@@ -35,6 +37,7 @@ from tests.support.builders import (
     retract,
     revise,
 )
+from tests.support.databases import connected, is_sqlite
 from tests.support.processes import go, line, rest, started
 
 WRITERS, THREADS, REQUESTS = 2, 8, 15
@@ -113,7 +116,7 @@ def test_sixteen_writers_in_two_processes_lose_nothing_and_leave_no_gap(writing,
 def test_a_reader_skips_nothing_of_a_transaction_that_is_slow_to_commit(writing, other):
     writing.append(*ground())
     access = writing.database.access()
-    if not access.is_sqlite:
+    if not is_sqlite(access):
         access.run(
             "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.4); RETURN NULL; END $$"
         )
@@ -134,14 +137,14 @@ def test_a_reader_skips_nothing_of_a_transaction_that_is_slow_to_commit(writing,
                 assert views.stand(access).position == before
             taken = [item.position for future in (slow, *quick) for item in future.result(60).items]
             # On SQLite they all waited for the third, and either may come first.
-            assert (sorted(taken) if access.is_sqlite else taken) == list(range(before + 1, before + 6))
+            assert (sorted(taken) if is_sqlite(access) else taken) == list(range(before + 1, before + 6))
     assert seen == list(range(1, views.stand(access).position + 1))
 
 
 @contextlib.contextmanager
 def _slow(database: Database) -> Iterator[None]:
     """On SQLite the commit itself cannot be slowed from outside: another node has the lock and takes its time."""
-    if not database.is_sqlite:
+    if not is_sqlite(database):
         yield
         return
     access = database.connect()
@@ -225,11 +228,11 @@ def test_neither_a_refusal_nor_a_promise_rests_on_what_another_node_has_changed_
     assert writing.ledger.append(writing.unit(an_entity(), is_dry_run=True)).result(60).position == position + 1
 
 
-class Interrupted(Access):
+class Interrupted:
     """A connection on which something happens before one of the statements of a read."""
 
-    def __init__(self, database: Database, before: int, happens: Callable[[], object]) -> None:
-        super().__init__(database.engine)
+    def __init__(self, engine: Engine, before: int, happens: Callable[[], object]) -> None:
+        super().__init__(engine)
         self.left, self.happens = before, happens
 
     def rows(self, sql: str, parameters=()) -> list:
@@ -296,7 +299,7 @@ def test_a_read_sees_one_position_whatever_is_committed_between_its_statements(w
     plain = writing.database.access()
     for name, read in _reads().items():
         for before in range(30):
-            access = Interrupted(writing.database, before, happens)
+            access = connected(writing.database, Interrupted, before, happens)
             said, position = read(access, AsOf())
             is_over = access.left >= 0
             access.close()
@@ -305,7 +308,7 @@ def test_a_read_sees_one_position_whatever_is_committed_between_its_statements(w
                 break
 
 
-class Hesitating(Access):
+class Hesitating:
     """A connection on which something happens before a row is inserted."""
 
     happens: Callable[[], object]
@@ -318,7 +321,7 @@ class Hesitating(Access):
 
 def test_two_nodes_that_need_an_actor_at_once_make_it_once(writing):
     found: list[Future[str]] = []
-    access = Hesitating(writing.database.engine)
+    access = connected(writing.database, Hesitating)
     with ThreadPoolExecutor(1) as pool:
 
         def happens() -> None:

@@ -8,11 +8,9 @@ import pytest
 
 from api.domain.computed import RULES
 from api.ledger.projecting import projection
-from api.ledger.projecting.words import clear_words
 from api.ledger.reading import views
 from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS
-from api.ledger.storage.upkeep import storage_faults
 from api.ledger.writing import genesis
 from api.ledger.writing.ledger import Ledger
 from tests.support import kills
@@ -92,7 +90,7 @@ def test_a_rebuild_derives_all_that_was_lost_or_damaged_again_from_the_log(writi
     whole = _projections(access)
     for statement in DAMAGE:
         access.run(statement)
-    clear_words(access)
+    access.words.clear()
     assert _projections(access) != whole
     steps: list[int] = []
     assert genesis.rebuild(access, steps.append) == steps[-1] == 6
@@ -109,7 +107,7 @@ def test_a_rebuild_mends_an_index_of_words_that_can_no_longer_be_read(writing):
         access.rows("SELECT rowid FROM search_index WHERE search_index MATCH 'paper'")
     genesis.rebuild(access)
     assert _projections(access) == whole
-    assert storage_faults(access) == []
+    assert access.upkeep.faults() == []
     # What is deleted is overwritten again from here on.
     assert access.rows("PRAGMA secure_delete") == [(1,)]
 

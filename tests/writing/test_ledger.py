@@ -17,11 +17,13 @@ from api.domain import errors
 from api.domain.dates.asof import AsOf, Standpoint
 from api.domain.records.command import RecordIt
 from api.ledger.reading import views
+from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.clock import now
-from api.ledger.storage.database import Access, Database, lock_head
+from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger, Note, Unit
 from api.settings import Settings
 from tests.support.builders import Writing, a_claim, an_entity, ground, retract, revise
+from tests.support.databases import connected, is_sqlite
 
 DAY = 24 * 3600 * 1_000_000
 
@@ -157,18 +159,18 @@ class Wired(Database):
         self.commit = commit
 
     def connect(self) -> Access:
-        return _WiredAccess(self)
+        return connected(self, _Waiting, self.commit)
 
 
-class _WiredAccess(Access):
-    def __init__(self, database: Wired) -> None:
-        super().__init__(database.engine)
-        self._commit = database.commit
+class _Waiting:
+    def __init__(self, engine, commit) -> None:
+        super().__init__(engine)
+        self._commit = commit
 
     def _execute(self, sql, parameters=()):
         if sql != "COMMIT":
             return super()._execute(sql, parameters)
-        return self._commit(lambda: super(_WiredAccess, self)._execute(sql))
+        return self._commit(lambda: super(_Waiting, self)._execute(sql))
 
 
 def test_nobody_is_answered_before_the_commit(database, settings):
@@ -202,7 +204,7 @@ def test_a_commit_whose_answer_was_lost_is_not_written_twice(database, settings)
         if lost.pop() if lost else False:
             raise (
                 psycopg.OperationalError("the connection is lost")
-                if not database.is_sqlite
+                if not is_sqlite(database)
                 else sqlite3.OperationalError
             )
 
@@ -231,7 +233,7 @@ def test_a_refusal_by_the_database_rolls_the_group_back_and_each_is_tried_alone(
 
 
 def _refuse_poison(access: Access) -> None:
-    if access.is_sqlite:
+    if is_sqlite(access):
         access.run(
             "CREATE TRIGGER no_poison BEFORE INSERT ON record WHEN NEW.id = 'poison' BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
@@ -257,7 +259,7 @@ def test_what_was_decided_on_a_commit_that_failed_is_decided_again(database):
 
 def test_a_database_that_cannot_write_for_a_while_loses_nothing_and_goes_on(database):
     limit = ["PRAGMA max_page_count = 4294967294"]
-    if database.is_sqlite:
+    if is_sqlite(database):
         sa.event.listen(database.engine, "connect", lambda connection, _: connection.execute(limit[0]).fetchall())
     with running(database) as writing:
         position = writing.append(*ground()).position
@@ -273,7 +275,7 @@ def test_a_database_that_cannot_write_for_a_while_loses_nothing_and_goes_on(data
 def _unwilling(database: Database, limit: list[str]) -> Iterator[None]:
     """A full disk, or a head that another node holds for longer than statements may take."""
     access = database.access()
-    if database.is_sqlite:
+    if is_sqlite(database):
         limit[0] = f"PRAGMA max_page_count = {access.rows('PRAGMA page_count')[0][0]}"
         yield
         limit[0] = "PRAGMA max_page_count = 4294967294"
@@ -287,7 +289,7 @@ def _unwilling(database: Database, limit: list[str]) -> Iterator[None]:
 
 def test_a_group_that_somebody_locks_out_waits_for_the_lock_once_more_and_not_each_of_it(database, caplog):
     access = database.access()
-    if database.is_sqlite:
+    if is_sqlite(database):
         sa.event.listen(database.engine, "connect", lambda made, _: made.execute("PRAGMA busy_timeout = 200"))
     else:
         [(name,)] = access.rows("SELECT current_database()")

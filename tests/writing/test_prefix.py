@@ -20,11 +20,13 @@ from api.domain.errors import LedgerError, NotRedactable, Redacted, StillNamed, 
 from api.ledger.reading import feed, lists, views
 from api.ledger.reading.answers import answers, questions_agreeing
 from api.ledger.reading.lists import Selection
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
 from api.ledger.writing.ledger import Ledger
 from tests.support.auditor import audit
 from tests.support.builders import Writing, an_entity
+from tests.support.databases import is_sqlite
 from tests.support.histories import CLAIMS, QUESTIONS, clocks, ground, histories, selections, sensible
 from tests.support.served import DATABASES, migrated
 from tests.writing import oracle
@@ -264,7 +266,7 @@ def _check_lists(access: Access, past: Past, choice: random.Random) -> None:
     at = views.stand(access, AsOf(position=past.position))
     asked = list(selections(choice))
     # PostgreSQL plans each of them anew; over a run, the positions see all of them.
-    for chosen in asked if access.is_sqlite else choice.sample(asked, 3):
+    for chosen in asked if is_sqlite(access) else choice.sample(asked, 3):
         chosen = replace(chosen, asked=AsOf(position=past.position))  # noqa: PLW2901 - the same, at the position
         page, ids = lists.select(access, chosen)
         assert ids == past.select(chosen), chosen

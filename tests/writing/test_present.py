@@ -10,7 +10,8 @@ from api.domain.errors import BeyondLimit, LedgerError
 from api.ledger.projecting.present import Present
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import Selection
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.tables import FOREVER
 from tests.support.builders import (
     Operation,
@@ -26,7 +27,7 @@ from tests.support.builders import (
     revise,
     unlink,
 )
-from tests.support.watched import Watched, effort
+from tests.support.watched import effort, watched
 
 QUESTIONS = [f"q{number}" for number in range(50)]
 
@@ -41,7 +42,7 @@ def test_what_is_known_of_questions_costs_the_same_however_large_the_ledger_is(w
 
 
 def _cost_to_know(database: Database) -> int:
-    access = Watched(database)
+    access = watched(database)
     _look(access)
     cost = effort(access, _look)
     access.close()
@@ -60,7 +61,7 @@ def test_to_look_for_records_costs_the_same_however_many_there_are_of_their_kind
 
 
 def _cost_to_look_for_some(database: Database) -> int:
-    access = Watched(database)
+    access = watched(database)
     named = [("entity", name) for name in ("parler", *(f"nobody-{n}" for n in range(200)))]
 
     def look(reads: Access) -> None:
@@ -76,7 +77,7 @@ def test_a_question_larger_than_what_is_remembered_is_not_read_anew_for_each_app
     writing.append(*ground(), *(a_question(name, about="parler", answer_type="text") for name in _ASKED))
     said = [{"type": "text", "text": f"Because of reason {number}"} for number in range(60)]
     writing.append(*(a_claim(source="paper", question=name, answer=answer) for name in _ASKED for answer in said))
-    access = Watched(writing.database)
+    access = watched(writing.database)
     present = Present(access, lambda: None, 2)
     for name in (*_ASKED, "q", "q"):
         present.read_questions([name])
@@ -90,7 +91,7 @@ def test_of_many_small_questions_those_that_were_used_last_are_remembered(writin
     """Each takes a few kilobytes, however little is said on it."""
     writing.append(*ground(), *(a_question(name, about="parler") for name in QUESTIONS))
     writing.append(*(a_claim(source="paper", question=name) for name in QUESTIONS))
-    access = Watched(writing.database)
+    access = watched(writing.database)
     present = Present(access, lambda: None, 10)
 
     def reads(name: str) -> int:
@@ -178,7 +179,7 @@ def test_what_leads_up_to_a_source_is_not_walked_anew_for_each_claim_of_a_batch(
     chain = [a_source("s0"), *(a_source(f"s{n}", derives_from=[f"s{n - 1}"]) for n in range(1, 30))]
     writing.append(an_entity("parler"), *chain, *(a_source(f"top-{n}", derives_from=["s29"]) for n in range(8)))
     writing.append(a_question("q", about="parler"), *(a_claim(source=f"top-{n}", question="q") for n in range(8)))
-    access = Watched(writing.database)
+    access = watched(writing.database)
     present = Present(access, lambda: None, 100)
     present.read_questions(["q"])
     question = present.find("question", "q")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from api.domain.errors import NotPurged
-from api.ledger.storage.pages import Traces, leftovers
+from api.ledger.storage.sqlite.pages import Leftover, leftovers
+from api.ledger.storage.upkeep import Traces
 from api.ledger.writing import redacting
 from tests.support.builders import Writing, a_source, an_entity, ground, revise
 
@@ -19,7 +20,11 @@ pytestmark = pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 
 
 def _path(writing: Writing) -> Path:
-    return writing.database.access().file
+    return writing.database.access().upkeep.file
+
+
+def _left(writing: Writing, traces: Traces) -> list[Leftover]:
+    return leftovers(_path(writing), traces.texts, traces.salts)
 
 
 def _authors(writing: Writing, count: int) -> dict[str, list[str]]:
@@ -47,14 +52,14 @@ def test_what_is_left_between_rows_is_written_over_and_the_file_is_not_written_a
     name = found["s70"][0]
     done = writing.redact("source", "s70")
     access.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-    assert leftovers(_path(writing), done.traces) == []
+    assert _left(writing, done.traces) == []
     put = _put_between_rows(_path(writing), f"..{name}..".encode())
     assert put.keys() == {"term", "ix_term_first_position", "sqlite_autoindex_record_1"}
-    left = leftovers(_path(writing), done.traces)
+    left = _left(writing, done.traces)
     assert {each.page for each in left} == {page for pages in put.values() for page in pages}
     assert all(each.key for each in left)
     redacting.purge(writing.database, done.position, done.traces)
-    assert leftovers(_path(writing), done.traces) == []
+    assert _left(writing, done.traces) == []
     assert _left_in_file(_path(writing), (name,)) == set()
     # To write the file anew would leave no free page.
     assert access.rows("PRAGMA freelist_count")[0][0] > 0
@@ -66,7 +71,7 @@ def test_what_is_left_where_no_row_can_be_put_beside_is_gone_when_the_file_is_wr
     writing.database.access().rows("PRAGMA wal_checkpoint(TRUNCATE)")
     [salt] = done.traces.salts
     put = _put_between_rows(_path(writing), salt, trees=("payload",))
-    assert {each.page: each.key for each in leftovers(_path(writing), done.traces)} == dict.fromkeys(put["payload"])
+    assert {each.page: each.key for each in _left(writing, done.traces)} == dict.fromkeys(put["payload"])
     redacting.purge(writing.database, done.position, done.traces)
     assert salt not in _path(writing).read_bytes()
 
@@ -114,7 +119,7 @@ def test_salts_tell_a_payload(writing: Writing) -> None:
     [(salt,)] = access.rows("SELECT salt FROM payload WHERE position = 10")
     access.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     # It stands where a row is: that is no leftover.
-    assert leftovers(_path(writing), Traces((), (bytes(salt),))) == []
+    assert leftovers(_path(writing), (), (bytes(salt),)) == []
     assert bytes(salt) in _path(writing).read_bytes()
 
 
@@ -139,7 +144,7 @@ def test_others_write_while_what_is_left_is_written_over(writing: Writing) -> No
 
 
 def test_what_one_purge_left_undone_the_next_does_whole(writing: Writing, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.ledger.storage.upkeep._PURGE_TRIES", 1)
+    monkeypatch.setattr("api.ledger.storage.sqlite.upkeep._PURGE_TRIES", 1)
     writing.append(*ground(), a_source("first", authors=["Somebody first of all"]), a_source("second"))
     writing.append(revise("source", "second", expect=1, title="x"))
     reader = writing.database.connect()

@@ -20,6 +20,7 @@ from api.ledger.writing import genesis, redacting
 from api.ledger.writing.ledger import Ledger, Note, Unit
 from tests.support.auditor import audit
 from tests.support.builders import a_claim, a_source, an_entity, ground, link, retract, revise
+from tests.support.databases import is_sqlite
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "log.json").read_text(encoding="utf-8"))
 C = {"source": "paper", "question": "offline-when"}
@@ -195,14 +196,14 @@ def test_a_missing_payload_that_no_redaction_covers_is_damage_named_by_its_posit
 
 def _damage(access, position):
     """Delete a payload behind the triggers' back."""
-    access.run("DROP TRIGGER payload_no_delete" + ("" if access.is_sqlite else " ON payload"))
+    access.run("DROP TRIGGER payload_no_delete" + ("" if is_sqlite(access) else " ON payload"))
     access.run("DELETE FROM payload WHERE position = ?", (position,))
 
 
 def _mend(access, position, row):
     access.run("INSERT INTO payload (position, salt, payload) VALUES (?, ?, ?)", (position, *row))
     message = "SELECT RAISE(ABORT, 'payload is removed only by a redaction')"
-    if access.is_sqlite:
+    if is_sqlite(access):
         access.run(f"CREATE TRIGGER payload_no_delete BEFORE DELETE ON payload BEGIN {message}; END")
     else:
         access.run(
@@ -219,7 +220,7 @@ def test_no_payload_is_deleted_once_the_redaction_is_committed(writing):
     access.run("INSERT INTO payload (position, salt, payload) VALUES (5, ?, ?)", kept)
     with pytest.raises(DRIVER_ERRORS):
         access.run("DELETE FROM payload WHERE position = 5")
-    access.run("DROP TRIGGER payload_no_delete" + ("" if access.is_sqlite else " ON payload"))
+    access.run("DROP TRIGGER payload_no_delete" + ("" if is_sqlite(access) else " ON payload"))
     access.run("DELETE FROM payload WHERE position = 5")
 
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from litestar.routes import HTTPRoute
 
-from api.ledger.storage.database import Access, lock_head
-from api.ledger.storage.pages import Traces
+from api.ledger.storage.access import Access, lock_head
+from api.ledger.storage.upkeep import Traces, Upkeep
 from api.ledger.writing import redacting
 from tests.support.builders import a_claim, a_question, a_source, an_entity, link, revise
 from tests.support.served import Served, refused
@@ -208,7 +208,8 @@ def _holding_an_old_state(served: Served, table: str) -> Iterator[Access]:
 def test_a_reader_of_an_old_state_is_named_and_a_repeated_request_finishes(
     ground: Served, monkeypatch: pytest.MonkeyPatch, table: str
 ) -> None:
-    monkeypatch.setattr("api.ledger.storage.upkeep._PURGE_TRIES", 1)
+    for database in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"api.ledger.storage.{database}.upkeep._PURGE_TRIES", 1)
     word, claim, key = _word(), _word(), _word()
     ground.append(a_claim(claim, source="paper", question="q-time", note=word))
     body = {"kind": "claim", "id": claim, **WHY}
@@ -231,7 +232,7 @@ def test_who_writes_for_long_while_traces_are_erased_is_waited_for(
 ) -> None:
     claim, others = _word(), ground.database.connect()
     ground.append(a_claim(claim, source="paper", question="q-time"))
-    erase, is_held = redacting.erase_traces, threading.Event()
+    erase, is_held = Upkeep.erase_traces, threading.Event()
 
     def hold() -> None:
         with others.transaction():
@@ -239,13 +240,13 @@ def test_who_writes_for_long_while_traces_are_erased_is_waited_for(
             is_held.set()
             time.sleep(2.5)
 
-    def erase_and_let_another_write(access: Access, tables: Sequence[str], traces: Traces) -> None:
-        erase(access, tables, traces)
+    def erase_and_let_another_write(upkeep: Upkeep, tables: Sequence[str], traces: Traces) -> None:
+        erase(upkeep, tables, traces)
         holding.start()
         is_held.wait()
 
     holding = threading.Thread(target=hold)
-    monkeypatch.setattr(redacting, "erase_traces", erase_and_let_another_write)
+    monkeypatch.setattr(Upkeep, "erase_traces", erase_and_let_another_write)
     assert ground.post("/v1/redactions", {"kind": "claim", "id": claim, **WHY}).status_code == 201
     holding.join()
     others.close()

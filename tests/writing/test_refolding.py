@@ -15,7 +15,7 @@ from api.domain.errors import LedgerError
 from api.domain.records.redaction import NewRedaction, redact_command
 from api.ledger.projecting.present import Present
 from api.ledger.projecting.refolding import refold, touched_by
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
 from api.ledger.writing.redacting import preview
 from tests.support.auditor import audit
 from tests.support.builders import (
@@ -31,9 +31,10 @@ from tests.support.builders import (
     retract,
     revise,
 )
+from tests.support.databases import is_sqlite
 from tests.support.histories import CLAIMS, ENTITIES, QUESTIONS, SOURCES, histories, sensible
 from tests.support.histories import ground as small_world
-from tests.support.watched import Watched, effort
+from tests.support.watched import effort, watched
 from tests.writing.test_prefix import fresh, kind
 
 __all__ = ["fresh", "kind"]
@@ -244,7 +245,7 @@ def test_to_redact_costs_the_same_however_large_the_ledger_is(writing: Writing) 
 
 
 def _cost(writing: Writing) -> int:
-    access = Watched(writing.database)
+    access = watched(writing.database)
     target = Present(access, lambda: None, 10).find("claim", "c1")
     assert target is not None
     access.asked.clear()
@@ -254,7 +255,7 @@ def _cost(writing: Writing) -> int:
             refold(access, touched_by(access, target, [target.state]), "claim")
             raise _TakenBackError
 
-    if access.is_sqlite:
+    if is_sqlite(access):
         cost = effort(access, redact)
     else:
         redact(access)

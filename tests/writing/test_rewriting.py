@@ -13,8 +13,8 @@ from api.domain.errors import LedgerError, NotPurged
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import lists, views
 from api.ledger.reading.lists import Selection
-from api.ledger.storage import renewal, rewriting
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
+from api.ledger.storage.postgres import renewal, rewriting
 from api.ledger.writing import redacting
 from api.ledger.writing.redacting import REDACTED_FROM
 from tests.storage.test_renewal import CONSTRAINTS, INDEXES
@@ -151,7 +151,7 @@ def test_nobody_waits_for_long_while_somebody_reads_and_reads(claims: Writing, m
 
     with reader.transaction():
         # Such a transaction looks at no older state, and keeps the table from being dropped.
-        renewal.hold(reader, ["payload"])
+        reader.upkeep.hold(["payload"])
         with _meanwhile(write), pytest.raises(NotPurged, match="payload"):
             redacting.purge(claims.database, done.position, done.traces)
     reader.close()
@@ -226,7 +226,7 @@ def test_what_a_purge_that_was_killed_left_is_gone_after_the_next_start(
 
 def test_one_node_purges_at_a_time(claims: Writing) -> None:
     done, other = claims.redact("claim", "c1"), claims.database.connect()
-    with renewal.alone(other):
+    with other.upkeep.alone():
         with pytest.raises(NotPurged, match="another process"):
             redacting.purge(claims.database, done.position, done.traces, turn=0)
         assert "another process" in redacting.finish(claims.database)

@@ -17,8 +17,7 @@ from api.domain.text import tokens
 from api.ledger.reading import answers, feed, lists, proofs, views
 from api.ledger.reading.lists import Selection
 from api.ledger.reading.views import Page
-from api.ledger.storage.database import Access
-from api.ledger.storage.upkeep import take_stock
+from api.ledger.storage.access import Access
 from tests.support import histories
 from tests.support.builders import (
     Writing,
@@ -32,7 +31,8 @@ from tests.support.builders import (
     retract,
     revise,
 )
-from tests.support.watched import Watched, effort, explain, nodes
+from tests.support.databases import is_sqlite
+from tests.support.watched import effort, explain, nodes, watched
 from tests.support.witnessing import until
 from tests.writing import oracle
 
@@ -304,8 +304,8 @@ def long(writing) -> dict[str, int]:
 
 
 def test_reading_costs_the_same_whatever_the_length_of_the_history(writing, long):
-    access = Watched(writing.database)
-    take_stock(access)
+    access = watched(writing.database)
+    access.upkeep.take_stock()
     for name in _readings("short", 0):
         work = {}
         for public_id, old in long.items():
@@ -320,7 +320,7 @@ def test_reading_costs_the_same_whatever_the_length_of_the_history(writing, long
 def test_a_server_knows_soon_how_much_was_written(writing):
     """Without statistics it plans as for next to nothing, and what links add up to takes the square of their number."""
     access = writing.database.access()
-    if access.is_sqlite:
+    if is_sqlite(access):
         pytest.skip("SQLite's plans are ours to see to")
     for much in (600, 1_200, 2_400):
         writing.append(*(an_entity() for _ in range(much)))
@@ -336,12 +336,12 @@ def test_what_a_question_adds_up_to_costs_the_same_however_many_links_there_are_
     writing.append(*(a_source(f"s{n}") for n in range(20)))
     writing.append(*(a_claim(f"when{n}", source=f"s{n}", question="when") for n in range(3)))
     writing.append(*(a_claim(f"c{n}", source=f"s{n % 20}", question="other") for n in range(400)))
-    access, work = Watched(writing.database), list[int]()
-    if not access.is_sqlite:
+    access, work = watched(writing.database), list[int]()
+    if not is_sqlite(access):
         # PostgreSQL keeps statistics, and plans by them.
         pytest.skip("SQLite's plans are ours to see to")
     for links in (range(0, 400, 2), ()):
-        take_stock(access)
+        access.upkeep.take_stock()
         access.asked.clear()
         read = partial(answers.answers, public_id="when", chosen=Selection(kind="claim"))
         read(access)
@@ -357,11 +357,11 @@ def test_what_a_question_adds_up_to_costs_the_same_however_many_links_there_are_
 def test_a_list_of_the_claims_of_one_question_or_source_costs_what_they_are(writing, order, words):
     """Four times as many claims, at most five times the work, whatever the order: nothing is looked for once for each of them."""
     writing.append(an_entity("parler"), a_source("paper"))
-    access, work = Watched(writing.database), list[int]()
+    access, work = watched(writing.database), list[int]()
     for name, count in (("few", 100), ("many", 400)):
         writing.append(a_question(name, about="parler"))
         writing.append(*(a_claim(f"{name}{n}", source="paper", question=name) for n in range(count)))
-    take_stock(access)
+    access.upkeep.take_stock()
     for name in ("few", "many"):
         chosen = Selection(kind="claim", terms=[("question", name), ("source", "paper")], words=words, order=order)
         read = partial(lists.select, chosen=chosen)
@@ -373,13 +373,13 @@ def test_a_list_of_the_claims_of_one_question_or_source_costs_what_they_are(writ
 
 
 def test_no_read_scans_a_table(writing, long):
-    access = Watched(writing.database)
-    take_stock(access)
+    access = watched(writing.database)
+    access.upkeep.take_stock()
     for name, read in _readings("long", long["long"]).items():
         access.asked.clear()
         read(access)
         for sql, parameters in list(access.asked):
-            if access.is_sqlite:
+            if is_sqlite(access):
                 plan = [row[3] for row in access.driver.execute("EXPLAIN QUERY PLAN " + sql, parameters)]
                 given = re.compile(r"SCAN (h|head|wanted|(\d+ )?CONSTANT ROWS?)")
                 scanned = [line for line in plan if line.startswith("SCAN") and not given.fullmatch(line)]

@@ -600,7 +600,8 @@ def to_json(agreement: Agreement) -> dict[str, object]:
         "conflict_count": agreement.conflict_count,
         "rules": agreement.rules,
     }
-    return msgspec.json.decode(msgspec.json.encode(plain), type=dict[str, object])
+    shown: dict[str, object] = msgspec.json.decode(msgspec.json.encode(plain))
+    return shown
 
 
 def _group_json(group: Group) -> dict[str, object]:

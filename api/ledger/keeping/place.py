@@ -7,7 +7,8 @@ import psycopg
 import sqlalchemy as sa
 
 from api.domain.errors import Misconfigured, Unavailable
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS, Late, Unconfirmed, behind, is_damaged
 from api.settings import Settings
 

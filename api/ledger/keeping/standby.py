@@ -13,45 +13,29 @@ from api.settings import Settings
 _log = logging.getLogger("ledger")
 # In seconds: so often it is looked.
 _EVERY = 1.0
-# What came is shown where it is repeated. Where the primary is silent for longer than a standby that hears nothing waits
-# until it asks (walreceiver.c: half its `wal_receiver_timeout`), what is shown may be as old as that silence; where nothing
-# comes any more, what was repeated last tells how old. When it last heard something not every role is told.
-_BEHIND = (
-    "SELECT (CASE"
-    " WHEN receiver.pid IS NULL OR pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn()"
-    " THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())"
-    " WHEN receiver.silence > receiver.usual THEN extract(epoch FROM receiver.silence) ELSE 0 END)::float8"
-    " FROM (VALUES (1)) AS one LEFT JOIN (SELECT pid, clock_timestamp() - last_msg_receipt_time AS silence,"
-    " nullif(current_setting('wal_receiver_timeout')::interval, '0') / 2 + interval '1s' AS usual"
-    " FROM pg_stat_wal_receiver) AS receiver ON true"
-)
 
 
 def as_it_allows(settings: Settings, database: Database) -> Settings:
     """Give settings that ask of a database no more than it does: a standby is only read. Raises Unavailable."""
-    if settings.read_only or not _is_on_standby(database):
+    # A file is no standby, and may not be there yet.
+    if settings.read_only or settings.is_sqlite or not database.call(_is_standby):
         return settings
     return settings.model_copy(update={"read_only": True})
 
 
 def check_primary(database: Database) -> None:
     """Raise ReadOnly where the server is a standby."""
-    if _is_on_standby(database):
+    if database.call(_is_standby):
         raise ReadOnly("the server is a standby, which is only read; this command needs the primary")
-
-
-def _is_on_standby(database: Database) -> bool:
-    return not database.is_sqlite and database.call(_is_standby)
 
 
 def seconds_behind(access: Reads) -> float | None:
     """Say how many seconds ago the server showed what its primary did; None where it is no standby, or has shown nothing yet."""
-    row = access.row(_BEHIND) if _is_standby(access) else None
-    return None if row is None or row[0] is None else max(float(row[0]), 0.0)
+    return access.seconds_behind()
 
 
 def _is_standby(access: Reads) -> bool:
-    return not access.is_sqlite and bool(access.rows("SELECT pg_is_in_recovery()")[0][0])
+    return access.is_standby()
 
 
 class Lag:

@@ -12,9 +12,9 @@ from contextlib import closing
 from api.domain.errors import LedgerError, LogDamaged
 from api.ledger.reading import soundness
 from api.ledger.reading.soundness import BLOCK
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS, described, is_damaged
-from api.ledger.storage.renewal import hold
 from api.ledger.writing.redacting import REDACTED_FROM
 
 _log = logging.getLogger("ledger")
@@ -57,7 +57,7 @@ class Watch:
     def look(self) -> None:
         """Look at what a node stands on: triggers, the end of the log, its last events. Raises LogDamaged."""
         with closing(self._database.connect_to_read()) as access, access.snapshot():
-            hold(access, REDACTED_FROM)
+            access.upkeep.hold(REDACTED_FROM)
             soundness.look(access)
 
     def walk(self) -> None:
@@ -99,7 +99,7 @@ class Watch:
 def _look_at(access: Access, block: int) -> int:
     """Look at a block, and at the end of the log, which is given. Raises LogDamaged."""
     with access.snapshot():
-        hold(access, REDACTED_FROM)
+        access.upkeep.hold(REDACTED_FROM)
         if block == 0:
             soundness.check_protection(access)
         size = soundness.check_end(access).size

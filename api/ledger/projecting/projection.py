@@ -16,8 +16,7 @@ from api.domain.text import spaced
 from api.ledger.projecting import findable
 from api.ledger.projecting.present import MOST_REMEMBERED, Present
 from api.ledger.projecting.standing import WEIGHED
-from api.ledger.projecting.words import clear_words, insert_words
-from api.ledger.storage.database import Access
+from api.ledger.storage.access import Access
 from api.ledger.storage.reads import Value
 from api.ledger.storage.tables import FOREVER, PROJECTIONS
 
@@ -127,7 +126,7 @@ class Projector:
                     self._access.update(table, changed, keys, [new + key for key, new in closing.items()], where=where)
             for table, rows in self._rows.items():
                 self._access.insert(table, COLUMNS[table], rows)
-            insert_words(self._access, self._words)
+            self._access.words.insert(self._words)
         self._clear()
         self.present.flushed()
 
@@ -325,4 +324,4 @@ def throw_away(access: Access) -> None:
     """Delete every projection; the log is untouched."""
     for table in COLUMNS:
         access.run(f"DELETE FROM {table}")
-    clear_words(access)
+    access.words.clear()

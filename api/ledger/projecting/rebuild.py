@@ -17,9 +17,7 @@ from api.domain.records.record import Record, State, buried_state, evolve
 from api.domain.records.redaction import Mark
 from api.ledger.projecting.present import parents
 from api.ledger.projecting.projection import NAMES, Fact, Projector, throw_away
-from api.ledger.storage.database import Access, lock_head
-from api.ledger.storage.renewal import alone, filling_anew
-from api.ledger.storage.upkeep import take_stock
+from api.ledger.storage.access import Access, lock_head
 
 _CHUNK = 2_000
 _AT_ONCE = 500
@@ -85,12 +83,12 @@ def rebuild(
     Remembers so many records at most, some 3 KB each: fewer take less memory and more time.
     Raises Unavailable where a payload is missing that no redaction removed.
     """
-    with _sparing_the_collector(), alone(access), access.transaction():
+    with _sparing_the_collector(), access.upkeep.alone(), access.transaction():
         head = int(lock_head(access)[0])
-        with filling_anew(access, NAMES, sought=["record"]) if head >= _FEW else nullcontext():
+        with access.upkeep.filling_anew(NAMES, sought=["record"]) if head >= _FEW else nullcontext():
             derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
-        take_stock(access)
+        access.upkeep.take_stock()
     return head
 
 

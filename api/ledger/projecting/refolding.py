@@ -18,11 +18,10 @@ from api.domain.text import spaced
 from api.ledger.projecting import findable
 from api.ledger.projecting.projection import COLUMNS
 from api.ledger.projecting.rebuild import fold_log
-from api.ledger.projecting.words import insert_words, take_words_out
 from api.ledger.storage import spelling
-from api.ledger.storage.database import Access
-from api.ledger.storage.engine import engine_in_memory
+from api.ledger.storage.access import Access
 from api.ledger.storage.reads import Reads, Row, Value
+from api.ledger.storage.sqlite.store import in_memory
 from api.ledger.storage.tables import PROJECTIONS, Event, Payload
 
 _AT_ONCE = 500
@@ -74,15 +73,15 @@ def refold(access: Access, touched: Touched, kind: str) -> list[str]:
     places = dict.fromkeys(("record", "revision", "term", "search"), ("first_position", [touched.record]))
     places |= {"span": (f"field IN {KIND_NAMES} AND first_position", [touched.record])}
     places |= {"feed": ("position", touched.positions), "agreement": ("question", touched.questions)}
-    with closing(Access(engine_in_memory())) as small:
+    with closing(in_memory()) as small:
         _copy_log(access, small, touched)
         fold_log(small)
         changed = [
             table for table, (column, values) in places.items() if _replace(access, small, table, column, values)
         ]
         words = _indexed(small, kind, touched.record)
-    take_words_out(access, [(since, said) for since, said in touched.words.items() if words.get(since) != said])
-    insert_words(access, [(since, said) for since, said in words.items() if touched.words.get(since) != said])
+    access.words.take_out([(since, said) for since, said in touched.words.items() if words.get(since) != said])
+    access.words.insert([(since, said) for since, said in words.items() if touched.words.get(since) != said])
     return changed if words == touched.words else [*changed, "search_index"]
 
 

@@ -14,11 +14,12 @@ import sqlalchemy as sa
 
 from api.domain.errors import Unavailable
 from api.ledger.projecting import rebuild
-from api.ledger.projecting.words import stored_words, words_of_kinds
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.reads import Row, Value, stored_bytes
+from api.ledger.storage.sqlite.upkeep import make_scratch
+from api.ledger.storage.sqlite.words import SqliteWords
 from api.ledger.storage.tables import PROJECTIONS
-from api.ledger.storage.upkeep import make_scratch
 from api.settings import Settings
 
 _LOG = (
@@ -162,7 +163,7 @@ def rows(access: Access, table: Table) -> Iterator[Row]:
 
 def words(access: Access) -> Iterator[Row]:
     """Give the words under which records are found, in order of the positions since which they hold."""
-    yield from stored_words(access)
+    yield from access.words.stored()
 
 
 class Scratch:
@@ -266,7 +267,7 @@ class Scratch:
 
     def words(self) -> Iterator[tuple[str, frozenset[str]]]:
         """Give every word by which records are, or were, found, with their kinds."""
-        yield from words_of_kinds(self.access)
+        yield from SqliteWords(self.access).with_kinds()
 
     def derive(self, head: StoredHead, progress: Callable[[int], None]) -> None:
         """Make the projections from the copied log, by the same rebuild that a live ledger has."""

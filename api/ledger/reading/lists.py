@@ -13,7 +13,6 @@ import msgspec
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.dates.edtf import OPEN_END, OPEN_START, Bounds, Extent
 from api.domain.records.kinds import CLAIM, KINDS
-from api.ledger.projecting.words import matching_words
 from api.ledger.reading.views import LAST_REDACTION, PAGE, Page, stand, stand_at
 from api.ledger.storage.reads import Reads, Row, Value
 from api.ledger.storage.tables import FOREVER
@@ -342,7 +341,7 @@ def _narrow_by_choice(access: Reads, query: _Query, chosen: Selection, position:
     if chosen.ids:
         query.where(f"r.id IN ({_marks(chosen.ids)})", *chosen.ids)
     if chosen.words:
-        matching, value = matching_words(access, chosen.words)
+        matching, value = access.matching_words(chosen.words)
         query.where(
             f"(SELECT max(w.since) FROM search w WHERE w.first_position = r.first_position AND w.since <= ?) IN ({matching})",
             position, value,

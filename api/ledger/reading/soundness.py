@@ -13,7 +13,6 @@ from api.domain.log import event
 from api.domain.log.event import Entry
 from api.domain.log.merkle import Frontier, node_hash
 from api.ledger.reading import proofs
-from api.ledger.reading.protection import unprotected
 from api.ledger.storage.reads import Reads, Row, stored_bytes
 
 # Events are looked at so many at a time: those below one node of this level.
@@ -67,7 +66,7 @@ def look(access: Reads) -> End:
 
 def check_protection(access: Reads) -> None:
     """Raise LogDamaged unless every trigger that protects the log stands."""
-    if missing := unprotected(access):
+    if missing := access.protection().missing:
         raise LogDamaged(f"the log is not protected: no trigger {', '.join(missing)} as it was made")
 
 

@@ -23,7 +23,8 @@ from api.ledger.keeping.watch import Watch
 from api.ledger.reading import proofs, soundness
 from api.ledger.reading.soundness import End
 from api.ledger.signing.acknowledged import Acknowledged
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS, is_lost, translated
 from api.ledger.storage.reads import Reads, stored_bytes
 from api.ledger.storage.threads import Threads

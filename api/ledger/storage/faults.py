@@ -41,7 +41,7 @@ _OUTAGES_OF_SQLITE = (
 _NAMED = re.compile(r"\s*(\w+)(?:.*?\b(FROM|INTO|UPDATE|TABLE)\s+(\w+))?", re.DOTALL)
 # Modules that carry statements for others, who are to be named.
 _API = Path(__file__).parents[2]
-_CARRIERS = ("database.py", "reads.py", "pipeline.py", "server.py", "faults.py")
+_CARRIERS = ("access.py", "aside.py", "database.py", "reads.py", "store.py", "pipeline.py", "server.py", "faults.py")
 
 
 class Late(psycopg.OperationalError):
@@ -55,7 +55,7 @@ class Unconfirmed(psycopg.OperationalError):
 def name_statement(error: BaseException, sql: str) -> None:
     """Leave with an error by which statement it came about: its verb and its first table."""
     found = _NAMED.match(sql)
-    if found is not None and not getattr(error, "__notes__", None):
+    if found is not None:
         error.add_note(" ".join(word for word in found.groups() if word))
 
 
@@ -76,7 +76,7 @@ def translated(error: BaseException) -> LedgerError:
 def described(error: BaseException) -> str:
     """Say of an error, or of the driver's behind it, what may be logged: code, statement and place."""
     found = behind(error) or error
-    return ", ".join(part for part in (_code(found), *getattr(found, "__notes__", ()), _place(found)) if part)
+    return ", ".join(part for part in (_code(found), *_notes(found), _place(found)) if part)
 
 
 def behind(error: BaseException) -> BaseException | None:
@@ -128,14 +128,23 @@ def took_its_time(error: BaseException) -> bool:
 
 
 def _sqlite_code(error: BaseException) -> int:
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+    """Give SQLite's primary code (https://sqlite.org/rescode.html); 0 for an error of the driver's own, which has none."""
+    try:
+        return error.sqlite_errorcode & 0xFF if isinstance(error, sqlite3.Error) else 0
+    except AttributeError:
+        return 0
 
 
 def _code(error: BaseException) -> str:
     name = type(error).__name__
     if isinstance(error, psycopg.Error):
         return f"SQLSTATE {error.sqlstate} {name}" if error.sqlstate else name
-    return str(getattr(error, "sqlite_errorname", name))
+    return error.sqlite_errorname if isinstance(error, sqlite3.Error) and _sqlite_code(error) else name
+
+
+def _notes(error: BaseException) -> list[str]:
+    """Give what was noted of an error; one of which nothing was has no list."""
+    return error.__notes__ if hasattr(error, "__notes__") else []
 
 
 def _place(error: BaseException) -> str:

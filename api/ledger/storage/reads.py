@@ -3,7 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
+
+from sqlalchemy.engine import Dialect
+
+from api.ledger.storage.protection import Protection
 
 Value = int | str | bytes | bool | None
 # What a driver gives; each statement knows its own columns.
@@ -33,7 +37,8 @@ def stored_bytes(value: object) -> bytes:
 class Reads(ABC):
     """Queries to one database, in SQL, with `?` for parameters."""
 
-    is_sqlite: bool
+    # How SQLAlchemy spells for this database what it composes.
+    dialect: ClassVar[Dialect]
     # Steps that are left to the view that reads; None where it may take its time.
     steps_left: int | None = None
 
@@ -62,6 +67,22 @@ class Reads(ABC):
         if None not in [row[0] for row in rows]:
             return rows
         return [row[:-2] for row in self.rows(_MEASURED.format(sql), (*parameters, most))]
+
+    @abstractmethod
+    def matching_words(self, words: Sequence[str]) -> tuple[str, str]:
+        """Give a query for the keys of `search_index` whose rows hold all the words, and its one parameter."""
+
+    @abstractmethod
+    def protection(self) -> Protection:
+        """Look at the triggers by which the database refuses changes to history."""
+
+    @abstractmethod
+    def is_standby(self) -> bool:
+        """Say whether this is a server that repeats what another one writes, and takes no writes itself."""
+
+    @abstractmethod
+    def seconds_behind(self) -> float | None:
+        """Say how many seconds ago a standby showed what its primary did; None for any other, or before it showed anything."""
 
     def spend(self, steps: int) -> None:
         """Take steps from those that are left, before they are gone. Raises TakesLong where they are not."""

@@ -10,7 +10,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 from sqlmodel import SQLModel
 
 from api.ledger.storage.reads import Value
-from api.ledger.storage.tables import Event
+from api.ledger.storage.tables import METADATA
 
 # How many rows a statement of SQLite's takes, as long as there are so many.
 BLOCKS: Final = (256, 64, 16, 4, 1)
@@ -19,7 +19,7 @@ BLOCKS: Final = (256, 64, 16, 4, 1)
 @lru_cache(maxsize=100)
 def types(table: str, columns: str) -> list[str]:
     """Name the types of columns as PostgreSQL does: it is told what the values are."""
-    known = Event.metadata.tables[table].columns
+    known = METADATA.tables[table].columns
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     return [known[name].type.compile(dialect).partition("(")[0].lower() for name in columns.split(", ")]
 
@@ -33,7 +33,7 @@ def given(table: str, columns: str) -> str:
 @lru_cache(maxsize=1)
 def create(tables: tuple[type[SQLModel], ...]) -> list[str]:
     """Spell what makes tables on SQLite, with their indexes and without what protects them."""
-    dialect, made = sqlite.dialect(), [Event.metadata.tables[str(each.__tablename__)] for each in tables]
+    dialect, made = sqlite.dialect(), [METADATA.tables[str(each.__tablename__)] for each in tables]
     indexes = [
         CreateIndex(index) for table in made for index in sorted(table.indexes, key=lambda index: str(index.name))
     ]
@@ -115,9 +115,9 @@ def together(statements: tuple[str, ...]) -> str:
 
 
 @lru_cache(maxsize=1000)
-def percent(sql: str) -> str:
+def percent(sql: str) -> bytes:
     """Spell parameters for psycopg. No statement of ours holds a percent sign or a literal question mark."""
-    return sql.replace("?", "%s")
+    return sql.replace("?", "%s").encode()
 
 
 @lru_cache(maxsize=1000)

@@ -7,26 +7,33 @@ a row holds in the views from `since` up to the one before `until`. Records are 
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
 FOREVER = 2**63 - 1
-
-SQLModel.metadata.naming_convention = {
-    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+# Our own, and not SQLModel's, which it shares among all who use it: constraints are named, so that migrations can name them.
+METADATA = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 _Big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 
-def _key(**options: Any) -> Any:  # noqa: ANN401 - SQLModel's Field is untyped
-    return Field(sa_column=sa.Column(_Big, primary_key=True, autoincrement=False, **options))
+def _key() -> Any:  # noqa: ANN401 - SQLModel's Field is untyped
+    return Field(sa_column=sa.Column(_Big, primary_key=True, autoincrement=False))
 
 
-class Head(SQLModel, table=True):
+class _Table(SQLModel, registry=registry(metadata=METADATA)):
+    """What is a table of the ledger's."""
+
+
+class Head(_Table, table=True):
     """One row: the newest position. Whoever holds its lock is the writer. `frontier` is the tree's compact range.
 
     Of redactions up to `purged` no trace is left in the database's files. `is_signed` once a checkpoint was published.
@@ -42,7 +49,7 @@ class Head(SQLModel, table=True):
     is_signed: bool = Field(sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.false()))
 
 
-class Event(SQLModel, table=True):
+class Event(_Table, table=True):
     """One row of the append-only log. `entry` holds the bytes that were hashed; the other columns are copies.
 
     That a record's revisions are numbered without a gap or a double is held by `revision`, in the same transaction.
@@ -60,7 +67,7 @@ class Event(SQLModel, table=True):
     actor: str | None = Field(max_length=36)
 
 
-class Payload(SQLModel, table=True):
+class Payload(_Table, table=True):
     """What an event says, beside the log: the only rows of it that a redaction may remove."""
 
     position: int = _key()
@@ -68,7 +75,7 @@ class Payload(SQLModel, table=True):
     payload: bytes
 
 
-class Node(SQLModel, table=True):
+class Node(_Table, table=True):
     """Root of a complete subtree above the leaves: level 1 and up (RFC 6962 section 2.1)."""
 
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -77,7 +84,7 @@ class Node(SQLModel, table=True):
     hash: bytes
 
 
-class RecordRow(SQLModel, table=True):
+class RecordRow(_Table, table=True):
     """A record and where it stands now. A claim's source and question are the first positions of those records."""
 
     __tablename__ = "record"
@@ -97,7 +104,7 @@ class RecordRow(SQLModel, table=True):
     question: int | None = Field(sa_type=_Big)
 
 
-class RevisionRow(SQLModel, table=True):
+class RevisionRow(_Table, table=True):
     """One revision, rendered: `document` is its representation, `summary` its line in the history."""
 
     __tablename__ = "revision"
@@ -117,7 +124,7 @@ class RevisionRow(SQLModel, table=True):
     summary: bytes
 
 
-class FeedRow(SQLModel, table=True):
+class FeedRow(_Table, table=True):
     """One event as the feed shows it."""
 
     __tablename__ = "feed"
@@ -125,7 +132,7 @@ class FeedRow(SQLModel, table=True):
     item: bytes
 
 
-class Term(SQLModel, table=True):
+class Term(_Table, table=True):
     """A record held this value in this field between two positions: one index for every filter, at every position."""
 
     __table_args__ = (sa.Index("ix_term_first_position", "first_position", "field"), {"sqlite_with_rowid": False})
@@ -136,7 +143,7 @@ class Term(SQLModel, table=True):
     until: int = Field(sa_type=_Big)
 
 
-class Span(SQLModel, table=True):
+class Span(_Table, table=True):
     """When a claim's answer holds, or when a source was published: the four bounds, while they stood.
 
     `starts` orders them: the earliest start, an open or unknown one first.
@@ -155,7 +162,7 @@ class Span(SQLModel, table=True):
     end_latest: int | None = Field(sa_type=_Big)
 
 
-class Search(SQLModel, table=True):
+class Search(_Table, table=True):
     """From `since` on a record is made of the words that stand there in `search_index`, or of none: until the next row.
 
     That index is FTS5 on SQLite and a GIN index over an array on PostgreSQL; the migrations make it.
@@ -166,7 +173,7 @@ class Search(SQLModel, table=True):
     since: int = _key()
 
 
-class AgreementRow(SQLModel, table=True):
+class AgreementRow(_Table, table=True):
     """The state of agreement on a question between two positions, under the numbered rules."""
 
     __tablename__ = "agreement"
@@ -177,7 +184,7 @@ class AgreementRow(SQLModel, table=True):
     state: str = Field(max_length=16)
 
 
-class Actor(SQLModel, table=True):
+class Actor(_Table, table=True):
     """Who wrote: an opaque id, and a name only if an operator published one."""
 
     id: str = Field(primary_key=True, max_length=36)
@@ -185,7 +192,7 @@ class Actor(SQLModel, table=True):
     since: int = Field(sa_type=_Big)
 
 
-class Key(SQLModel, table=True):
+class Key(_Table, table=True):
     """An API key: the SHA-256 of its secret, what it may do, and since when it may not."""
 
     id: str = Field(primary_key=True, max_length=32)
@@ -197,7 +204,7 @@ class Key(SQLModel, table=True):
     revoked_at: int | None = Field(sa_type=_Big)
 
 
-class Receipt(SQLModel, table=True):
+class Receipt(_Table, table=True):
     """An idempotency note: which request, by digest, was answered by which positions. Seed files keep theirs for ever."""
 
     __table_args__ = (sa.Index("ix_receipt_expires_at", "expires_at"),)

@@ -19,8 +19,9 @@ from api.domain.records.decide import Decision
 from api.domain.records.record import ASSERTED, LEDGER, State
 from api.ledger.projecting.rebuild import rebuild
 from api.ledger.reading import soundness
+from api.ledger.storage.access import Access
 from api.ledger.storage.clock import now
-from api.ledger.storage.database import Access, Database, ready_to_insert_first
+from api.ledger.storage.database import Database
 from api.ledger.storage.reads import Reads
 from api.ledger.writing.change import Slot, change, salts
 from api.ledger.writing.writer import Writer
@@ -51,7 +52,7 @@ def open_ledger(
     access = database.connect()
     try:
         with access.transaction():
-            ready_to_insert_first(access)
+            access.keep_others_out()
             if access.row("SELECT position FROM head") is None:
                 access.check_durable()
                 _begin(access, key_path, origin, is_seeded, clock)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from api.domain.errors import Misconfigured, UnknownActor
+from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.clock import now
-from api.ledger.storage.database import Access, lock_head
 from api.ledger.storage.reads import Reads
 
 SCOPES = ("write", "redact", "admin")

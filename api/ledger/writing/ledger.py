@@ -18,8 +18,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from api.domain.errors import AskedWrongly, BeyondLimit, LedgerError, Unavailable
+from api.ledger.storage.access import Access
+from api.ledger.storage.aftercare import Aftercare
 from api.ledger.storage.clock import now
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.database import Database
 from api.ledger.storage.faults import (
     DRIVER_ERRORS,
     Late,
@@ -30,7 +32,6 @@ from api.ledger.storage.faults import (
     took_its_time,
     translated,
 )
-from api.ledger.storage.upkeep import Aftercare
 from api.ledger.writing.writer import PROBE, Note, Outcome, Sealed, Unit, Writer, Written, is_durable
 
 __all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]

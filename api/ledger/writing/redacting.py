@@ -24,12 +24,11 @@ from api.ledger.projecting.present import Present
 from api.ledger.projecting.projection import NAMES
 from api.ledger.projecting.refolding import refold, touched_by
 from api.ledger.reading.soundness import unredacted_at
-from api.ledger.storage.database import Access, Database
+from api.ledger.storage.access import Access
+from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS
-from api.ledger.storage.pages import Traces
 from api.ledger.storage.reads import Reads, Row, Value
-from api.ledger.storage.renewal import TURN, alone, is_any_left
-from api.ledger.storage.upkeep import erase_traces
+from api.ledger.storage.upkeep import TURN, Traces
 
 REDACTED_FROM = ("payload", *NAMES)
 _MOST_LISTED = 100
@@ -264,13 +263,13 @@ def purge(database: Database, position: int | None = None, traces: Traces | None
     if all redactions before it have been seen to. Waits `turn` seconds for other nodes that are at it.
     """
     try:
-        with _PURGING, closing(database.connect()) as access, alone(access, turn):
+        with _PURGING, closing(database.connect()) as access, access.upkeep.alone(turn):
             done, last = _purged(access), _last(access)
             if position is not None and position <= done:
                 return
             is_next = traces is not None and access.row(_BETWEEN, (done, position)) is None
             known = traces if is_next else None
-            erase_traces(access, known.tables if known else REDACTED_FROM, known)
+            access.upkeep.erase_traces(known.tables if known else REDACTED_FROM, known)
             _note_purged(database, position if is_next and position is not None else last)
     except NotPurged:
         raise
@@ -288,7 +287,7 @@ def _note_purged(database: Database, position: int) -> None:
 
 def finish(database: Database) -> str:
     """Purge for a process that redacted and was killed before it could. Says what is in the way, if anything."""
-    if is_purged(database.access()) and not is_any_left(database.access()):
+    if is_purged(database.access()) and not database.access().upkeep.is_any_left():
         return ""
     try:
         purge(database, turn=0)

@@ -9,7 +9,6 @@ from api.domain.errors import LedgerError, Misconfigured, Unavailable
 from api.domain.records.command import Command
 from api.domain.records.operation import MOST_OPERATIONS, read_batch
 from api.ledger.storage.database import Database, shipped
-from api.ledger.storage.upkeep import take_stock
 from api.ledger.writing import keys
 from api.ledger.writing.genesis import clear_seeding
 from api.ledger.writing.ledger import Ledger, Note, Outcome, Unit
@@ -27,7 +26,7 @@ def seed(database: Database, ledger: Ledger, folder: Path | None) -> Iterator[tu
         for path in sorted((folder or shipped("seed")).glob("*.ndjson")):
             yield path, import_file(ledger, path, actor)
         clear_seeding(access)
-        take_stock(access)
+        access.upkeep.take_stock()
 
 
 def import_file(ledger: Ledger, path: Path, actor: str) -> Outcome:

@@ -22,9 +22,9 @@ from api.domain.records.redaction import state_of
 from api.domain.records.rules import MOST_WEIGHED
 from api.ledger.projecting.present import Present
 from api.ledger.projecting.projection import Projector
-from api.ledger.storage.database import Access, begin_at_head, lock_head
-from api.ledger.storage.pages import Traces
+from api.ledger.storage.access import Access, begin_at_head, lock_head
 from api.ledger.storage.reads import Row
+from api.ledger.storage.upkeep import Traces
 from api.ledger.writing import redacting
 from api.ledger.writing.change import Change, Slot, change, event_row, salts
 

@@ -1,26 +1,21 @@
-"""Tables made anew beside the old ones, which others go on using until the new ones take their place.
+"""Tables made beside the old ones, with all that leads to them and protects them, to take their place.
 
-SQLite's write-ahead log does that by itself. PostgreSQL would keep what is deleted among the new rows, with its entries in
-every index, and each new row would have to look past them. What tables hold is not known here.
+PostgreSQL would keep what is deleted among the new rows of a table, with its entries in every index, and each new row would
+have to look past them. What tables hold is not known here.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
 
 from api.domain.errors import Unavailable
-from api.ledger.storage.database import Access
-from api.ledger.storage.faults import DRIVER_ERRORS
+from api.ledger.storage.access import Access
 
 APART = "ledger_anew"
-_ALONE = 0x1ED6EA
 # Shorter than the server waits before it looks for those who wait for each other: whoever reads is never its victim.
 _PATIENCE, _PAUSE, _TRIES = "200ms", 0.1, 200
-# In seconds: who makes tables anew has as long before another gives up.
-TURN = 600
 # Whether a table is this role's own, and nobody was granted anything, or built or set anything on it, that would be lost.
 # Triggers may be taken along.
 _IS_PLAIN = """
@@ -69,76 +64,14 @@ class Anew:
         return f"{APART}.{self.table}"
 
 
-def hold(access: Access, tables: Sequence[str]) -> None:
-    """Let nobody replace these tables until the transaction ends: one that sees an older state would find them empty."""
-    if not access.is_sqlite:
-        access.run(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
-
-
-@contextmanager
-def alone(access: Access, turn: float = TURN) -> Iterator[None]:
-    """Be the only one, of all nodes, who makes tables anew, and leave nothing of anybody who was killed at it.
-
-    Raises Unavailable where another is at it for more than `turn` seconds.
-    """
-    if access.is_sqlite:
-        yield
-        return
-    _take_turn(access, turn)
-    try:
-        clear_away(access)
-        yield
-    finally:
-        # Where the connection is lost, so is the turn.
-        with suppress(*DRIVER_ERRORS):
-            clear_away(access)
-            access.rows("SELECT pg_advisory_unlock(?)", (_ALONE,))
-
-
-def _take_turn(access: Access, seconds: float) -> None:
-    # Whoever waits for the lock itself holds on to an older state of the database meanwhile.
-    until = time.monotonic() + seconds
-    while access.rows("SELECT pg_try_advisory_lock(?)", (_ALONE,)) != [(True,)]:
-        if time.monotonic() > until:
-            raise Unavailable("another process is making tables anew")
-        time.sleep(_PAUSE)
-
-
 def clear_away(access: Access) -> None:
     """Drop what was made anew and did not take its place."""
     access.run(f"DROP SCHEMA IF EXISTS {APART} CASCADE")
 
 
-def is_any_left(access: Access) -> bool:
-    """Say whether something that was made anew has not taken its place: yet, or for ever."""
-    return not access.is_sqlite and access.rows("SELECT to_regnamespace(?) IS NULL", (APART,)) == [(False,)]
-
-
 def is_replaceable(access: Access, table: str, *, with_triggers: bool = False) -> bool:
     """Say whether nothing is lost where a new table takes a table's place, or nothing but triggers, if those are taken along."""
     return access.rows(_IS_PLAIN, (with_triggers, table)) == [(True,)]
-
-
-@contextmanager
-def filling_anew(access: Access, tables: Sequence[str], *, sought: Sequence[str]) -> Iterator[None]:
-    """Let what is written to these tables in the block be all that they hold after it, inside a transaction.
-
-    Of the tables that are `sought` in meanwhile, every index is there from the first row on; of others what keeps rows
-    apart, and the rest is made at the end. Where the tables cannot be replaced they are written as they stand.
-    Whoever calls this is `alone`. Raises Unavailable where somebody reads the tables for too long.
-    """
-    if access.is_sqlite or not all(is_replaceable(access, table) for table in tables):
-        yield
-        return
-    access.run(f"CREATE SCHEMA {APART}")
-    made = [make_beside(access, table) for table in tables]
-    _run(access, [sql for each in made for sql in (*each.keys, *(each.indexes if each.table in sought else ()))])
-    access.run(f"SET LOCAL search_path = {APART}, {made[0].schema}")
-    yield
-    _run(access, [sql for each in made if each.table not in sought for sql in each.indexes])
-    _lock(access, ", ".join(each.old for each in made))
-    put_in_place(access, made)
-    access.run(f"DROP SCHEMA {APART}")
 
 
 def make_beside(access: Access, table: str) -> Anew:
@@ -166,23 +99,20 @@ def _moved(anew: Anew, sql: str, after: str) -> str:
 
 def put_in_place(access: Access, made: Sequence[Anew]) -> None:
     """Put new tables in the place of the old ones, which are locked, with what protects them."""
-    _run(access, [sql for each in made for sql in each.triggers])
+    for sql in [sql for each in made for sql in each.triggers]:
+        access.run(sql)
     access.run(f"DROP TABLE {', '.join(each.old for each in made)}")
     for each in made:
         access.run(f"ALTER TABLE {each.new} SET SCHEMA {each.schema}")
 
 
-def _run(access: Access, statements: Sequence[str]) -> None:
-    for statement in statements:
-        access.run(statement)
-
-
-def _lock(access: Access, tables: str) -> None:
+def lock_against_all(access: Access, tables: Sequence[str]) -> None:
+    """Lock tables against readers too, until the transaction ends. Raises Unavailable where they are read for too long."""
     for _ in range(_TRIES):
         access.run("SAVEPOINT unlocked")
         access.run(f"SET LOCAL lock_timeout = '{_PATIENCE}'")
         try:
-            access.run(f"LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE")
+            access.run(f"LOCK TABLE {', '.join(tables)} IN ACCESS EXCLUSIVE MODE")
         except psycopg.errors.LockNotAvailable:
             access.run("ROLLBACK TO unlocked")
             time.sleep(_PAUSE)

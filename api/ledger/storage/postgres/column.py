@@ -7,6 +7,7 @@ each value with its length in front. Numbers are big-endian.
 import struct
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
+from typing import cast
 
 from psycopg.adapt import AdaptersMap, Dumper
 from psycopg.pq import Format
@@ -28,7 +29,7 @@ class _ColumnDumper(Dumper):
 # The oid and format of each type whose values all have one length.
 _FIXED = {"bigint": (20, 8, "q"), "integer": (23, 4, "i"), "smallint": (21, 2, "h"), "boolean": (16, 1, "?")}
 _VARYING: dict[str, tuple[int, Callable[[Value], bytes]]] = {
-    "bytea": (17, bytes),  # type: ignore[dict-item]
+    "bytea": (17, lambda value: bytes(cast("bytes", value))),
     "text": (25, lambda value: str(value).encode()),
     "varchar": (1043, lambda value: str(value).encode()),
 }

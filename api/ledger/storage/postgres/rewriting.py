@@ -11,9 +11,9 @@ import psycopg
 
 from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.redaction import REDACTION
-from api.ledger.storage.database import Access, lock_head
+from api.ledger.storage.access import Access, lock_head
+from api.ledger.storage.postgres.renewal import APART, Anew, clear_away, is_replaceable, make_beside, put_in_place
 from api.ledger.storage.reads import Reads
-from api.ledger.storage.renewal import APART, Anew, clear_away, is_replaceable, make_beside, put_in_place
 
 # Positions whose rows are copied at once, and so few that writers may wait for them.
 _AT_ONCE, _FEW = 2_000, 100
@@ -60,7 +60,7 @@ def is_rewritable(access: Access, table: str) -> bool:
 
 
 def rewrite(access: Access, table: str) -> str:
-    """Write a table anew. Whoever calls this is `alone` (renewal). Says what is in the way, if anything."""
+    """Write a table anew. Whoever calls this is `alone` (upkeep). Says what is in the way, if anything."""
     for _ in range(_STARTS):
         try:
             return _rewrite(access, table)

@@ -14,22 +14,25 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import psycopg
 from greenlet import getcurrent, greenlet
+from psycopg.abc import Buffer
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import LockNotAvailable, error_from_result
 from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format
 from psycopg.pq.abc import PGresult
+from psycopg.rows import TupleRow
 
 from api.domain.errors import Unavailable
 from api.ledger.storage import spelling
 from api.ledger.storage.faults import Late, name_statement
+from api.ledger.storage.postgres.reads import PostgresReads
 from api.ledger.storage.reads import BRIEF, Reads, Row, Value
 
 Result = TypeVar("Result")
-Connection = psycopg.Connection[Any]
+Connection = psycopg.Connection[TupleRow]
 # A statement is prepared when it comes for the fifth time; so many that came lately are remembered.
 _OFTEN, _REMEMBERED = 5, 100
 # In milliseconds: whoever waits for a lock keeps all behind it waiting. And no statement of a turn is to see less than
@@ -64,17 +67,15 @@ class _Sent:
     """
 
     statement: _Statement
-    given: Sequence[Any] = ()
+    given: Sequence[Buffer | None] = ()
     formats: Sequence[Format] = ()
     view: greenlet | None = None
     name: bytes = b""
     result: PGresult | None = None
 
 
-class _Brief(Reads):
+class _Brief(PostgresReads):
     """What one view reads through a pipeline: no more than the event loop can take in without others waiting."""
-
-    is_sqlite = False
 
     def __init__(self, pipeline: "Pipeline") -> None:
         self._pipeline, self.steps_left = pipeline, BRIEF

@@ -33,18 +33,6 @@ _CONSTANTS = {0: None, 8: 0, 9: 1}
 
 
 @dataclass(frozen=True, slots=True)
-class Traces:
-    """What rows that are gone said and no other does, and the salts beside it, by which a payload is known for sure.
-
-    `tables` are those that the rows were in.
-    """
-
-    texts: tuple[str, ...]
-    salts: tuple[bytes, ...]
-    tables: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Leftover:
     """A page with something left of what was looked for. `key` is of an index entry there; None where there is none."""
 
@@ -52,10 +40,9 @@ class Leftover:
     key: Key | None
 
 
-def leftovers(path: Path, traces: Traces) -> list[Leftover]:
-    """Look through a database file for what is left of rows that are gone."""
-    salts = [salt.hex() for salt in traces.salts]
-    asked = json.dumps({"path": str(path), "texts": traces.texts, "salts": salts})
+def leftovers(path: Path, texts: Sequence[str], salts: Sequence[bytes]) -> list[Leftover]:
+    """Look through a database file for what is left of rows that are gone: what they said, and the salts beside it."""
+    asked = json.dumps({"path": str(path), "texts": texts, "salts": [salt.hex() for salt in salts]})
     command = [sys.executable, "-m", __name__]
     done = subprocess.run(command, input=asked.encode(), stdout=subprocess.PIPE, check=True)  # noqa: S603 - ourselves
     return [Leftover(page, key) for page, key in json.loads(done.stdout)]

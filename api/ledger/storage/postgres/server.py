@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.abc import PQGen
 from psycopg.errors import Diagnostic
+from psycopg.rows import TupleRow
 
 from api.domain.errors import Unavailable
 from api.ledger.storage.faults import Late, Unconfirmed
@@ -50,7 +51,7 @@ _SILENT = "the server did not answer in time"
 _WAITS_FOR_STANDBY = "SELECT wait_event IS NOT DISTINCT FROM 'SyncRep' FROM pg_stat_activity WHERE pid = %s"
 
 
-class Server(psycopg.Connection[Any]):
+class Server(psycopg.Connection[TupleRow]):
     """A connection whose every wait ends: after `patience` seconds, or at once when `gives_up` is set. Raises Late.
 
     One that is `patient` waits on where another connection tells that the server is at work on what was asked.
@@ -59,7 +60,7 @@ class Server(psycopg.Connection[Any]):
     patience: float | None = None
     gives_up: threading.Event | None = None
     is_patient = False
-    ask: Callable[[str, tuple[int | str, ...]], list[tuple[Any, ...]]] | None = None
+    ask: Callable[[str, tuple[int | str, ...]], list[TupleRow]] | None = None
     _is_in_doubt = False
 
     def wait(self, gen: PQGen[Result], interval: float = _INTERVAL, timeout: float | None = None) -> Result:
@@ -96,7 +97,7 @@ class Server(psycopg.Connection[Any]):
 
     def _check_at_work(self) -> None:
         """Raise Late unless another connection tells that this one is at work, or waits its turn."""
-        found: list[tuple[Any, ...]] = []
+        found: list[TupleRow] = []
         if self.ask is not None:
             with suppress(psycopg.Error):
                 found = self.ask(_WAITS_FOR_STANDBY, (self.pgconn.backend_pid,))
@@ -146,7 +147,7 @@ def connect(given: Mapping[str, Any], settings: Settings, gives_up: threading.Ev
     """Connect to the server of a URL, for what may take long: others set their own patience. Raises psycopg's errors."""
     known = {"connect_timeout": settings.connect_timeout, **given}
 
-    def ask(sql: str, parameters: tuple[int | str, ...]) -> list[tuple[Any, ...]]:
+    def ask(sql: str, parameters: tuple[int | str, ...]) -> list[TupleRow]:
         with Server.connect(autocommit=True, **known) as other:
             other.patience, other.gives_up = settings.connect_timeout, gives_up
             return other.execute(sql, parameters).fetchall()
