@@ -39,9 +39,9 @@ class KeyLine:
 
 def create(access: Access, label: str, scopes: tuple[str, ...], public_name: str | None) -> str:
     """Make a key with an actor of its own and give the whole key, which is kept nowhere."""
-    key, secret, actor, moment = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(32), str(uuid4()), now()
+    key, secret = secrets.token_hex(_ID_BYTES), secrets.token_urlsafe(32)
     with access.transaction():
-        access.run("INSERT INTO actor (id, name, since) VALUES (?, ?, ?)", (actor, public_name, moment))
+        actor, moment = _make_actor(access, public_name)
         access.run(
             "INSERT INTO key (id, actor, label, secret_sha256, scopes, since, revoked_at) VALUES (?, ?, ?, ?, ?, ?, NULL)",
             (key, actor, label, hashlib.sha256(secret.encode()).digest(), " ".join(scopes), moment),
@@ -78,11 +78,19 @@ def actor_named(access: Access, name: str) -> str:
         # Two nodes that start together must not both make it.
         lock_head(access)
         row = access.row("SELECT id FROM actor WHERE name = ?", (name,))
-        if row is not None:
-            return str(row[0])
-        actor = str(uuid4())
-        access.run("INSERT INTO actor (id, name, since) VALUES (?, ?, ?)", (actor, name, now()))
-        return actor
+        return str(row[0]) if row is not None else _make_actor(access, name)[0]
+
+
+def _make_actor(access: Access, name: str | None) -> tuple[str, int]:
+    """Make an actor; give its id, and since when it is known: later than all others, for lists go on from there.
+
+    The head's lock keeps them in the order of their commits, so that no reader of the list skips any.
+    """
+    lock_head(access)
+    [(latest,)] = access.rows("SELECT COALESCE(max(since), 0) FROM actor")
+    actor, moment = str(uuid4()), max(now(), latest + 1)
+    access.run("INSERT INTO actor (id, name, since) VALUES (?, ?, ?)", (actor, name, moment))
+    return actor, moment
 
 
 def actor(access: Reads, public_id: str) -> tuple[str | None, int]:
