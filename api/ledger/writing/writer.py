@@ -202,6 +202,8 @@ class Writer:
         except BaseException:
             self._fail()
             raise
+        # Nobody asks any more what became of it, and a redaction's outcome tells what was removed.
+        self.sealed = None
 
     def amend_ledger(self, amend: Callable[[State, int], State], reason: str) -> int:
         """Append a revision of the ledger's own record, made of its state and the position it takes. Returns that."""
