@@ -19,7 +19,7 @@ from api.domain.log.checkpoint import Checkpoint, encode64
 from api.domain.log.cosignature import CosigningKey
 from api.domain.log.merkle import EMPTY_ROOT, verify_consistency
 from api.domain.log.submission import Submission, proves_fork
-from api.witnessing.witnessed import Evidence, Witnessed
+from api.witnessing.witnessed import Evidence, Witnessed, settle
 
 _log = logging.getLogger("ledger.witness")
 
@@ -248,6 +248,7 @@ def _make_key(path: Path, name: str) -> None:
         pass
     finally:
         fresh.unlink()
+    settle(path.parent)
 
 
 def _origin_of(vkey: str) -> str:

@@ -35,7 +35,7 @@ class Witnessed:
         self._folder = state / self.name
         if not self._folder.exists():
             self._folder.mkdir(parents=True, exist_ok=True)
-            _settle(state)
+            settle(state)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -80,10 +80,10 @@ class Witnessed:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._folder / name)
-        _settle(self._folder)
+        settle(self._folder)
 
 
-def _settle(folder: Path) -> None:
+def settle(folder: Path) -> None:
     """Make the names in a folder durable, as fsync on a file does not."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
