@@ -18,9 +18,9 @@ from litestar.types import ASGIApp
 
 from api.ledger.keeping.standby import Lag, as_it_allows
 from api.ledger.keeping.watch import Watch
+from api.ledger.reading.ledger_record import ledger_state
 from api.ledger.signing.checkpoints import Checkpoints, Kept
 from api.ledger.storage.database import Database
-from api.ledger.writing import genesis
 from api.ledger.writing.ledger import Ledger
 from api.logs import configure_logging
 from api.routes.edge.asked import NO_CACHE
@@ -175,7 +175,7 @@ def _furnish(settings: Settings) -> Services:
         encoders=Encoders(),
         turns=Turns(),
         lines=Lines(),
-        origin=genesis.ledger_state(database.access())["log_origin"],
+        origin=ledger_state(database.access())["log_origin"],
     )
 
 

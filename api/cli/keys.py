@@ -7,8 +7,10 @@ import click
 
 from api.cli.opened import opened
 from api.ledger.keeping.watch import Watch
+from api.ledger.reading.ledger_record import ledger_state
 from api.ledger.signing.checkpoints import Checkpoints
-from api.ledger.writing import genesis, keys
+from api.ledger.writing import keys
+from api.ledger.writing.keyfiles import settle_rotation
 
 _LONGEST_NAME = 200
 
@@ -66,12 +68,12 @@ def rotate_signing() -> None:
         checkpoints = Checkpoints(database, settings.signing_key_path, watch)
         with closing(database.connect_to_write()) as access:
             position = checkpoints.rotate(access)
-            state = genesis.ledger_state(access)
+            state = ledger_state(access)
         try:
             last = checkpoints.latest()
         finally:
             checkpoints.stop()
-        genesis.settle_rotation(settings.signing_key_path, state)
+        settle_rotation(settings.signing_key_path, state)
         click.echo(f"rotated at position {position}; checkpoints beyond are signed by {state['keys'][-1]['vkey']}")
         if last.size == position:
             click.echo(last.note, nl=False)

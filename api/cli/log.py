@@ -11,9 +11,10 @@ import click
 from api.app import build
 from api.cli.opened import opened, writing
 from api.cli.progress import bars
+from api.ledger.projecting.rebuild import rebuild as derive_anew
 from api.ledger.reading import answers, feed, views
-from api.ledger.writing import genesis, keys, redacting, seed
-from api.ledger.writing.ledger import Outcome
+from api.ledger.writing import keys, redacting, seed
+from api.ledger.writing.unit import Outcome
 from api.routes.edge.metrics import Metrics
 from api.routes.service import openapi
 from api.settings import load
@@ -66,7 +67,7 @@ def rebuild() -> None:
     with opened() as (_, database), closing(database.connect()) as access:
         with bars(transient=False) as progress:
             task = progress.add_task("rebuilding", total=views.stand(access).position)
-            head = genesis.rebuild(access, lambda position: progress.update(task, completed=position))
+            head = derive_anew(access, lambda position: progress.update(task, completed=position))
         click.echo(f"rebuilt from {head} events")
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from api.app import spare_collector
 from api.domain.dates import edtf
-from api.ledger.projecting.standing import forget_sayings
+from api.ledger.projecting.weighed import forget_sayings
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import Selection
 from api.ledger.storage.database import Database

@@ -21,7 +21,8 @@ from api.ledger.signing.checkpoints import Checkpoints
 from api.ledger.storage.access import Access
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
-from api.ledger.writing.ledger import Ledger, Unit
+from api.ledger.writing.ledger import Ledger
+from api.ledger.writing.unit import Unit
 from api.settings import Settings
 from tests.bench.load import Outcome
 from tests.bench.servers import Postgres

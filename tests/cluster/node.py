@@ -10,9 +10,10 @@ from pathlib import Path
 import httpx
 
 from api.domain.log import checkpoint
+from api.ledger.reading.ledger_record import ledger_state
 from api.ledger.signing.checkpoints import hold_to_what_was_signed, kept_path
 from api.ledger.storage.database import Database
-from api.ledger.writing import genesis, keys
+from api.ledger.writing import keys
 from api.settings import Settings
 from tests.cluster.server import Server, url_of
 from tests.support import forked
@@ -94,7 +95,7 @@ class Node:
         database = Database(self.settings.model_copy(update={"database_url": url_of(server)}))
         try:
             hold_to_what_was_signed(database.access(), self.settings.signing_key_path)
-            chain = [key["vkey"] for key in genesis.ledger_state(database.access())["keys"]]
+            chain = [key["vkey"] for key in ledger_state(database.access())["keys"]]
             note = kept_path(self.settings.signing_key_path).read_text(encoding="utf-8")
             assert checkpoint.open_note(note, chain).size == self.signed()
         finally:

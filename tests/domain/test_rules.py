@@ -11,7 +11,7 @@ from api.domain.records.command import Expect, Retract
 from api.ledger.reading import lists, views
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import Selection
-from api.ledger.writing.ledger import Unit
+from api.ledger.writing.unit import Unit
 from tests.support.builders import (
     Operation,
     a_claim,

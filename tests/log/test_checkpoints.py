@@ -20,6 +20,7 @@ from api.domain.errors import LogDamaged, LogRefused
 from api.domain.log import checkpoint
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import proofs
+from api.ledger.reading.ledger_record import ledger_state
 from api.ledger.signing.acknowledged import Acknowledged
 from api.ledger.signing.checkpoints import Checkpoints, hold_to_what_was_signed, kept_path, vkey_at
 from api.ledger.storage.database import Database
@@ -71,7 +72,7 @@ def backup(settings: Settings, request: pytest.FixtureRequest) -> Iterator[Setti
 
 def kept(settings: Settings, database: Database) -> checkpoint.Checkpoint:
     """Open the note that is kept beside the key."""
-    vkeys = [key["vkey"] for key in genesis.ledger_state(database.access())["keys"]]
+    vkeys = [key["vkey"] for key in ledger_state(database.access())["keys"]]
     return checkpoint.open_note(kept_path(settings.signing_key_path).read_text(encoding="utf-8"), vkeys)
 
 
@@ -85,7 +86,7 @@ def test_every_commit_is_signed_and_what_was_signed_is_kept(settings):
             assert signed.size == position
             assert signed.root == proofs.root(writing.database.access(), position)
             assert kept(settings, writing.database) == checkpoint.Checkpoint(
-                genesis.ledger_state(writing.database.access())["log_origin"], position, signed.root
+                ledger_state(writing.database.access())["log_origin"], position, signed.root
             )
         assert seen == sorted(set(seen)) == [2, 3, 4, 5, 6]
         unseen = threading.Event()
@@ -146,7 +147,7 @@ def test_a_log_that_went_another_way_is_refused(settings, request):
 def test_what_is_kept_must_be_whole_and_ours(settings, damage):
     with opened(settings) as (writing, _):
         writing.append(an_entity())
-        state = genesis.ledger_state(writing.database.access())
+        state = ledger_state(writing.database.access())
     beside = kept_path(settings.signing_key_path)
     note = beside.read_text(encoding="utf-8")
     stranger = checkpoint.SigningKey(state["log_origin"], b"\x01" * 32)
@@ -166,10 +167,10 @@ def test_the_key_is_rotated_and_the_old_one_signs_last_at_that_very_event(settin
     monkeypatch.setenv("LEDGER_SIGNING_KEY", str(settings.signing_key_path))
     with opened(settings) as (writing, checkpoints):
         writing.append(an_entity())
-        before = genesis.ledger_state(writing.database.access())
+        before = ledger_state(writing.database.access())
         result = CliRunner().invoke(main, ["keys", "rotate-signing"])
         assert result.exit_code == 0, result.output
-        after = genesis.ledger_state(writing.database.access())
+        after = ledger_state(writing.database.access())
         assert after["keys"][:-1] == before["keys"]
         assert after["keys"][-1]["from"] == 4
         # The running node takes notice by itself.
@@ -221,7 +222,7 @@ def test_a_rotation_is_remembered_as_what_was_acknowledged(settings, monkeypatch
     acknowledged = Acknowledged(settings.signing_key_path)
     database = Database(settings)
     with contextlib.closing(database.connect()) as access:
-        log = genesis.ledger_state(access)["keys"][0]["vkey"]
+        log = ledger_state(access)["keys"][0]["vkey"]
         acknowledged.check(access, log)
         with unguarded(access):
             access.run("DELETE FROM event WHERE position = 3")
@@ -269,7 +270,7 @@ def test_the_key_in_force_signs_though_it_came_while_another_process_was_signing
             writing.append(an_entity())
             os.close(folder)
             signed = waiting.result(60)
-        state = genesis.ledger_state(writing.database.access())
+        state = ledger_state(writing.database.access())
         assert signed.size == 4
         assert checkpoint.open_note(signed.note, [vkey_at(state, signed.size)]).size == signed.size
 

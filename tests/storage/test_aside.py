@@ -6,10 +6,10 @@ import threading
 import pytest
 
 from api.domain.errors import Unavailable
+from api.ledger.projecting import rebuild
 from api.ledger.storage.spelling import BLOCKS, blocks
 from api.ledger.storage.sqlite.aside import Aside
 from api.ledger.storage.sqlite.store import SqliteStore
-from api.ledger.writing import genesis
 from tests.support.auditor import _projections
 from tests.support.builders import a_claim, an_entity, ground
 
@@ -94,10 +94,10 @@ def test_a_change_that_fails_aside_leaves_all_as_it_was(writing, ending):
         f"CREATE TRIGGER fails BEFORE INSERT ON feed WHEN NEW.position = 700 BEGIN SELECT RAISE({ending}, 'no'); END"
     )
     with pytest.raises(sqlite3.IntegrityError, match="no"):
-        genesis.rebuild(access)
+        rebuild.rebuild(access)
     assert _projections(access) == before
     access.run("DROP TRIGGER fails")
-    genesis.rebuild(access)
+    rebuild.rebuild(access)
     assert _projections(access) == before
     access.close()
 

@@ -6,10 +6,9 @@ import pytest
 
 from api.domain.errors import Unavailable
 from api.ledger.projecting import rebuild
-from api.ledger.projecting.projection import NAMES
+from api.ledger.projecting.pending import NAMES
 from api.ledger.reading import views
 from api.ledger.storage.postgres import renewal
-from api.ledger.writing import genesis
 from tests.support.auditor import _projections
 from tests.support.builders import a_claim, ground, revise
 
@@ -32,7 +31,7 @@ def written(writing, monkeypatch):
 def test_the_new_tables_have_every_index_and_constraint_of_the_old_ones_under_its_name(written):
     access = written.database.access()
     before = (access.rows(INDEXES), access.rows(CONSTRAINTS), access.rows(OID))
-    genesis.rebuild(access)
+    rebuild.rebuild(access)
     assert (access.rows(INDEXES), access.rows(CONSTRAINTS)) == before[:2]
     assert access.rows(OID) != before[2], "the table was replaced"
     assert access.rows("SELECT 1 FROM pg_namespace WHERE nspname = 'ledger_anew'") == []
@@ -42,7 +41,7 @@ def test_who_reads_meanwhile_sees_the_old_state_and_then_the_new_one(written):
     access, other = written.database.access(), written.database.connect()
     seen = []
     for _ in range(2):
-        genesis.rebuild(access, lambda _: seen.append(views.current(other, "claim", "c").document))
+        rebuild.rebuild(access, lambda _: seen.append(views.current(other, "claim", "c").document))
         seen.append(views.current(other, "claim", "c").document)
     other.close()
     assert len(seen) == 4
@@ -67,7 +66,7 @@ def test_readers_without_end_meet_no_error_while_tables_are_replaced(written):
     for thread in threads:
         thread.start()
     for _ in range(10):
-        genesis.rebuild(written.database.access())
+        rebuild.rebuild(written.database.access())
     stopping.set()
     for thread in threads:
         thread.join()
@@ -80,7 +79,7 @@ def test_who_needs_one_state_for_long_is_waited_for(written):
     other, done = written.database.connect(), []
     with other.snapshot():
         other.upkeep.hold(NAMES)
-        thread = threading.Thread(target=lambda: done.append(genesis.rebuild(written.database.connect())))
+        thread = threading.Thread(target=lambda: done.append(rebuild.rebuild(written.database.connect())))
         thread.start()
         thread.join(1)
         assert not done
@@ -100,7 +99,7 @@ def test_who_reads_for_too_long_makes_a_rebuild_give_up_with_nothing_changed(wri
     with other.snapshot():
         other.upkeep.hold(NAMES)
         with pytest.raises(Unavailable, match="too long"):
-            genesis.rebuild(access)
+            rebuild.rebuild(access)
     other.close()
     assert (_projections(access), access.rows(OID)) == before
 
@@ -127,7 +126,7 @@ def test_what_an_operator_built_on_the_tables_stays(written, what):
         # It is for updates; that it is there is the point.
         access.run("ALTER TABLE record DISABLE TRIGGER theirs")
     before = (_projections(access), access.rows(OID))
-    genesis.rebuild(access)
+    rebuild.rebuild(access)
     assert (_projections(access), access.rows(OID)) == before
     assert access.rows(is_there) == [(True,)]
 
@@ -140,5 +139,5 @@ def test_a_rebuild_that_fails_leaves_all_as_it_was(written):
         raise Unavailable("the terminal is gone")
 
     with pytest.raises(Unavailable, match="terminal"):
-        genesis.rebuild(access, fail)
+        rebuild.rebuild(access, fail)
     assert (_projections(access), access.rows(OID)) == before

@@ -5,8 +5,8 @@ import json
 from typing import Any
 
 from api.domain.log import event, merkle
+from api.ledger.projecting import rebuild
 from api.ledger.storage.access import Access
-from api.ledger.writing import genesis
 
 PROJECTIONS = {
     "record": "first_position",
@@ -24,7 +24,7 @@ def audit(access: Access) -> None:
     _audit_log(access)
     _audit_tree(access)
     before = _projections(access)
-    genesis.rebuild(access)
+    rebuild.rebuild(access)
     after = _projections(access)
     for table, rows in before.items():
         assert rows == after[table], f"{table} differs from what a rebuild makes"

@@ -10,7 +10,8 @@ from api.domain.records.operation import read_batch
 from api.domain.records.redaction import NewRedaction, redact_command
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys
-from api.ledger.writing.ledger import Ledger, Outcome, Unit
+from api.ledger.writing.ledger import Ledger
+from api.ledger.writing.unit import Outcome, Unit
 
 _numbers = count(1)
 Operation = dict[str, Any]

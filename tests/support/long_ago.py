@@ -19,13 +19,13 @@ class _Lenient(Writer):
 
     def record(self, operations: Iterable[Operation], actor: str) -> None:
         commands = read_batch(msgspec.json.encode(list(operations)), is_lines=False, most=10_000)
-        self._hold()
+        self._take_lock()
         for command in commands:
             assert isinstance(command, RecordIt)
             state: dict[str, Any] = {**command.body, "id": command.id, "status": "asserted", "links": []}
             slot = Slot(self._position + 1, max(now(), self._recorded_at + 1), next(salts(1)))
             made = Decision("recorded", state)
-            self.accept([change(None, command, made, slot, actor=actor, batch=None)])
+            self._accept([change(None, command, made, slot, actor=actor, batch=None)])
         self._close()
         self._access.ask_commit()
         self._access.settle()

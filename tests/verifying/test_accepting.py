@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.__main__ import main
+from api.ledger.reading.ledger_record import ledger_state
 from api.ledger.signing.acknowledged import Acknowledged
 from api.ledger.signing.checkpoints import kept_path
 from api.ledger.storage.database import Database
-from api.ledger.writing import genesis
 from api.settings import Settings
 from tests.support.builders import an_entity
 from tests.support.served import refused, serve
@@ -55,7 +55,7 @@ def lose_what_was_acknowledged(settings: Settings, position: int) -> None:
     database = Database(settings)
     with closing(database.connect()) as access:
         acknowledged = Acknowledged(settings.signing_key_path)
-        acknowledged.check(access, genesis.ledger_state(access)["keys"][0]["vkey"])
+        acknowledged.check(access, ledger_state(access)["keys"][0]["vkey"])
         acknowledged.note(position, os.urandom(32))
     database.close()
 

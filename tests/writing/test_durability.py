@@ -7,11 +7,11 @@ import signal
 import pytest
 
 from api.domain.computed import RULES
-from api.ledger.projecting import projection
+from api.ledger.projecting import projection, rebuild
 from api.ledger.reading import views
 from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS
-from api.ledger.writing import genesis
+from api.ledger.writing import genesis, keyfiles
 from api.ledger.writing.ledger import Ledger
 from tests.support import kills
 from tests.support.auditor import _projections, audit
@@ -93,7 +93,7 @@ def test_a_rebuild_derives_all_that_was_lost_or_damaged_again_from_the_log(writi
     access.words.clear()
     assert _projections(access) != whole
     steps: list[int] = []
-    assert genesis.rebuild(access, steps.append) == steps[-1] == 6
+    assert rebuild.rebuild(access, steps.append) == steps[-1] == 6
     assert _projections(access) == whole
 
 
@@ -105,7 +105,7 @@ def test_a_rebuild_mends_an_index_of_words_that_can_no_longer_be_read(writing):
     access.run("UPDATE search_index_data SET block = x'0000' WHERE id > 100")
     with pytest.raises(DRIVER_ERRORS):
         access.rows("SELECT rowid FROM search_index WHERE search_index MATCH 'paper'")
-    genesis.rebuild(access)
+    rebuild.rebuild(access)
     assert _projections(access) == whole
     assert access.upkeep.faults() == []
     # What is deleted is overwritten again from here on.
@@ -116,7 +116,7 @@ def test_a_rebuild_of_the_ledgers_first_event_alone(database):
     access = database.access()
     whole = _projections(access)
     projection.throw_away(access)
-    assert genesis.rebuild(access) == 1
+    assert rebuild.rebuild(access) == 1
     assert _projections(access) == whole
 
 
@@ -131,6 +131,20 @@ def test_a_start_under_new_rules_of_computing_rebuilds(settings, writing):
     assert access.row("SELECT rules FROM head")[0] == RULES
 
 
+def test_a_signing_key_is_on_the_disk_and_its_folder_knows_it_before_the_log_names_it(tmp_path, monkeypatch):
+    synced, sync = list[int](), os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(os.fstat(descriptor).st_ino)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    path = tmp_path / "keys" / "ledger.key"
+    key = keyfiles.make_key(path, "ledger.example/log")
+    assert synced == [path.stat().st_ino, path.parent.stat().st_ino]
+    assert keyfiles.keys_beside(path)[0].vkey == key.vkey
+
+
 def test_a_rebuild_that_fails_leaves_everything_as_it_was(writing):
     writing.append(*ground())
     access = writing.database.access()
@@ -140,7 +154,7 @@ def test_a_rebuild_that_fails_leaves_everything_as_it_was(writing):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        genesis.rebuild(access, fail)
+        rebuild.rebuild(access, fail)
     assert _projections(access) == whole
 
 

@@ -11,7 +11,7 @@ from api.domain.agreement.agreement import Claim, Link, state_of
 from api.domain.agreement.tally import Effort
 from api.domain.records.answer import Answer
 from api.ledger.projecting.followed import Followed, replaces_since, surround
-from api.ledger.projecting.standing import Standing
+from api.ledger.projecting.weighed import WeighedClaim
 from tests.domain.agreement_builders import (
     ANSWERS,
     CONTEXT,
@@ -49,7 +49,7 @@ class Question:
     varies: bool
     # Whether all claims are alike but for what they answer, so that most say the same.
     plain: bool = False
-    claims: dict[str, Standing] = field(default_factory=dict)
+    claims: dict[str, WeighedClaim] = field(default_factory=dict)
     foreign: dict[tuple[str, str], int] = field(default_factory=dict)
     out_of_force: set[str] = field(default_factory=set)
     is_asserted: bool = True
@@ -115,7 +115,7 @@ class Question:
             old = self.choice.choice(linked)
             self._links(old, old.claim.links[1:])
 
-    def _links(self, old: Standing, links: tuple[Link, ...]) -> None:
+    def _links(self, old: WeighedClaim, links: tuple[Link, ...]) -> None:
         self.put(msgspec.structs.replace(old, claim=msgspec.structs.replace(old.claim, links=links)))
 
     def replace(self) -> None:
@@ -136,10 +136,10 @@ class Question:
         self.is_asserted = not self.is_asserted
         self.begin()
 
-    def _any(self) -> Standing | None:
+    def _any(self) -> WeighedClaim | None:
         return self.claims[self.choice.choice(list(self.claims))] if self.claims else None
 
-    def _said(self, name: str, links: tuple[Link, ...], position: int | None = None) -> Standing:
+    def _said(self, name: str, links: tuple[Link, ...], position: int | None = None) -> WeighedClaim:
         self.moment += 1
         claim = a_claim(
             name,
@@ -149,7 +149,7 @@ class Question:
             **({"source": "afp", "stance": "asserts"} if self.plain else self._voiced()),
         )
         said = (claim.answer, claim.source, claim.speaker, claim.via, claim.stance, claim.valid)
-        return Standing(claim, is_asserted=True, says=repr(said).encode())
+        return WeighedClaim(claim, is_asserted=True, says=repr(said).encode())
 
     def _voiced(self) -> dict[str, object]:
         return {
@@ -160,7 +160,7 @@ class Question:
             "stance": self.choice.choice(STANCES if self.choice.random() < 0.3 else ("asserts", "alleges")),
         }
 
-    def put(self, new: Standing | None, gone: Standing | None = None) -> None:
+    def put(self, new: WeighedClaim | None, gone: WeighedClaim | None = None) -> None:
         name = new.claim.id if new is not None else gone.claim.id
         old = self.claims.pop(name, None)
         if new is not None:
@@ -179,7 +179,7 @@ class Question:
         for maker in self.followed.makers().get(target, set()) - self.claims.keys() | set(_FOREIGN):
             self.followed.replace(target, maker, self.foreign.get((maker, target)))
 
-    def _is_live(self, one: Standing) -> bool:
+    def _is_live(self, one: WeighedClaim) -> bool:
         return one.is_asserted and self.is_asserted and one.claim.source not in self.out_of_force
 
     def adds_up(self) -> str:

@@ -16,11 +16,13 @@ import sqlalchemy as sa
 from api.domain import errors
 from api.domain.dates.asof import AsOf, Standpoint
 from api.domain.records.command import RecordIt
+from api.domain.records.redaction import NewRedaction, redact_command
 from api.ledger.reading import views
 from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.clock import now
 from api.ledger.storage.database import Database
-from api.ledger.writing.ledger import Ledger, Note, Unit
+from api.ledger.writing.ledger import Ledger
+from api.ledger.writing.unit import Note, Unit
 from api.settings import Settings
 from tests.support.builders import Writing, a_claim, an_entity, ground, retract, revise
 from tests.support.databases import connected, is_sqlite
@@ -377,6 +379,36 @@ def test_the_same_key_at_the_same_time_writes_once_whichever_node_is_asked(writi
     assert len({outcome.items for outcome in outcomes}) == 1
     assert sorted(outcome.is_replay for outcome in outcomes) == [False] + [True] * 7
     assert head(writing) == 2
+
+
+def test_requests_under_one_key_that_wait_together_write_once_and_another_request_is_refused(database):
+    with running(database) as writing:
+        for _ in range(2):
+            position = writing.append(an_entity()).position
+        with held_head(database):
+            writing.ledger.append(writing.unit(an_entity("first")))
+            while not writing.ledger._waiting.empty():
+                time.sleep(0.001)
+            unit = replace(writing.unit(an_entity("gab"), an_entity("ello")), note=note("k"))
+            first, again = (writing.ledger.append(unit) for _ in range(2))
+            other = writing.ledger.append(replace(unit, note=note("k", "another")))
+            last = writing.ledger.append(writing.unit(an_entity("last")))
+        assert [item.position for item in first.result(60).items] == [position + 2, position + 3]
+        assert (again.result(60).items, again.result(60).is_replay) == (first.result().items, True)
+        assert isinstance(other.exception(60), errors.IdempotencyKeyReused)
+        assert last.result(60).position == position + 4
+        assert writing.ledger.append(unit).result(60).items == first.result().items
+
+
+def test_a_request_repeated_beside_the_redaction_of_what_it_wrote_is_told_that_it_is_gone(database):
+    with running(database) as writing, held_head(database):
+        unit = replace(writing.unit(an_entity("gab")), note=note("k"))
+        command = redact_command(NewRedaction(kind="entity", id="gab", basis="court-order", reason="Order 12/3"))
+        first = writing.ledger.append(unit)
+        writing.ledger.append(Unit(commands=[command], actor=writing.actor))
+        again = writing.ledger.append(unit)
+    assert first.result(60).position == 2
+    assert isinstance(again.exception(60), errors.Redacted)
 
 
 def test_a_note_is_kept_for_seven_days_and_a_lasting_one_for_ever(database):

@@ -12,12 +12,14 @@ from api.domain.errors import NotRedactable, Redacted, Unavailable, UnknownRecor
 from api.domain.log import event, merkle
 from api.domain.records.command import Redact
 from api.domain.records.redaction import state_of
+from api.ledger.projecting import rebuild
 from api.ledger.reading import feed, proofs, views
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import Selection
 from api.ledger.storage.faults import DRIVER_ERRORS
-from api.ledger.writing import genesis, redacting
-from api.ledger.writing.ledger import Ledger, Note, Unit
+from api.ledger.writing import redacting
+from api.ledger.writing.ledger import Ledger
+from api.ledger.writing.unit import Note, Unit
 from tests.support.auditor import audit
 from tests.support.builders import a_claim, a_source, an_entity, ground, link, retract, revise
 from tests.support.databases import is_sqlite
@@ -189,9 +191,9 @@ def test_a_missing_payload_that_no_redaction_covers_is_damage_named_by_its_posit
         rows = access.rows("SELECT salt, payload FROM payload WHERE position = ?", (position,))
         _damage(access, position)
         with pytest.raises(Unavailable, match=f"position {position} "):
-            genesis.rebuild(access)
+            rebuild.rebuild(access)
         _mend(access, position, rows[0])
-    assert genesis.rebuild(access) == 8
+    assert rebuild.rebuild(access) == 8
 
 
 def _damage(access, position):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from api.domain.errors import LedgerError
 from api.domain.records.redaction import NewRedaction, redact_command
-from api.ledger.projecting.present import Present
+from api.ledger.projecting.known_records import stored_record
 from api.ledger.projecting.refolding import refold, touched_by
 from api.ledger.storage.access import Access
 from api.ledger.writing.redacting import preview
@@ -203,7 +203,7 @@ def test_what_is_touched_is_the_record_and_the_questions_that_it_weighs_on(writi
 
 def _touched(writing: Writing, kind: str, one: str) -> set[str]:
     access = writing.database.access()
-    target = Present(access, lambda: None, 10).find(kind, one)
+    target = stored_record(access, kind, one)
     assert target is not None
     questions = touched_by(access, target, [target.state]).questions
     return {
@@ -246,7 +246,7 @@ def test_to_redact_costs_the_same_however_large_the_ledger_is(writing: Writing) 
 
 def _cost(writing: Writing) -> int:
     access = watched(writing.database)
-    target = Present(access, lambda: None, 10).find("claim", "c1")
+    target = stored_record(access, "claim", "c1")
     assert target is not None
     access.asked.clear()
 

@@ -11,7 +11,7 @@ from api.domain.agreement.meeting import REPLACING
 from api.domain.agreement.tally import Effort, Key, Tally, saying_of
 from api.domain.records.answer import entities_in
 from api.domain.records.record import State
-from api.ledger.projecting.standing import Standing
+from api.ledger.projecting.weighed import WeighedClaim
 
 # What a question takes whatever is said on it, in claims.
 _BY_ITSELF = 3
@@ -49,7 +49,7 @@ class Followed:
         # Retracted claims are counted here alone, unless links touch them.
         self.claim_count = 0
         self._alike: dict[bytes, tuple[Claim, int]] = {}
-        self._apart: dict[str, Standing] = {}
+        self._apart: dict[str, WeighedClaim] = {}
         # For each claim those that correct or supersede it, by when they last said so, and which of them prevail.
         self._replacing: dict[str, dict[str, int]] = {}
         self._prevailing: dict[str, set[str]] = {}
@@ -93,8 +93,8 @@ class Followed:
         self._tally = tally = Tally(context, varies=self._varies, effort=self._effort)
         for says, (claim, _) in self._alike.items():
             self._exchange(None, says if self._is_heard(claim) else None, claim)
-        for claim_id, standing in self._apart.items():
-            self._tell(claim_id, standing)
+        for claim_id, one in self._apart.items():
+            self._tell(claim_id, one)
             self._weigh(claim_id)
         return tally
 
@@ -102,7 +102,7 @@ class Followed:
         """Name the sources that claims were taken from."""
         return {claim.source for claim, _ in self._alike.values()} | {one.claim.source for one in self._apart.values()}
 
-    def is_live(self, one: Standing) -> bool:
+    def is_live(self, one: WeighedClaim) -> bool:
         """Say whether a claim on this question is in force: itself, its source and the question."""
         return one.is_asserted and self._are_in_force(one.claim)
 
@@ -116,15 +116,15 @@ class Followed:
 
     def links(self) -> Iterator[tuple[str, Link]]:
         """Give the links that claims on the question make, retracted ones included, each with its maker."""
-        for standing in self._apart.values():
-            for link in standing.claim.links:
-                yield standing.claim.id, link
+        for one in self._apart.values():
+            for link in one.claim.links:
+                yield one.claim.id, link
 
     def makers(self) -> dict[str, set[str]]:
         """Give for each claim all that were ever asked whether they replace it."""
         return self._makers
 
-    def put(self, old: Standing | None, new: Standing | None, *, is_apart: bool = False) -> bool:
+    def put(self, old: WeighedClaim | None, new: WeighedClaim | None, *, is_apart: bool = False) -> bool:
         """Let a claim stand otherwise: new, changed, or gone. It is one by itself where links touch it.
 
         Says whether the state may be another for it: not where others still say the same, or nothing came that counts.
@@ -148,13 +148,13 @@ class Followed:
         self._exchange(out, into, told[-1].claim)
         return out is not None or into is not None
 
-    def set_apart(self, one: Standing) -> None:
+    def set_apart(self, one: WeighedClaim) -> None:
         """Let a claim be one by itself from now on, for links touch it."""
         if one.claim.id not in self._apart:
             self._apart[one.claim.id] = one
             self._exchange(self._take_alike(one), one.claim.id if self._counts(one) else None, one.claim)
 
-    def _add_alike(self, one: Standing) -> bytes | None:
+    def _add_alike(self, one: WeighedClaim) -> bytes | None:
         """Count a claim in; give the key of what it says where no other said so and it counts."""
         if not one.is_asserted:
             return None
@@ -162,7 +162,7 @@ class Followed:
         self._alike[one.says] = claim, count + 1
         return one.says if not count and self._is_heard(one.claim) else None
 
-    def _take_alike(self, one: Standing) -> bytes | None:
+    def _take_alike(self, one: WeighedClaim) -> bytes | None:
         """Count a claim out; give the key of what it said where no other says so."""
         if not one.is_asserted:
             return None
@@ -172,7 +172,7 @@ class Followed:
         self._alike[one.says] = claim, count - 1
         return None
 
-    def _put_apart(self, claim_id: str, new: Standing | None) -> None:
+    def _put_apart(self, claim_id: str, new: WeighedClaim | None) -> None:
         old = self._apart.pop(claim_id, None)
         if new is not None:
             self._apart[claim_id] = new
@@ -204,25 +204,25 @@ class Followed:
 
     def _prevail(self, claim_id: str, maker: str) -> None:
         """Settle which of two prevails that may replace each other: the one that said so last."""
-        said, standing = self._replacing[claim_id].get(maker), self._apart.get(claim_id)
-        answered = replaces_since(standing.claim.links, maker) if standing and self.is_live(standing) else None
+        said, one = self._replacing[claim_id].get(maker), self._apart.get(claim_id)
+        answered = replaces_since(one.claim.links, maker) if one and self.is_live(one) else None
         prevailing = self._prevailing.setdefault(claim_id, set())
         if said is not None and (answered is None or (said, maker) > (answered, claim_id)):
             prevailing.add(maker)
         else:
             prevailing.discard(maker)
 
-    def _counts(self, one: Standing) -> bool:
+    def _counts(self, one: WeighedClaim) -> bool:
         return one.is_asserted and self._is_heard(one.claim) and not self._prevailing.get(one.claim.id)
 
-    def _tell(self, claim_id: str, standing: Standing | None) -> None:
+    def _tell(self, claim_id: str, one: WeighedClaim | None) -> None:
         if self._tally is not None:
-            self._tally.tell(claim_id, standing.claim.links if standing is not None and self.is_live(standing) else ())
+            self._tally.tell(claim_id, one.claim.links if one is not None and self.is_live(one) else ())
 
     def _weigh(self, claim_id: str) -> None:
-        standing = self._apart.get(claim_id)
-        counts = standing is not None and self._counts(standing)
-        self._exchange(claim_id, claim_id if counts else None, standing.claim if standing is not None else None)
+        one = self._apart.get(claim_id)
+        counts = one is not None and self._counts(one)
+        self._exchange(claim_id, claim_id if counts else None, one.claim if one is not None else None)
 
     def _exchange(self, out: Key | None, into: Key | None, claim: Claim | None) -> None:
         if self._tally is None:

@@ -15,9 +15,11 @@ from api.domain.errors import Unavailable
 from api.domain.log.event import Entry, Redacts, decode_own
 from api.domain.records.record import Record, State, buried_state, evolve
 from api.domain.records.redaction import Mark
-from api.ledger.projecting.present import parents
-from api.ledger.projecting.projection import NAMES, Fact, Projector, throw_away
+from api.ledger.projecting.known_questions import parents
+from api.ledger.projecting.pending import NAMES
+from api.ledger.projecting.projection import Fact, Projector, throw_away
 from api.ledger.storage.access import Access, lock_head
+from api.ledger.storage.reads import Reads
 
 _CHUNK = 2_000
 _AT_ONCE = 500
@@ -73,6 +75,11 @@ class Burial:
             ),
             None,
         )
+
+
+def is_outdated(access: Reads) -> bool:
+    """Say whether the projections were derived under other rules than these."""
+    return access.row("SELECT position FROM head WHERE rules <> ?", (RULES,)) is not None
 
 
 def rebuild(
@@ -154,22 +161,23 @@ def _kept_claims(access: Access, records: Sequence[str]) -> Iterable[tuple[str, 
 
 def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], buried: dict[str, Burial]) -> None:
     """Fold a run of events in, each given by its entry and payload as they are stored."""
-    present = projector.present
     read = [(decode_own(raw), raw, said, _TOLD.decode(said) if said is not None else None) for raw, said in events]
     kept = [(entry, told.state) for entry, *_, told in read if told is not None]
-    present.read_records(name for entry, state in kept for name in _asked_for(entry, state))
-    present.read_questions({state["question"] for entry, state in kept if entry.kind == "claim"})
+    projector.records.read(name for entry, state in kept for name in _asked_for(entry, state))
+    projector.questions.read({state["question"] for entry, state in kept if entry.kind == "claim"})
     for entry, raw, said, told in read:
+        if projector.is_full:
+            projector.write_out()
         burial = buried.get(entry.record)
         if burial is not None:
             _fold_buried(projector, entry, raw, said, burial)
             continue
         if said is None or told is None:
             raise _damaged(entry.position)
-        before = present.find(entry.kind, told.state["id"]) if entry.revision > 1 else None
+        before = projector.records.find(entry.kind, told.state["id"]) if entry.revision > 1 else None
         projector.project(before, evolve(before, entry, told.state), Fact(entry, told.reason, raw, said))
-    projector.flush()
-    present.forget_if_large()
+    projector.write_out()
+    projector.forget_if_much()
 
 
 def _asked_for(entry: Entry, state: State) -> Iterable[tuple[str, str]]:

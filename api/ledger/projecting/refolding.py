@@ -4,10 +4,9 @@ The events that weigh on those are copied into a small ledger in memory, and fol
 rows that this gives for what was touched replace those that stand. It costs what is touched, not what the ledger holds.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 
@@ -16,7 +15,7 @@ from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.record import Record, State
 from api.domain.text import spaced
 from api.ledger.projecting import findable
-from api.ledger.projecting.projection import COLUMNS
+from api.ledger.projecting.pending import COLUMNS
 from api.ledger.projecting.rebuild import fold_log
 from api.ledger.storage import spelling
 from api.ledger.storage.access import Access
@@ -24,7 +23,6 @@ from api.ledger.storage.reads import Reads, Row, Value
 from api.ledger.storage.sqlite.store import in_memory
 from api.ledger.storage.tables import PROJECTIONS, Event, Payload
 
-_AT_ONCE = 500
 _EVENT = "position, entry, leaf_hash, type, kind, record, revision, recorded_at, actor"
 _PAYLOAD = "position, salt, payload"
 _RECORD = _EVENT.split(", ").index("record")
@@ -92,7 +90,7 @@ def _of_claim(access: Reads, target: Record, _removed: Sequence[State]) -> set[i
 
 def _of_question(access: Reads, target: Record, _removed: Sequence[State]) -> set[int]:
     """Itself, and those that claims on it reach out to: such a link lapses with the question it is made from."""
-    claims = _column(access, "SELECT first_position FROM record WHERE question IN (", [target.first_position])
+    claims = _numbers(access, "SELECT first_position FROM record WHERE question IN (", [target.first_position])
     return {target.first_position} | _linked(access, claims)
 
 
@@ -100,7 +98,7 @@ def _of_source(access: Reads, target: Record, _removed: Sequence[State]) -> set[
     """Those of the claims whose roots it is among, and those that these reach out to."""
     sources = _led_to(access, "source.derives_from", {target.id})
     firsts = _firsts(access, "source", sources)
-    claims = _column(access, "SELECT first_position FROM record WHERE source IN (", firsts)
+    claims = _numbers(access, "SELECT first_position FROM record WHERE source IN (", firsts)
     claims += _holding(access, "claim.via", sources)
     return _asked(access, claims) | _linked(access, claims)
 
@@ -123,12 +121,12 @@ _QUESTIONS: dict[str, Callable[[Reads, Record, Sequence[State]], set[int]]] = {
 
 def _weighing_on(access: Reads, questions: Iterable[int]) -> set[int]:
     """Give all records that agreement on questions ever depended on."""
-    claims = _column(access, "SELECT first_position FROM record WHERE question IN (", questions)
-    ids = _column(access, "SELECT id FROM record WHERE first_position IN (", claims)
+    claims = _numbers(access, "SELECT first_position FROM record WHERE question IN (", questions)
+    ids = _words(access, "SELECT id FROM record WHERE first_position IN (", claims)
     claims += _holding(access, "claim.link", ids)
     parents = _parents(access, claims)
     # Given the kind too, SQLite would walk all that are of it.
-    named = _rows(access, "SELECT kind, id FROM record WHERE first_position IN (", parents)
+    named = access.rows_in("SELECT kind, id FROM record WHERE first_position IN (", parents)
     sources = {public_id for kind, public_id in named if kind == "source"} | set(_held(access, "claim.via", claims))
     sources = _leading_to(access, "source", "derives_from", sources)
     entities = _leading_to(access, "entity", "part_of", set(_held(access, "claim.answer", claims)))
@@ -139,13 +137,13 @@ def _weighing_on(access: Reads, questions: Iterable[int]) -> set[int]:
 def _parents(access: Reads, claims: Iterable[int]) -> list[int]:
     """Give the sources and questions of claims."""
     claims = list(claims)
-    found = _column(access, "SELECT source FROM record WHERE source IS NOT NULL AND first_position IN (", claims)
+    found = _numbers(access, "SELECT source FROM record WHERE source IS NOT NULL AND first_position IN (", claims)
     return found + list(_asked(access, claims))
 
 
 def _asked(access: Reads, claims: Iterable[int]) -> set[int]:
     return set(
-        _column(access, "SELECT question FROM record WHERE question IS NOT NULL AND first_position IN (", claims)
+        _numbers(access, "SELECT question FROM record WHERE question IS NOT NULL AND first_position IN (", claims)
     )
 
 
@@ -159,7 +157,7 @@ def _led_to(access: Reads, field: str, ids: set[str]) -> set[str]:
     found, fresh = set(ids), set(ids)
     while fresh:
         firsts = _holding(access, field, fresh)
-        fresh = set(_column(access, "SELECT id FROM record WHERE first_position IN (", firsts)) - found
+        fresh = set(_words(access, "SELECT id FROM record WHERE first_position IN (", firsts)) - found
         found |= fresh
     return found
 
@@ -174,36 +172,32 @@ def _leading_to(access: Reads, kind: str, field: str, ids: set[str]) -> set[str]
 
 
 def _firsts(access: Reads, kind: str, ids: Iterable[str]) -> list[int]:
-    return _column(access, "SELECT first_position FROM record WHERE kind = ? AND id IN (", ids, kind)
+    return _numbers(access, "SELECT first_position FROM record WHERE kind = ? AND id IN (", ids, kind)
 
 
 def _holding(access: Reads, field: str, values: Iterable[str]) -> list[int]:
     """Give the records that hold, or ever held, one of the values in a field."""
-    return _column(access, "SELECT DISTINCT first_position FROM term WHERE field = ? AND value IN (", values, field)
+    return _numbers(access, "SELECT DISTINCT first_position FROM term WHERE field = ? AND value IN (", values, field)
 
 
 def _held(access: Reads, field: str, firsts: Iterable[int]) -> list[str]:
     """Give the values that records hold, or ever held, in a field."""
     # With one field alone SQLite would walk all the terms of it.
     sql = "SELECT DISTINCT value FROM term WHERE field IN (?, '') AND first_position IN ("
-    return _column(access, sql, firsts, field)
+    return _words(access, sql, firsts, field)
 
 
-def _column(access: Reads, sql: str, values: Iterable[Value], *first: Value) -> list[Any]:
-    return [row[0] for row in _rows(access, sql, values, *first)]
+def _numbers(access: Reads, sql: str, values: Iterable[Value], *first: Value) -> list[int]:
+    return [row[0] for row in access.rows_in(sql, list(values), *first)]
 
 
-def _rows(access: Reads, sql: str, values: Iterable[Value], *first: Value) -> Iterator[Row]:
-    """Run a statement that ends in an open list for as many values at once as a statement takes."""
-    values = list(values)
-    for start in range(0, len(values), _AT_ONCE):
-        some = values[start : start + _AT_ONCE]
-        yield from access.rows(f"{sql}{', '.join('?' * len(some))})", (*first, *some))
+def _words(access: Reads, sql: str, values: Iterable[Value], *first: Value) -> list[str]:
+    return [row[0] for row in access.rows_in(sql, list(values), *first)]
 
 
 def _copy_log(access: Access, small: Access, touched: Touched) -> None:
     """Copy the events of what weighs, and the redactions of it, into a ledger that is empty."""
-    found = {row[0]: row for row in _rows(access, _HISTORY, touched.weighing)}
+    found = {row[0]: row for row in access.rows_in(_HISTORY, list(touched.weighing))}
     records = {row[_RECORD] for row in found.values()}
     found |= {row[0]: row for row in access.rows(_REDACTIONS) if _target(row[1]) in records}
     log = [_plain(found[position]) for position in sorted(found)]
@@ -233,7 +227,7 @@ def _replace(access: Access, small: Access, table: str, column: str, values: Seq
     """
     sql = f"SELECT {COLUMNS[table]} FROM {table} WHERE {column} IN ("
     count = _KEY_SIZE[table]
-    old, new = ({row[:count]: row for row in map(_plain, _rows(each, sql, values))} for each in (access, small))
+    old, new = ({row[:count]: row for row in map(_plain, each.rows_in(sql, values))} for each in (access, small))
     names = COLUMNS[table].split(", ")
     changed, keys = ", ".join(names[count:]), ", ".join(names[:count])
     access.delete(table, keys, [key for key in old if key not in new])

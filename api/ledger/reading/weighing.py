@@ -15,7 +15,7 @@ from api.domain.dates.asof import Standpoint
 from api.domain.dates.edtf import Bounds
 from api.domain.records.answer import entities_in
 from api.domain.records.record import ASSERTED
-from api.ledger.projecting.standing import Standing, stored
+from api.ledger.projecting.weighed import WeighedClaim, weighed_payload
 from api.ledger.reading.lists import REVISION, Selection
 from api.ledger.reading.views import view_at
 from api.ledger.storage.reads import Reads, Row, Value
@@ -97,26 +97,26 @@ class Weighing:
         Raises UnknownRecord or Redacted.
         """
         asked = _ASKED.decode(document or view_at(self._access, "question", public_id, self.at).document)
-        standings = self._on_view(asked.first_position) if asked.status == ASSERTED else []
-        claims = [each.claim for each in standings]
+        on_view = self._on_view(asked.first_position) if asked.status == ASSERTED else []
+        claims = [each.claim for each in on_view]
         foreign = self._foreign_links(asked.first_position) if claims else []
         return Weighed(public_id, asked.varies, claims, self._context(claims), foreign)
 
-    def _on_view(self, question: int) -> list[Standing]:
+    def _on_view(self, question: int) -> list[WeighedClaim]:
         """Give the claims on a question that is asserted which are asserted too, and count at all clocks."""
-        found, start, limit = list[Standing](), 0, _FIRST_CLAIMS
+        found, start, limit = list[WeighedClaim](), 0, _FIRST_CLAIMS
         while True:
             values = (self.at.position, question, start, self.at.position, limit)
             rows, is_cut = self._access.rows_within(_ON_QUESTION, values, _MOST)
-            found += self._standing(rows)
+            found += self._read(rows)
             if not is_cut and len(rows) < limit:
                 return found
             start, limit = rows[-1][1], _CLAIMS
 
-    def _standing(self, rows: Sequence[Row]) -> list[Standing]:
+    def _read(self, rows: Sequence[Row]) -> list[WeighedClaim]:
         """Read claims that are asserted, and leave out those that are not on view."""
         self._access.spend(len(rows) * _STEPS_A_CLAIM)
-        read = [stored(first_position, payload) for payload, first_position in rows]
+        read = [weighed_payload(first_position, payload) for payload, first_position in rows]
         # Members of lists are weighed one by one.
         self._access.spend(sum(len(entities_in(each.claim.answer)) for each in read) * _STEPS_A_CLAIM)
         self._read_sources(each.claim.source for each in read)
@@ -160,12 +160,12 @@ class Weighing:
         ]
         return sorted(found, key=lambda pair: pair[1].position)
 
-    def _claims_at(self, firsts: Sequence[int]) -> Iterator[Standing]:
+    def _claims_at(self, firsts: Sequence[int]) -> Iterator[WeighedClaim]:
         """Give those of some claims that are on view, by where they begin, in that order."""
         while firsts:
             some = firsts[:_AT_ONCE]
             rows, is_cut = self._access.rows_within(*_open(_CLAIMS_AT, some, self.at.position), _MOST)
-            yield from self._standing(rows)
+            yield from self._read(rows)
             firsts = [first for first in firsts if first > (rows[-1][1] if is_cut else some[-1])]
 
     def _context(self, claims: Sequence[agreement.Claim]) -> agreement.Context:

@@ -21,6 +21,7 @@ from api.domain.log import checkpoint
 from api.domain.records.record import State
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import proofs, soundness
+from api.ledger.reading.ledger_record import ledger_state
 from api.ledger.reading.soundness import End
 from api.ledger.signing.acknowledged import Acknowledged
 from api.ledger.storage.access import Access
@@ -29,6 +30,7 @@ from api.ledger.storage.faults import DRIVER_ERRORS, is_lost, translated
 from api.ledger.storage.reads import Reads, stored_bytes
 from api.ledger.storage.threads import Threads
 from api.ledger.writing import genesis
+from api.ledger.writing.keyfiles import keys_beside
 from api.ledger.writing.writer import Sealed
 
 Result = TypeVar("Result")
@@ -166,7 +168,7 @@ class Checkpoints:
 
     def _chain(self, failures: int) -> list[State]:
         with self._turn(failures):
-            chain: list[State] = self._read(genesis.ledger_state)["keys"]
+            chain: list[State] = self._read(ledger_state)["keys"]
             return chain
 
     @contextmanager
@@ -251,7 +253,7 @@ class Checkpoints:
     def accept(self, size: int, root: bytes) -> Signed:
         """Take a log that was verified up to `size` for what was signed, if that is forgotten, and acknowledged. Raises LogRefused."""
         with self._lock, _locked(self._key_path.parent), closing(self._database.connect()) as access:
-            note, end, state = _read_kept(self._key_path), soundness.check_end(access), genesis.ledger_state(access)
+            note, end, state = _read_kept(self._key_path), soundness.check_end(access), ledger_state(access)
             if note is not None and _check_kept(access, note, state, end.size).size > size:
                 raise LogRefused("more was signed since it was verified")
             if end.size < size or proofs.root(access, size) != root:
@@ -289,7 +291,7 @@ class Checkpoints:
 
     def _key_for(self, vkey: str) -> checkpoint.SigningKey:
         if vkey not in self._keys:
-            self._keys.update((key.vkey, key) for key in genesis.keys_beside(self._key_path))
+            self._keys.update((key.vkey, key) for key in keys_beside(self._key_path))
         if vkey not in self._keys:
             raise LogRefused("the key in force is not among this node's")
         return self._keys[vkey]
@@ -316,7 +318,7 @@ class Kept(Checkpoints):
             raise Unavailable("no checkpoint is kept beside this copy")
         if self._signed is None or self._signed.note != note:
             size = soundness.check_end(access).size
-            kept = _check_kept(access, note, genesis.ledger_state(access), size)
+            kept = _check_kept(access, note, ledger_state(access), size)
             self._signed = Signed(note, kept.size, kept.root)
         return self._signed
 
@@ -350,7 +352,7 @@ def hold_to_what_was_signed(access: Reads, key_path: Path) -> tuple[End, State]:
     note = _read_kept(key_path)
     end = soundness.check_end(access)
     # The state comes last: it may name a key that is in force later, and never lacks the one that is in force.
-    state = genesis.ledger_state(access)
+    state = ledger_state(access)
     if note is not None:
         _check_kept(access, note, state, end.size)
     elif end.is_signed and end.size > 1:

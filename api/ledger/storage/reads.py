@@ -1,7 +1,7 @@
 """What a view needs of a database, whatever carries its queries there: rows, and how much of them it may take at once."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -18,6 +18,7 @@ BRIEF = 2_000
 _BYTES_A_STEP = 512
 # Bytes of a document that is read without being measured before: some hundreds of them are few MiB.
 _SHORT = 8 << 10
+_LISTED_AT_ONCE = 500
 # A window without an order takes rows as its subquery gives them. The row after the last that fits tells that there is more.
 _MEASURED = (
     "SELECT * FROM (SELECT q.*, count(*) OVER w AS number, sum(COALESCE(length(q.said), 0)) OVER w - COALESCE(length(q.said), 0)"
@@ -50,6 +51,15 @@ class Reads(ABC):
         """Give the first row, if there is one."""
         rows = self.rows(sql, parameters)
         return rows[0] if rows else None
+
+    def rows_in(self, sql: str, values: Sequence[Value], *first: Value) -> Iterator[Row]:
+        """Give the rows of a query that ends in an open list, for as many values at once as a statement takes.
+
+        `first` are the parameters before the list.
+        """
+        for start in range(0, len(values), _LISTED_AT_ONCE):
+            some = values[start : start + _LISTED_AT_ONCE]
+            yield from self.rows(f"{sql}{', '.join('?' * len(some))})", (*first, *some))
 
     def rows_within(self, sql: str, parameters: Sequence[Value], most: int) -> tuple[list[Row], bool]:
         """Give rows until their first column, named `said`, comes to `most` bytes: one at least. Says whether more follow.

@@ -32,9 +32,8 @@ from api.ledger.storage.faults import (
     took_its_time,
     translated,
 )
-from api.ledger.writing.writer import PROBE, Note, Outcome, Sealed, Unit, Writer, Written, is_durable
-
-__all__ = ["Ledger", "Note", "Outcome", "Tally", "Unit", "Written", "now"]
+from api.ledger.writing.unit import PROBE, Outcome, Unit
+from api.ledger.writing.writer import Sealed, Writer, is_durable
 
 _log = logging.getLogger("ledger")
 _Waiter = asyncio.Future[None]
@@ -86,15 +85,20 @@ class Ledger:
         self._database, self._clock, self._group_size = database, clock, group_size
         self._guard, self._hold, self._committed = guard, hold, committed
         self._aftercare = Aftercare(database)
+        # Units for the writing thread, in order; None is the word to stop, and the last.
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        # `_door` guards `_thread`, and is held while a unit is queued: nothing may come behind the word to stop.
         self._door = threading.Lock()
         self._thread: threading.Thread | None = None
+        # These three are the writing thread's alone. `_sent` is the group whose commit is under way.
         self._writer: Writer | None = None
         self._sent: _Group | None = None
         self._is_locked_out = False
-        # When something was last written, by the monotonic clock; why it could not be since, and when that was tried.
+        # When something was last written, by the monotonic clock; why it could not be since, and when that was tried. The
+        # writing thread sets them and event loops read them, each by itself, so no lock is needed.
         self._wrote_at = self._tried_at = -math.inf
         self._hindrance: str | None = None
+        # The last try whether anything can be written: the event loop's alone.
         self._probe: Future[Outcome] | None = None
         self.tally = Tally()
 
@@ -142,7 +146,6 @@ class Ledger:
     def append(self, unit: Unit, waiter: _Waiter | None = None) -> "Future[Outcome]":
         """Queue a unit. The future gives its Outcome once it is durable, or raises the LedgerError that refused it."""
         future: Future[Outcome] = Future()
-        # Nothing may be queued behind the word to stop: nobody would answer it.
         with self._door:
             if self._thread is not None:
                 self._waiting.put((unit, future, waiter))

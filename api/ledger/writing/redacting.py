@@ -20,8 +20,8 @@ from api.domain.records.kinds import KIND_NAMES, NAMED_IN
 from api.domain.records.record import REDACTED, Record, State
 from api.domain.records.redaction import REDACTION, Mark, holds, judge, looking_for, may_hold, needles, texts_in
 from api.ledger.projecting.findable import FIELDS
-from api.ledger.projecting.present import Present
-from api.ledger.projecting.projection import NAMES
+from api.ledger.projecting.known_records import stored_record
+from api.ledger.projecting.pending import NAMES
 from api.ledger.projecting.refolding import refold, touched_by
 from api.ledger.reading.soundness import unredacted_at
 from api.ledger.storage.access import Access
@@ -109,7 +109,7 @@ class Preview:
 
 
 def cover(access: Access, target: Record | None, command: Redact) -> Redacts:
-    """Give what a command covers. Raises the Conflict that refuses it; what is held back must be written out before."""
+    """Give what a command covers. Raises the Conflict that refuses it; what is pending must be written out before."""
     redacts = judge(command, target)
     if target is None or not access.rows(f"{_COVERED} LIMIT 1", (target.first_position, redacts.first, redacts.last)):
         raise NotRedactable("all that this would remove was redacted before", "/id")
@@ -172,7 +172,7 @@ def first_gone(access: Reads, first: int, last: int) -> Mark | None:
 def preview(access: Reads, command: Redact, texts: Sequence[str]) -> Preview:
     """Say what a redaction would do, without doing any of it. Raises the Conflict that refuses it, but for StillNamed."""
     [(position,)] = access.rows("SELECT position FROM head")
-    target = Present(access, lambda: None, 0).find(command.target_kind, command.target)
+    target = stored_record(access, command.target_kind, command.target)
     redacts = judge(command, target)
     rows = access.rows(_COVERED, (target.first_position, redacts.first, redacts.last)) if target else []
     if target is None or not rows:
@@ -188,7 +188,7 @@ def left_by(access: Reads, command: Redact, position: int, texts: Sequence[str])
     redacts = decode_own(bytes(row[0])).redacts if row else None
     if redacts is None:
         raise UnknownRevision(0)
-    target = None if command.erase_id else Present(access, lambda: None, 0).find(command.target_kind, command.target)
+    target = None if command.erase_id else stored_record(access, command.target_kind, command.target)
     named = _naming(access, target, redacts) if target else Lines([], 0)
     return Left(named, _holding(access, command, redacts, texts))
 

@@ -11,7 +11,8 @@ from api.domain.records.operation import MOST_OPERATIONS, read_batch
 from api.ledger.storage.database import Database, shipped
 from api.ledger.writing import keys
 from api.ledger.writing.genesis import clear_seeding
-from api.ledger.writing.ledger import Ledger, Note, Outcome, Unit
+from api.ledger.writing.ledger import Ledger
+from api.ledger.writing.unit import Note, Outcome, Unit
 
 SEED_ACTOR = "seed"
 

@@ -9,7 +9,7 @@ from api.domain.records.command import Command, Expect
 from api.domain.records.kinds import Kind
 from api.domain.records.operation import action_command, record_command
 from api.ledger.reading import views
-from api.ledger.writing.ledger import Note, Outcome, Unit
+from api.ledger.writing.unit import Note, Outcome, Unit
 from api.routes.contract.params import NoQuery, Strict
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.negotiation import expected_positions

@@ -9,7 +9,7 @@ from api.domain.records import rules
 from api.domain.records.kinds import KINDS
 from api.ledger.keeping import standby
 from api.ledger.reading import feed, lists, views
-from api.ledger.writing import genesis
+from api.ledger.reading.ledger_record import ledger_state
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import AsOfQuery, NoQuery
 from api.routes.edge import problems
@@ -58,7 +58,7 @@ async def get_service(asked: Asked[NoQuery]) -> Reply:
     if accept and quality(accept, HTML) > quality(accept, JSON):
         page = pages.welcome_page(at.position, asked.services.origin)
         return asked.reply(page, at=at, media_type=pages.HTML, headers=pages.PAGE_HEADERS)
-    state = await asked.read(genesis.ledger_state)
+    state = await asked.read(ledger_state)
     body = msgspec.json.encode(_service(asked, at, [key["vkey"] for key in state["keys"]]))
     return asked.reply(body, at=at, etag=f'W/"{at.position}.{__version__}"')
 

@@ -1,4 +1,4 @@
-"""Claims as they stand, as much of them as agreement looks at. What many of them say alike is read once."""
+"""Claims as agreement weighs them: no more of them than it looks at. What many of them say alike is read once."""
 
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,8 +18,8 @@ _SAID = ("answer", "source", "speaker", "stance", "valid", "via")
 _REMEMBERED = 5_000
 
 
-class Standing(msgspec.Struct, frozen=True, gc=False):
-    """A claim as it stands, a fraction of its record.
+class WeighedClaim(msgspec.Struct, frozen=True, gc=False):
+    """A claim as agreement weighs it, a fraction of its record.
 
     `says` is the same for claims that give one answer, from one source, in one stance and voice.
     """
@@ -63,21 +63,21 @@ class _Said(NamedTuple):
     via: tuple[str, ...]
 
 
-def stored(first_position: int, payload: bytes) -> Standing:
+def weighed_payload(first_position: int, payload: bytes) -> WeighedClaim:
     """Read a claim's payload."""
     kept = _PAYLOAD.decode(payload).state
     says = b"[%b,%b,%b,%b,%b,%b]" % (kept.answer, kept.source, kept.speaker, kept.stance, kept.valid, kept.via)
-    return _standing(first_position, kept.id, kept.question, kept.status, kept.links, says)
+    return _weighed(first_position, kept.id, kept.question, kept.status, kept.links, says)
 
 
-def standing(first_position: int, state: State) -> Standing:
+def weighed_state(first_position: int, state: State) -> WeighedClaim:
     """Read a claim's state."""
     says = canonical([state[field] for field in _SAID])
-    return _standing(first_position, state["id"], state["question"], state["status"], read_links(state), says)
+    return _weighed(first_position, state["id"], state["question"], state["status"], read_links(state), says)
 
 
 def forget_sayings() -> None:
-    """Forget what was read: something of it may be redacted."""
+    """Forget what was read, in the whole process: something of it may be redacted."""
     _read.cache_clear()
 
 
@@ -86,9 +86,9 @@ def read_links(state: State) -> tuple[agreement.Link, ...]:
     return tuple(agreement.Link(link["relation"], link["claim"], link["position"]) for link in state["links"])
 
 
-def _standing(
+def _weighed(
     first_position: int, public_id: str, question: str, status: str, links: tuple[agreement.Link, ...], says: bytes
-) -> Standing:
+) -> WeighedClaim:
     said = _read(says)
     claim = agreement.Claim(
         id=public_id,
@@ -102,7 +102,7 @@ def _standing(
         stance=said.stance,
         links=links,
     )
-    return Standing(claim, status == ASSERTED, said.says)
+    return WeighedClaim(claim, status == ASSERTED, said.says)
 
 
 @lru_cache(maxsize=_REMEMBERED)

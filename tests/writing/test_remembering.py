@@ -1,13 +1,17 @@
 """What the writer knows of the present, and what it costs to know it."""
 
 import contextlib
+import gc
 import random
 from collections.abc import Callable
+from types import FunctionType, ModuleType
 
 import pytest
+from msgspec import Struct
 
-from api.domain.errors import BeyondLimit, LedgerError
-from api.ledger.projecting.present import Present
+from api.domain.errors import BeyondLimit, Cycle, FieldFixed, LedgerError
+from api.ledger.projecting import weighed
+from api.ledger.projecting.projection import Projector
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import Selection
 from api.ledger.storage.access import Access
@@ -50,7 +54,7 @@ def _cost_to_know(database: Database) -> int:
 
 
 def _look(access: Access) -> None:
-    Present(access, lambda: None, 1_000).read_questions(QUESTIONS)
+    Projector(access).questions.read(QUESTIONS)
 
 
 def test_to_look_for_records_costs_the_same_however_many_there_are_of_their_kind(writing):
@@ -65,7 +69,7 @@ def _cost_to_look_for_some(database: Database) -> int:
     named = [("entity", name) for name in ("parler", *(f"nobody-{n}" for n in range(200)))]
 
     def look(reads: Access) -> None:
-        Present(reads, lambda: None, 1_000).read_records(named)
+        Projector(reads).records.read(named)
 
     look(access)
     cost = effort(access, look)
@@ -78,10 +82,10 @@ def test_a_question_larger_than_what_is_remembered_is_not_read_anew_for_each_app
     said = [{"type": "text", "text": f"Because of reason {number}"} for number in range(60)]
     writing.append(*(a_claim(source="paper", question=name, answer=answer) for name in _ASKED for answer in said))
     access = watched(writing.database)
-    present = Present(access, lambda: None, 2)
+    projector = Projector(access, most_remembered=2)
     for name in (*_ASKED, "q", "q"):
-        present.read_questions([name])
-        present.forget_if_large()
+        projector.questions.read([name])
+        projector.forget_if_much()
     claims = [sql for sql, _ in access.asked if "JOIN payload" in sql and "r.question IN" in sql]
     assert len(claims) == len(_ASKED)
     access.close()
@@ -92,12 +96,12 @@ def test_of_many_small_questions_those_that_were_used_last_are_remembered(writin
     writing.append(*ground(), *(a_question(name, about="parler") for name in QUESTIONS))
     writing.append(*(a_claim(source="paper", question=name) for name in QUESTIONS))
     access = watched(writing.database)
-    present = Present(access, lambda: None, 10)
+    projector = Projector(access, most_remembered=10)
 
     def reads(name: str) -> int:
         before = len(access.asked)
-        present.read_questions([name])
-        present.forget_if_large()
+        projector.questions.read([name])
+        projector.forget_if_much()
         return len([sql for sql, _ in access.asked[before:] if "JOIN payload" in sql and "r.question IN" in sql])
 
     assert [reads(name) for name in QUESTIONS] == [1] * len(QUESTIONS)
@@ -141,8 +145,80 @@ def test_a_correction_from_another_question_lapses_with_that_question(writing, i
         writing.append(deed)
         if is_forgotten and not states:
             writing.redact("claim", "x")
-        states.append(dict(writing.database.access().rows(_STATES))["q"])
+        states.append(_states(writing)["q"])
     assert states == ["open", "single-origin", "open"]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_correction_from_another_question_lapses_with_the_source_of_the_claim_that_makes_it(writing, at_once):
+    """The two questions have no source in common."""
+    writing.append(*ground(), a_source("daily"), *(a_question(one, about="parler") for one in _ASKED))
+    made = [
+        a_claim("wrong", source="paper", question="q"),
+        a_claim("c", source="daily", question="p"),
+        link("c", "corrects", "wrong", expect=None if at_once else 1),
+    ]
+    deeds = [retract("source", "daily", expect=1), restore("source", "daily", expect=2)]
+    if at_once:
+        # Nothing of it is in the database yet when it is asked what the source reaches.
+        writing.append(*made, deeds[0])
+        assert _states(writing)["q"] == "single-origin"
+        return
+    writing.append(*made[:2])
+    states = [_states(writing)["q"]]
+    for deed in (made[2], *deeds):
+        writing.append(deed)
+        states.append(_states(writing)["q"])
+    assert states == ["single-origin", "open", "single-origin", "open"]
+
+
+@pytest.mark.parametrize("field", ["source", "via"])
+def test_what_a_source_derives_from_reaches_the_claims_of_all_that_leads_up_to_it(writing, field):
+    """Two questions that share no source but at the root, and a batch that makes a part of the way itself."""
+    writing.append(an_entity("parler"), *(a_source(one) for one in ("root", "elsewhere", "blog")))
+    writing.append(a_source("wire", derives_from=["root"]), *(a_question(one, about="parler") for one in _ASKED))
+    for one in _ASKED:
+        came = {"source": f"copy-{one}"} if field == "source" else {"source": "blog", "via": [f"copy-{one}"]}
+        writing.append(
+            a_source(f"copy-{one}", derives_from=["wire"]),
+            a_claim(f"{one}-copied", question=one, **came),
+            a_claim(f"{one}-said", source="root", question=one),
+            revise("source", "wire", expect=1 + _ASKED.index(one), title=f"Wire {one}"),
+        )
+    assert [_states(writing)[one] for one in _ASKED] == ["single-origin"] * 2
+    writing.append(revise("source", "wire", expect=3, derives_from=["elsewhere"]))
+    assert [_states(writing)[one] for one in _ASKED] == ["agreed"] * 2
+
+
+def test_what_is_pending_is_found_by_all_that_asks_for_records(writing):
+    """In one batch: what names what, what an earlier revision was, and what answers a question."""
+    writing.append(*ground(), an_entity("whole"), an_entity("part", part_of="whole"))
+    with pytest.raises(Cycle):
+        writing.append(
+            an_entity("more", part_of="part"),
+            revise("entity", "part", part_of="more", expect=1),
+        )
+    writing.append(
+        revise("entity", "part", part_of=None, expect=1),
+        revise("entity", "whole", part_of="part", expect=1),
+        a_question("p", about="parler", answer_type="entity"),
+        a_claim("c", source="paper", question="p", answer={"type": "entity", "entity": "whole"}),
+        a_claim("d", source="paper", question="p", answer={"type": "entity", "entity": "parler"}),
+        revise("entity", "whole", part_of=None),
+        revise("entity", "parler", part_of="whole", expect=1),
+        restore("entity", "part", revision=1),
+    )
+    assert _states(writing)["p"] == "single-origin"
+    with pytest.raises(FieldFixed):
+        writing.append(
+            a_question("new", about="parler"),
+            a_claim(source="paper", question="new"),
+            revise("question", "new", varies=True),
+        )
+
+
+def _states(writing: Writing) -> dict[str, str]:
+    return dict(writing.database.access().rows(_STATES))
 
 
 def test_what_was_said_of_a_revision_that_is_redacted_holds_for_those_after_it(writing):
@@ -150,18 +226,18 @@ def test_what_was_said_of_a_revision_that_is_redacted_holds_for_those_after_it(w
     writing.append(a_claim("c", source="paper", question="p"), a_claim("wrong", source="paper", question="q"))
     writing.append(link("c", "supersedes", "wrong", expect=1))
     writing.append(revise("claim", "wrong", expect=1, answer={"type": "time", "edtf": "2021-01-12"}))
-    assert dict(writing.database.access().rows(_STATES))["q"] == "open"
+    assert _states(writing)["q"] == "open"
     writing.redact("claim", "wrong", first=1, last=1)
-    assert dict(writing.database.access().rows(_STATES))["q"] == "open"
+    assert _states(writing)["q"] == "open"
 
 
 def test_of_claims_that_say_the_same_one_that_is_corrected_silences_no_other(writing):
     writing.append(*ground(), a_source("other"), *(a_question(one, about="parler") for one in _ASKED))
     writing.append(*(a_claim(name, source="paper", question="q") for name in ("first", "second")))
     writing.append(a_claim("x", source="paper", question="p"), link("x", "corrects", "first", expect=1))
-    assert dict(writing.database.access().rows(_STATES))["q"] == "single-origin"
+    assert _states(writing)["q"] == "single-origin"
     writing.append(a_claim(source="other", question="q", answer={"type": "time", "edtf": "2021-01-20"}))
-    assert dict(writing.database.access().rows(_STATES))["q"] == "disputed"
+    assert _states(writing)["q"] == "disputed"
 
 
 def test_a_correction_taken_back_while_a_revision_was_the_last_that_is_redacted_now_does_not_hold(writing):
@@ -172,7 +248,7 @@ def test_a_correction_taken_back_while_a_revision_was_the_last_that_is_redacted_
     writing.append(unlink("x", "corrects", "c", expect=2))
     writing.append(revise("claim", "c", expect=2, answer={"type": "time", "edtf": "2021-01-13"}))
     writing.redact("claim", "c", first=2, last=2)
-    assert dict(writing.database.access().rows(_STATES))["q"] == "single-origin"
+    assert _states(writing)["q"] == "single-origin"
 
 
 def test_what_leads_up_to_a_source_is_not_walked_anew_for_each_claim_of_a_batch(writing):
@@ -180,13 +256,13 @@ def test_what_leads_up_to_a_source_is_not_walked_anew_for_each_claim_of_a_batch(
     writing.append(an_entity("parler"), *chain, *(a_source(f"top-{n}", derives_from=["s29"]) for n in range(8)))
     writing.append(a_question("q", about="parler"), *(a_claim(source=f"top-{n}", question="q") for n in range(8)))
     access = watched(writing.database)
-    present = Present(access, lambda: None, 100)
-    present.read_questions(["q"])
-    question = present.find("question", "q")
+    projector = Projector(access, most_remembered=100)
+    projector.questions.read(["q"])
+    question = projector.records.find("question", "q")
     costs = []
     for _ in range(3):
         before = len(access.asked)
-        assert present.fold(question, is_anew=False) == "single-origin"
+        assert projector.questions.fold(question, is_anew=False) == "single-origin"
         costs.append(len(access.asked) - before)
     access.close()
     assert costs[0] > 0
@@ -261,7 +337,7 @@ def test_what_was_only_tried_leaves_no_mark_on_what_is_weighed_next(writing, is_
         tried = retract("question", "q", expect=1), *([] if is_dry_run else [refused])
         writing.ledger.append(writing.unit(*tried, is_dry_run=is_dry_run)).result(60)
     writing.append(a_claim("d", source="other", question="q", answer=said))
-    assert dict(writing.database.access().rows(_STATES))["q"] == "agreed"
+    assert _states(writing)["q"] == "agreed"
 
 
 @pytest.mark.parametrize("kind", ["source", "entity"])
@@ -274,7 +350,7 @@ def test_what_changes_around_claims_reaches_all_that_rest_on_it(writing, kind):
         a_claim("c", source="blog", via=["copy"], question="p", answer={"type": "entity", "entity": "part"}),
         a_claim("d", source="agency", question="p", answer={"type": "entity", "entity": "whole"}),
     )
-    states = [dict(writing.database.access().rows(_STATES))["p"]]
+    states = [_states(writing)["p"]]
     deeds = {
         "source": [
             revise("source", "paper", expect=1, derives_from=["daily"]),
@@ -288,12 +364,45 @@ def test_what_changes_around_claims_reaches_all_that_rest_on_it(writing, kind):
     }
     for deed in deeds[kind]:
         writing.append(deed)
-        states.append(dict(writing.database.access().rows(_STATES))["p"])
+        states.append(_states(writing)["p"])
     expected = {
         "source": ["single-origin", "agreed", "single-origin", "agreed"],
         "entity": ["single-origin", "disputed", "single-origin"],
     }
     assert states == expected[kind]
+
+
+def test_what_was_redacted_is_remembered_no_more(writing):
+    words = {kind: f"zq{kind}word" for kind in ("entity", "source", "question", "claim")}
+    writing.append(
+        an_entity("e", name=words["entity"]),
+        a_source("s", title=words["source"]),
+        a_question("p", about="e", text=words["question"], answer_type="text"),
+        a_claim("c", source="s", question="p", answer={"type": "text", "text": words["claim"]}),
+    )
+    writing.append(revise("claim", "c", expect=1, note=words["claim"]))
+    remembered = _remembered(writing)
+    assert all(word in remembered for word in words.values())
+    for kind, one in (("claim", "c"), ("question", "p"), ("source", "s"), ("entity", "e")):
+        writing.redact(kind, one)
+        assert words[kind] not in _remembered(writing)
+
+
+def _remembered(writing: Writing) -> str:
+    """Join all text that the writer's memory leads to, and what claims said that were read in this process."""
+    waiting: list[object] = [writing.ledger._writer.projector, weighed._read]
+    seen, texts = set[int](), list[str]()
+    while waiting:
+        each = waiting.pop()
+        if id(each) in seen or isinstance(each, type | ModuleType | FunctionType | Access):
+            continue
+        seen.add(id(each))
+        if isinstance(each, str | bytes):
+            texts.append(each if isinstance(each, str) else each.decode(errors="replace"))
+        waiting += gc.get_referents(each)
+        # What the collector need not look at does not tell it what it holds.
+        waiting += [getattr(each, name) for name in each.__struct_fields__] if isinstance(each, Struct) else []
+    return "\n".join(texts)
 
 
 _ASKED = ("p", "q")
