@@ -17,6 +17,7 @@ from api.domain.computed import RULES
 from api.domain.errors import Unavailable
 from api.domain.log.event import MAX_ENTRY, Redacts, leaf_hash
 from api.domain.log.merkle import HASH_BYTES, Frontier
+from api.ledger.projecting.projection import PROJECTED
 from api.ledger.reading.inspection import Scratch, StoredEvent, StoredHead
 from api.settings import Settings
 from api.verifying.comparison import Answering, Changed, Comparison
@@ -152,7 +153,7 @@ class _Visit:
         """Hold all that the server says to what the log says, if the log is whole: else there is nothing to hold it to."""
         if self.log.is_outdated:
             raise Changed
-        head = StoredHead(self.log.size, self.log.recorded_at, self.log.frontier.to_bytes(), RULES)
+        head = StoredHead(self.log.size, self.log.recorded_at, self.log.frontier.to_bytes(), RULES, PROJECTED)
         if (
             not self.log.is_sound
             or self.log.size != self.size

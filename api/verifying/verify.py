@@ -11,6 +11,7 @@ from pathlib import Path
 from api.domain.computed import RULES
 from api.domain.errors import LedgerError, Unavailable
 from api.domain.log.merkle import EMPTY_ROOT
+from api.ledger.projecting.projection import PROJECTED
 from api.ledger.reading import inspection
 from api.ledger.reading.inspection import Scratch, StoredHead
 from api.ledger.storage.access import Access
@@ -197,6 +198,9 @@ def _check_projections(
         findings.add(
             f"the projections were derived under rules {head.rules}; start or rebuild to derive them under {RULES}"
         )
+        return 0
+    if head.projected != PROJECTED:
+        findings.add(f"the projections are of version {head.projected}; start or rebuild to make them of {PROJECTED}")
         return 0
     if not derive(findings, scratch, head, step):
         return 0

@@ -6,7 +6,6 @@ import signal
 
 import pytest
 
-from api.domain.computed import RULES
 from api.ledger.projecting import projection, rebuild
 from api.ledger.reading import views
 from api.ledger.storage.database import Database
@@ -118,17 +117,6 @@ def test_a_rebuild_of_the_ledgers_first_event_alone(database):
     projection.throw_away(access)
     assert rebuild.rebuild(access) == 1
     assert _projections(access) == whole
-
-
-def test_a_start_under_new_rules_of_computing_rebuilds(settings, writing):
-    writing.append(*ground())
-    access = writing.database.access()
-    whole = _projections(access)
-    access.run("UPDATE head SET rules = 0")
-    access.run("UPDATE agreement SET state = 'agreed'")
-    genesis.open_ledger(writing.database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
-    assert _projections(access) == whole
-    assert access.row("SELECT rules FROM head")[0] == RULES
 
 
 def test_a_signing_key_is_on_the_disk_and_its_folder_knows_it_before_the_log_names_it(tmp_path, monkeypatch):

@@ -4,6 +4,8 @@ Rows are pending until whoever folds has them written out, so that a group of ap
 decides, takes a lock or begins a transaction.
 """
 
+from typing import Final
+
 import msgspec
 
 from api.domain.log.event import Entry
@@ -21,6 +23,9 @@ from api.ledger.projecting.weighed import forget_sayings
 from api.ledger.storage.access import Access
 from api.ledger.storage.tables import FOREVER
 
+# Of this version are the projections that are derived here. Whoever changes what an event makes of them raises it: a
+# database that holds older ones derives all of them again at its next start.
+PROJECTED: Final = 1
 MOST_REMEMBERED = 5_000
 _SAYS_NOTHING = b'"reason":null,"state":null}'
 

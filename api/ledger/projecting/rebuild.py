@@ -17,7 +17,7 @@ from api.domain.records.record import Record, State, buried_state, evolve
 from api.domain.records.redaction import Mark
 from api.ledger.projecting.known_questions import parents
 from api.ledger.projecting.pending import NAMES
-from api.ledger.projecting.projection import Fact, Projector, throw_away
+from api.ledger.projecting.projection import PROJECTED, Fact, Projector, throw_away
 from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.reads import Reads
 
@@ -78,8 +78,9 @@ class Burial:
 
 
 def is_outdated(access: Reads) -> bool:
-    """Say whether the projections were derived under other rules than these."""
-    return access.row("SELECT position FROM head WHERE rules <> ?", (RULES,)) is not None
+    """Say whether the projections were derived under other rules than these, or are of another version."""
+    sql = "SELECT position FROM head WHERE rules <> ? OR projected <> ?"
+    return access.row(sql, (RULES, PROJECTED)) is not None
 
 
 def rebuild(
@@ -94,7 +95,7 @@ def rebuild(
         head = int(lock_head(access)[0])
         with access.upkeep.filling_anew(NAMES, sought=["record"]) if head >= _FEW else nullcontext():
             derive(access, progress, most_remembered=most_remembered)
-        access.run("UPDATE head SET rules = ? WHERE one = 1", (RULES,))
+        access.run("UPDATE head SET rules = ?, projected = ? WHERE one = 1", (RULES, PROJECTED))
         access.upkeep.take_stock()
     return head
 

@@ -74,6 +74,7 @@ class StoredHead:
     recorded_at: int
     frontier: bytes
     rules: int
+    projected: int
     purged: int = 0
     is_signed: bool = False
     rows: int = 1
@@ -102,11 +103,15 @@ class KnownRecord:
 
 def head(access: Access) -> StoredHead:
     """Give the head. Raises Unavailable where no ledger has begun."""
-    rows = access.rows("SELECT position, recorded_at, frontier, rules, purged, is_signed FROM head ORDER BY one")
+    rows = access.rows(
+        "SELECT position, recorded_at, frontier, rules, projected, purged, is_signed FROM head ORDER BY one"
+    )
     if not rows:
         raise Unavailable("the database holds no ledger yet")
-    position, recorded_at, frontier, rules, purged, is_signed = rows[0]
-    return StoredHead(position, recorded_at, stored_bytes(frontier), rules, purged, bool(is_signed), len(rows))
+    position, recorded_at, frontier, rules, projected, purged, is_signed = rows[0]
+    return StoredHead(
+        position, recorded_at, stored_bytes(frontier), rules, projected, purged, bool(is_signed), len(rows)
+    )
 
 
 def events(access: Access) -> Iterator[StoredEvent]:

@@ -36,6 +36,7 @@ class _Table(SQLModel, registry=registry(metadata=METADATA)):
 class Head(_Table, table=True):
     """One row: the newest position. Whoever holds its lock is the writer. `frontier` is the tree's compact range.
 
+    The projections were derived under the numbered `rules` of agreement, and are of the version `projected`.
     Of redactions up to `purged` no trace is left in the database's files. `is_signed` once a checkpoint was published.
     """
 
@@ -47,6 +48,7 @@ class Head(_Table, table=True):
     rules: int
     purged: int = Field(sa_column=sa.Column(_Big, nullable=False, server_default="0"))
     is_signed: bool = Field(sa_column=sa.Column(sa.Boolean, nullable=False, server_default=sa.false()))
+    projected: int = Field(sa_column=sa.Column(sa.Integer, nullable=False, server_default="0"))
 
 
 class Event(_Table, table=True):

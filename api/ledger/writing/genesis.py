@@ -11,6 +11,7 @@ from api.domain.log.merkle import Frontier
 from api.domain.records.command import Command
 from api.domain.records.decide import Decision
 from api.domain.records.record import ASSERTED, LEDGER, State
+from api.ledger.projecting.projection import PROJECTED
 from api.ledger.projecting.rebuild import is_outdated, rebuild
 from api.ledger.reading.ledger_record import ledger_state
 from api.ledger.storage.access import Access
@@ -20,7 +21,9 @@ from api.ledger.writing.change import Slot, change, salts
 from api.ledger.writing.keyfiles import is_key_of, make_key, provisional_path, read_key, settle_key, settle_rotation
 from api.ledger.writing.writer import Writer
 
-_INSERT_HEAD = "INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules) VALUES (1, ?, ?, ?, ?, ?)"
+_INSERT_HEAD = (
+    "INSERT INTO head (one, position, recorded_at, frontier, is_seeded, rules, projected) VALUES (1, ?, ?, ?, ?, ?, ?)"
+)
 
 
 def open_ledger(
@@ -53,7 +56,7 @@ def open_copy(database: Database) -> State:
     database.check_schema()
     with closing(database.connect()) as access:
         if is_outdated(access):
-            rule = f"what it shows was computed under other rules than {RULES}; start it once without --read-only"
+            rule = "what it shows was derived by another version of this program; start it once without --read-only"
             raise Misconfigured("LEDGER_DATABASE_URL", rule)
         return ledger_state(access)
 
@@ -69,7 +72,7 @@ def _begin(access: Access, key_path: Path, origin: str | None, is_seeded: bool, 
     key = read_key(key_path) if key_path.exists() else make_key(provisional_path(key_path), name)
     if key.name != name:
         raise Misconfigured("LEDGER_LOG_ORIGIN", "the signing key that is there belongs to a log of another name")
-    access.run(_INSERT_HEAD, (0, 0, Frontier().to_bytes(), is_seeded, RULES))
+    access.run(_INSERT_HEAD, (0, 0, Frontier().to_bytes(), is_seeded, RULES, PROJECTED))
     state: State = {
         "id": LEDGER,
         "status": ASSERTED,
