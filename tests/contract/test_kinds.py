@@ -11,8 +11,10 @@ from msgspec import Struct, structs
 
 from api.domain.records.kinds import KINDS, Kind
 from api.domain.text import Id
+from api.ledger.projecting.projection import PROJECTED
 from api.routes.contract import params
 from api.settings import Settings
+from tests.support.builders import a_source
 from tests.support.served import serve
 
 ROOT = Path(__file__).parents[2]
@@ -92,8 +94,9 @@ ADDED: dict[str, list[tuple[str, str]]] = {
             '    rights: Annotated[str, Meta(description="Only sources under these terms.")] | None = None\n',
         ),
     ],
+    "api/ledger/projecting/projection.py": [(f"PROJECTED: Final = {PROJECTED}", f"PROJECTED: Final = {PROJECTED + 1}")],
 }
-# Run where those files are changed.
+# Run where those files are changed, over a ledger that was begun before they were.
 ASKING = """
 import sys
 from pathlib import Path
@@ -115,6 +118,7 @@ def test_a_filter_is_added_in_three_places(tmp_path: Path, sqlite_template: Path
     shutil.copy(sqlite_template, tmp_path / "ledger.db")
     settings = Settings(database_url=f"sqlite:///{tmp_path / 'ledger.db'}", rate_limit="off", log_level="error")
     with serve(settings) as service:
+        service.append(a_source("before", rights="CC0"))
         assert service.get("/v1/sources?rights=CC0").status_code == 400
 
     changed = _copy_with(ADDED, tmp_path / "changed")
@@ -122,7 +126,7 @@ def test_a_filter_is_added_in_three_places(tmp_path: Path, sqlite_template: Path
     ran = subprocess.run(asked, cwd=changed, env=_finding(changed), capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[-1] == "later"
+    assert ran.stdout.splitlines()[-1] == "before later"
     assert len(ADDED) <= 3
 
 

@@ -6,9 +6,9 @@ To add a filter to a list, three places are touched:
 
 1. here: a line among the `filters` of the kind, and one among its `terms` where nothing is found by that value yet;
 2. `api/routes/contract/params.py`: the parameter, with its type and what it means;
-3. where the term is new, the version of the projections, so that a database from before derives it.
+3. where the term is new, `PROJECTED` in `api/ledger/projecting/projection.py`, so that a database from before derives it.
 
-`openapi/openapi.json` is then made anew.
+`openapi/openapi.json` is then made anew, and the test of the projections' version told their new digest.
 """
 
 from collections.abc import Callable, Mapping, Sequence
