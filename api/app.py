@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from multiprocessing.connection import Connection
 from threading import Thread, Timer
 
@@ -104,8 +105,15 @@ def build(settings: Settings, metrics: Metrics, ending: Connection | None = None
         request_max_body_size=None,
         logging_config=None,
     )
-    app.state.document = pages.asset_of(msgspec.json.encode(openapi.build(app)), "application/json")
+    app.state.document = _document()
     return app
+
+
+@cache
+def _document() -> pages.Asset:
+    """Give the OpenAPI document: the same for every application, and longer in the making than one."""
+    described = Litestar([*_HANDLERS, _get_document], openapi_config=None)
+    return pages.asset_of(msgspec.json.encode(openapi.build(described)), "application/json")
 
 
 def _living(

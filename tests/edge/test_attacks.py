@@ -43,6 +43,7 @@ def test_an_attack_is_answered_as_documented(target: Target, attack: Attack) -> 
     withstand(target, attack)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("attack", [each for each in ATTACKS if each.lasts], ids=lambda attack: attack.name)
 def test_an_attack_that_lasts_is_outlasted(target: Target, attack: Attack) -> None:

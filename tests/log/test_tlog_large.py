@@ -1,4 +1,4 @@
-"""A log whose tiles have three levels, more than 65,536 events long; leave it out with `-m "not slow"`."""
+"""A log whose tiles have three levels, more than 65,536 events long."""
 
 import pytest
 

@@ -31,6 +31,7 @@ from tests.support.processes import started
 from tests.support.served import refused
 from tests.support.witnessing import until
 
+pytestmark = pytest.mark.slow
 WAITS = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
 
 

@@ -146,6 +146,7 @@ def test_a_rebuild_that_fails_leaves_everything_as_it_was(writing):
     assert _projections(access) == whole
 
 
+@pytest.mark.slow
 def test_kills_of_the_ledger_and_of_its_server_lose_nothing(capsys):
     assert kills.main(["--sqlite", "3", "--postgresql", "3"]) == 0
     assert capsys.readouterr().out.count("0 missing or doubled; sound") == 2
