@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.ledger.projecting.rebuild import rebuild
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import Selection, select
-from api.ledger.writing import genesis
 from tests.support.builders import Operation, Writing, a_claim, a_question, a_source, an_entity, link, revise
 from tests.support.served import Served
 
@@ -87,7 +87,7 @@ def test_the_writer_remembers_nothing_of_what_was_redacted(writing: Writing, is_
             writing.redact("claim", "d")
         writing.redact(kind, one, erase_id=is_erased)
         assert _remembered(words[kind], writing.ledger, writing.database) == set(), kind
-    genesis.rebuild(access)
+    rebuild(access)
     for kind in words:
         select(access, Selection(kind=kind))
     gone = [each for said in words.values() for each in said]

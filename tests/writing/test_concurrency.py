@@ -24,7 +24,6 @@ from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys
 from api.ledger.writing.ledger import Ledger
-from api.ledger.writing.unit import Note
 from tests.support import histories
 from tests.support.auditor import audit
 from tests.support.builders import (
@@ -228,24 +227,6 @@ def test_neither_a_refusal_nor_a_promise_rests_on_what_another_node_has_changed_
     assert writing.append(revise("entity", "late", expect=1, name="Late 2")).position == position + 1
     position = overtake(an_entity("later"))
     assert writing.ledger.append(writing.unit(an_entity(), is_dry_run=True)).result(60).position == position + 1
-
-
-def test_a_keyed_append_that_another_node_overtakes_is_answered_with_its_own_events(writing, other):
-    """A receipt written before the lock would name positions that the other node took."""
-    writing.append(*ground())
-    for number in range(3):
-        for _ in range(2):
-            writing.append(an_entity())
-        assert writing.ledger._writer._is_alone
-        position = other.append(an_entity(f"theirs-{number}")).position
-        key = Note(key_digest=b"k" * 31 + bytes([number]), request_digest=b"r" * 32)
-        unit = replace(writing.unit(an_entity(f"ours-{number}"), a_source()), note=key)
-        outcome = writing.ledger.append(unit).result(60)
-        assert [item.position for item in outcome.items] == [position + 1, position + 2]
-        assert outcome.items[0].id == f"ours-{number}"
-        for node in (writing, other):
-            again = node.ledger.append(unit).result(60)
-            assert (again.items, again.is_replay) == (outcome.items, True)
 
 
 class Interrupted:

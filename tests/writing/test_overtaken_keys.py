@@ -19,7 +19,8 @@ import pytest
 from api.domain import errors
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
-from api.ledger.writing.ledger import Ledger, Note, Outcome, Unit
+from api.ledger.writing.ledger import Ledger
+from api.ledger.writing.unit import Note, Outcome, Unit
 from tests.support import forked
 from tests.support.auditor import audit
 from tests.support.builders import Operation, Writing, an_entity, ground, revise

@@ -1,16 +1,12 @@
 """What the writer knows of the present, and what it costs to know it."""
 
 import contextlib
-import gc
 import random
 from collections.abc import Callable
-from types import FunctionType, ModuleType
 
 import pytest
-from msgspec import Struct
 
 from api.domain.errors import BeyondLimit, Cycle, FieldFixed, LedgerError
-from api.ledger.projecting import weighed
 from api.ledger.projecting.projection import Projector
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import Selection
@@ -149,47 +145,6 @@ def test_a_correction_from_another_question_lapses_with_that_question(writing, i
     assert states == ["open", "single-origin", "open"]
 
 
-@pytest.mark.parametrize("at_once", [False, True])
-def test_a_correction_from_another_question_lapses_with_the_source_of_the_claim_that_makes_it(writing, at_once):
-    """The two questions have no source in common."""
-    writing.append(*ground(), a_source("daily"), *(a_question(one, about="parler") for one in _ASKED))
-    made = [
-        a_claim("wrong", source="paper", question="q"),
-        a_claim("c", source="daily", question="p"),
-        link("c", "corrects", "wrong", expect=None if at_once else 1),
-    ]
-    deeds = [retract("source", "daily", expect=1), restore("source", "daily", expect=2)]
-    if at_once:
-        # Nothing of it is in the database yet when it is asked what the source reaches.
-        writing.append(*made, deeds[0])
-        assert _states(writing)["q"] == "single-origin"
-        return
-    writing.append(*made[:2])
-    states = [_states(writing)["q"]]
-    for deed in (made[2], *deeds):
-        writing.append(deed)
-        states.append(_states(writing)["q"])
-    assert states == ["single-origin", "open", "single-origin", "open"]
-
-
-@pytest.mark.parametrize("field", ["source", "via"])
-def test_what_a_source_derives_from_reaches_the_claims_of_all_that_leads_up_to_it(writing, field):
-    """Two questions that share no source but at the root, and a batch that makes a part of the way itself."""
-    writing.append(an_entity("parler"), *(a_source(one) for one in ("root", "elsewhere", "blog")))
-    writing.append(a_source("wire", derives_from=["root"]), *(a_question(one, about="parler") for one in _ASKED))
-    for one in _ASKED:
-        came = {"source": f"copy-{one}"} if field == "source" else {"source": "blog", "via": [f"copy-{one}"]}
-        writing.append(
-            a_source(f"copy-{one}", derives_from=["wire"]),
-            a_claim(f"{one}-copied", question=one, **came),
-            a_claim(f"{one}-said", source="root", question=one),
-            revise("source", "wire", expect=1 + _ASKED.index(one), title=f"Wire {one}"),
-        )
-    assert [_states(writing)[one] for one in _ASKED] == ["single-origin"] * 2
-    writing.append(revise("source", "wire", expect=3, derives_from=["elsewhere"]))
-    assert [_states(writing)[one] for one in _ASKED] == ["agreed"] * 2
-
-
 def test_what_is_pending_is_found_by_all_that_asks_for_records(writing):
     """In one batch: what names what, what an earlier revision was, and what answers a question."""
     writing.append(*ground(), an_entity("whole"), an_entity("part", part_of="whole"))
@@ -209,6 +164,18 @@ def test_what_is_pending_is_found_by_all_that_asks_for_records(writing):
         restore("entity", "part", revision=1),
     )
     assert _states(writing)["p"] == "single-origin"
+    writing.append(
+        a_question("q", about="parler"),
+        a_source("daily"),
+        a_source("weekly", derives_from=["daily"]),
+        a_claim("wrong", source="paper", question="q"),
+        a_claim("e", source="daily", question="p", answer={"type": "entity", "entity": "whole"}),
+        link("e", "corrects", "wrong"),
+        a_claim("f", source="weekly", question="p", answer={"type": "entity", "entity": "whole"}),
+        retract("source", "daily"),
+        retract("claim", "f"),
+    )
+    assert _states(writing) == {"offline-when": "open", "p": "single-origin", "q": "single-origin"}
     with pytest.raises(FieldFixed):
         writing.append(
             a_question("new", about="parler"),
@@ -370,39 +337,6 @@ def test_what_changes_around_claims_reaches_all_that_rest_on_it(writing, kind):
         "entity": ["single-origin", "disputed", "single-origin"],
     }
     assert states == expected[kind]
-
-
-def test_what_was_redacted_is_remembered_no_more(writing):
-    words = {kind: f"zq{kind}word" for kind in ("entity", "source", "question", "claim")}
-    writing.append(
-        an_entity("e", name=words["entity"]),
-        a_source("s", title=words["source"]),
-        a_question("p", about="e", text=words["question"], answer_type="text"),
-        a_claim("c", source="s", question="p", answer={"type": "text", "text": words["claim"]}),
-    )
-    writing.append(revise("claim", "c", expect=1, note=words["claim"]))
-    remembered = _remembered(writing)
-    assert all(word in remembered for word in words.values())
-    for kind, one in (("claim", "c"), ("question", "p"), ("source", "s"), ("entity", "e")):
-        writing.redact(kind, one)
-        assert words[kind] not in _remembered(writing)
-
-
-def _remembered(writing: Writing) -> str:
-    """Join all text that the writer's memory leads to, and what claims said that were read in this process."""
-    waiting: list[object] = [writing.ledger._writer.projector, weighed._read]
-    seen, texts = set[int](), list[str]()
-    while waiting:
-        each = waiting.pop()
-        if id(each) in seen or isinstance(each, type | ModuleType | FunctionType | Access):
-            continue
-        seen.add(id(each))
-        if isinstance(each, str | bytes):
-            texts.append(each if isinstance(each, str) else each.decode(errors="replace"))
-        waiting += gc.get_referents(each)
-        # What the collector need not look at does not tell it what it holds.
-        waiting += [getattr(each, name) for name in each.__struct_fields__] if isinstance(each, Struct) else []
-    return "\n".join(texts)
 
 
 _ASKED = ("p", "q")
