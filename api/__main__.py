@@ -3,7 +3,7 @@
 import click
 
 from api import __version__
-from api.app import spare_collector
+from api.app import own_process
 from api.cli import editing, keys, log, serve, verify
 from api.cli.loud import Loud
 
@@ -16,7 +16,7 @@ def main() -> None:
     Begin with `ledger serve`, then open http://127.0.0.1:8000/docs. Settings are environment variables that start with
     LEDGER_, LEDGER_DATABASE_URL above all; the README lists them.
     """
-    spare_collector()
+    own_process()
 
 
 for command in (*serve.COMMANDS, *log.COMMANDS, *verify.COMMANDS, *keys.COMMANDS, *editing.COMMANDS):

@@ -48,7 +48,7 @@ from api.witnessing.cosigning import Cosigning
 _COLLECT_AFTER = (20_000, 20, 20)
 # Seconds that a process which is to end waits for a database server.
 _ENDS_WITHIN = 4.0
-# Seconds after which a thread that computes lets others have their turn, the event loop above all.
+# Seconds after which a thread that computes lets others have their turn.
 _TURN = 0.0005
 _HANDLERS = (
     *claims.HANDLERS,
@@ -77,16 +77,20 @@ def create_app(settings: Settings | None = None, ending: Connection | None = Non
     configure_logging(settings)
     metrics = Metrics()
     app = wrap(build(settings, metrics, ending), metrics)
-    spare_collector()
-    sys.setswitchinterval(_TURN)
+    own_process()
     return app
 
 
-def spare_collector() -> None:
-    """Keep the garbage collector from walking, over and over, what lives as long as the process."""
+def own_process() -> None:
+    """Set the interpreter up for what it is to do. Only who owns the process calls this, as it starts.
+
+    The garbage collector is kept from walking, over and over, what lives as long as the process; and threads that compute
+    let others have their turn more often: the event loop, and on SQLite the thread in which a rebuild writes.
+    """
     gc.collect()
     gc.freeze()
     gc.set_threshold(*_COLLECT_AFTER)
+    sys.setswitchinterval(_TURN)
 
 
 def wrap(app: Litestar, metrics: Metrics | None = None) -> ASGIApp:

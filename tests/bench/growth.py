@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 
-from api.app import spare_collector
+from api.app import own_process
 from api.domain.dates import edtf
 from api.ledger.projecting.weighed import forget_sayings
 from api.ledger.reading.answers import answers
@@ -47,7 +47,7 @@ def main() -> int:
     asked = options.parse_args()
     sizes = [asked.most // 4, asked.most // 2, asked.most]
     # As a node that is served does.
-    spare_collector()
+    own_process()
     print(f"seconds at {sizes[0]:,}, {sizes[1]:,} and {sizes[2]:,} claims on one question, and the last by the first\n")
     print(f"| shape | database | {' | '.join(MEASURES)} |\n|---|---|{'---|' * len(MEASURES)}")
     worst = 0.0

@@ -235,6 +235,16 @@ def test_few_lines_leave_a_type_open_or_ask_for_an_attribute_by_a_name_in_a_stri
     assert text.count("getattr(") <= MOST_GETATTR
 
 
+def test_what_a_whole_process_shares_is_changed_by_its_owner_alone():
+    """A library that did so would do it to whoever uses it, and one thread to all others."""
+    for path in MODULES:
+        text = path.read_text(encoding="utf-8")
+        assert path == API / "app.py" or not re.search(r"setswitchinterval|gc\.(freeze|disable|set_threshold)", text), (
+            path
+        )
+        assert "SQLModel.metadata" not in text, path
+
+
 def test_no_function_is_too_long():
     for path in MODULES:
         for node in ast.walk(_read(path)):

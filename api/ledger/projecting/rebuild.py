@@ -3,9 +3,8 @@
 A payload may be missing only where a later entry redacts it; any other that is missing is damage, said by position.
 """
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import msgspec
@@ -91,25 +90,13 @@ def rebuild(
     Remembers so many records at most, some 3 KB each: fewer take less memory and more time.
     Raises Unavailable where a payload is missing that no redaction removed.
     """
-    with _sparing_the_collector(), access.upkeep.alone(), access.transaction():
+    with access.upkeep.alone(), access.transaction():
         head = int(lock_head(access)[0])
         with access.upkeep.filling_anew(NAMES, sought=["record"]) if head >= _FEW else nullcontext():
             derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ?, projected = ? WHERE one = 1", (RULES, PROJECTED))
         access.upkeep.take_stock()
     return head
-
-
-@contextmanager
-def _sparing_the_collector() -> Iterator[None]:
-    """Look for no cycles meanwhile: what is remembered grows all the time and has none."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def derive(
