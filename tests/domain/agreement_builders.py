@@ -1,4 +1,4 @@
-"""Claims to test agreement with, and a slow oracle that reads the rules of DESIGN.md section 3 one pair at a time.
+"""Claims to test agreement with, and a slow oracle that reads the rules of CONTRIBUTING.md one pair at a time.
 
 The oracle shares nothing with the code under test but the dates and the numbers: no sets of bits, no sweep.
 """
@@ -110,7 +110,7 @@ def a_claim(
 
 
 def relation(a: Claim, b: Claim, *, varies: bool) -> str:
-    """Give meet, conflict or nothing, by the words of DESIGN.md."""
+    """Give meet, conflict or nothing, by the words of CONTRIBUTING.md."""
     linked = [link for maker, other in ((a, b), (b, a)) for link in maker.links if link.claim == other.id]
     linked = [link for link in linked if link.relation in ("contradicts", "corroborates", "repeats")]
     if linked:

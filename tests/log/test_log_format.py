@@ -1,4 +1,4 @@
-"""What `append` really writes, to the byte: entries, payloads, leaves and nodes as DESIGN section 6 fixes them for ever."""
+"""What `append` really writes, to the byte: entries, payloads, leaves and nodes as CONTRIBUTING fixes them for ever."""
 
 import base64
 import hashlib

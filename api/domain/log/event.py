@@ -1,4 +1,4 @@
-"""Entries and payloads of the log, format version 1, to the byte (DESIGN section 6).
+"""Entries and payloads of the log, format version 1, to the byte (CONTRIBUTING tells it in words).
 
 An entry's bytes are what the Merkle tree holds, so a change here is a new `v`, never a correction.
 Which event may follow which is the ledger's to decide; here an event is only well formed or not.

@@ -1,4 +1,4 @@
-"""Redactions: what may be removed, what a redaction's record says and when a text is one looked for (DESIGN section 6).
+"""Redactions: what may be removed, what a redaction's record says and when a text is one looked for.
 
 The rules judge what is asked for against the record as it stands. What is deleted, and where, is the ledger's to know.
 """

@@ -1,4 +1,4 @@
-"""An event about to be written: what a decision makes, to the byte of DESIGN section 6. Nothing here touches a database."""
+"""An event about to be written: what a decision makes, to the byte (CONTRIBUTING). Nothing here touches a database."""
 
 import secrets
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def change(
     batch: tuple[int, int] | None,
     record: str | None = None,
 ) -> Change:
-    """Make the event that a decision calls for: entry, salt and payload, to the byte of DESIGN section 6."""
+    """Make the event that a decision calls for: entry, salt and payload, to the byte (CONTRIBUTING)."""
     position, moment, salt = slot
     # The Structs that commands are read by let nothing through that has no canonical form.
     said = canonical({"reason": command.reason, "state": decision.state})

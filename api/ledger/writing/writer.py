@@ -1,6 +1,6 @@
 """One transaction's worth of appending: judge in order, take the head's lock, write the log and its projections.
 
-Here an accepted command becomes an event, to the byte of DESIGN section 6. Who asks, and when, is not known here.
+Here an accepted command becomes an event of the log, to the byte (CONTRIBUTING). Who asks, and when, is not known here.
 """
 
 from collections.abc import Callable, Sequence
