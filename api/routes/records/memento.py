@@ -8,6 +8,7 @@ import msgspec
 
 from api.domain.dates import edtf
 from api.domain.dates.asof import Standpoint
+from api.domain.errors import BadParameter
 from api.domain.log.event import stamp
 from api.domain.records.kinds import Kind
 from api.ledger.reading import views
@@ -42,14 +43,21 @@ def dated(view: View) -> tuple[bytes, bytes]:
 
 async def negotiate(asked: Asked[Strict], kind: Kind, wanted: str) -> Reply:
     """Redirect to the revision in force at the last microsecond of that second (RFC 7089 section 4.1.2)."""
-    # email.utils would take the year 0068 for 2068.
-    asked_for = datetime.strptime(wanted[5:], "%d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
-    moment = edtf.to_us(asked_for) + _SECOND - 1
+    moment = _read_http_date(wanted) + _SECOND - 1
     revision, beside, at = await asked.read(views.revision_at, kind.name, asked.id, moment)
     url = f"{kind.path}/{asked.id}"
     linked = links(asked.in_full(url), *_mementos(asked.in_full(url), revision, beside))
     headers = [(b"location", f"{url}/revisions/{revision}".encode()), linked]
     return asked.reply(b"", at=at, headers=headers, status=302, media_type="text/plain")
+
+
+def _read_http_date(text: str) -> int:
+    """Read a date as HTTP writes it (RFC 9110 section 5.6.7), in microseconds. Raises BadParameter for one that is none."""
+    try:
+        # email.utils would take the year 0068 for 2068.
+        return edtf.to_us(datetime.strptime(text[5:], "%d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC))
+    except ValueError:
+        raise BadParameter("header", "Accept-Datetime", "not of the form that the contract gives") from None
 
 
 def _mementos(url: str, chosen: int, beside: Moments) -> list[str]:
