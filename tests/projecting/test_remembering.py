@@ -174,8 +174,13 @@ def test_what_is_pending_is_found_by_all_that_asks_for_records(writing):
         a_claim("f", source="weekly", question="p", answer={"type": "entity", "entity": "whole"}),
         retract("source", "daily"),
         retract("claim", "f"),
+        a_question("r", about="parler"),
+        *(a_claim(source=one, question="r") for one in ("weekly", "paper")),
+        restore("source", "daily"),
+        revise("source", "daily", derives_from=["paper"]),
+        retract("source", "daily"),
     )
-    assert _states(writing) == {"offline-when": "open", "p": "single-origin", "q": "single-origin"}
+    assert _states(writing) == {"offline-when": "open"} | dict.fromkeys("pqr", "single-origin")
     with pytest.raises(FieldFixed):
         writing.append(
             a_question("new", about="parler"),

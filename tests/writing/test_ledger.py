@@ -1,6 +1,7 @@
 """Appending: groups that share a commit, clocks, idempotency notes, and refusals of the database."""
 
 import hashlib
+import json
 import sqlite3
 import threading
 import time
@@ -24,7 +25,7 @@ from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger
 from api.ledger.writing.unit import Note, Unit
 from api.settings import Settings
-from tests.support.builders import Writing, a_claim, an_entity, ground, retract, revise
+from tests.support.builders import Writing, a_claim, an_entity, ground, restore, retract, revise
 from tests.support.databases import connected, is_sqlite
 
 DAY = 24 * 3600 * 1_000_000
@@ -106,6 +107,24 @@ def test_requests_that_wait_together_share_a_commit_and_are_accepted_or_refused_
     ]
     # Those who came while the first waited for the lock joined it.
     assert writing.ledger.tally.groups == groups + 1
+
+
+def test_requests_that_wait_together_are_judged_by_what_those_before_leave_though_nothing_is_written_yet(writing):
+    writing.append(an_entity("y"), an_entity("x", part_of="y"), an_entity("top"))
+    chain = [an_entity("e1", part_of="top"), *(an_entity(f"e{n}", part_of=f"e{n - 1}") for n in range(2, 32))]
+    requests = [
+        chain,
+        [revise("entity", "top", expect=1, part_of="x")],
+        [revise("entity", "top", expect=1, name="Second")],
+        [revise("entity", "top", expect=2, name="Third")],
+        [restore("entity", "top", expect=3, revision=2)],
+    ]
+    with held_head(writing.database):
+        futures = [writing.ledger.append(writing.unit(*request)) for request in requests]
+    refused = [type(future.exception(60)) for future in futures]
+    assert refused == [type(None), errors.BeyondLimit, *[type(None)] * 3]
+    document = views.current(writing.database.access(), "entity", "top").document
+    assert (json.loads(document)["name"], json.loads(document)["part_of"]) == ("Second", None)
 
 
 def test_a_dry_run_writes_nothing_and_later_requests_do_not_see_it(writing):
