@@ -2,6 +2,7 @@
 a key happens once, and whoever asks again is answered with that.
 """
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -17,10 +18,12 @@ import httpx
 import pytest
 
 from api.domain import errors
+from api.ledger.storage.clock import now
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
 from api.ledger.writing.ledger import Ledger
 from api.ledger.writing.unit import Note, Outcome, Unit
+from api.ledger.writing.writer import Sealed, is_durable
 from tests.support import forked
 from tests.support.auditor import audit
 from tests.support.builders import Operation, Writing, an_entity, ground, revise
@@ -68,7 +71,7 @@ def _hold(writing: Writing, outcome: Outcome, *ids: str) -> None:
 @pytest.mark.parametrize("size", [1, 3])
 @pytest.mark.parametrize("ahead", [1, 5])
 def test_a_node_that_was_overtaken_answers_with_what_it_wrote_itself(
-    writing: Writing, other: Writing, size: int, ahead: int
+    writing: Writing, other: Writing, size: int, ahead: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     writing.append(*ground())
     for turn in range(3):
@@ -82,6 +85,8 @@ def test_a_node_that_was_overtaken_answers_with_what_it_wrote_itself(
         for node in (writing, other, writing):
             again = _ask(node, f"key {turn}", *mine).result(60)
             assert (again.is_replay, again.items, again.position) == (True, first.items, first.position)
+    # Nor had the database to refuse first what was decided too early.
+    assert not caplog.records
 
 
 def test_several_keys_of_one_commit_that_was_overtaken_each_have_their_own_answer(
@@ -177,6 +182,31 @@ def test_a_note_holds_for_seven_days_and_no_longer(database: Database) -> None:
                 _ask(writing, "key", an_entity("e")).result(60)
             assert not _ask(writing, "key", an_entity("f")).result(60).is_replay
     ledger.stop()
+
+
+def test_a_node_whose_clock_is_behind_goes_on_from_the_time_of_who_overtook_it(
+    database: Database, writing: Writing
+) -> None:
+    hour, ahead = 3600 * 1_000_000, Ledger(database, clock=lambda: now() + hour)
+    ahead.start()
+    writing.append(*ground())
+    for turn in range(2):
+        _is_alone(writing)
+        Writing(database, ahead).append(an_entity())
+        mine = _ask(writing, f"key {turn}", an_entity(), an_entity()).result(60)
+        sql = "SELECT recorded_at FROM event WHERE position BETWEEN ? AND ? ORDER BY position"
+        times = [row[0] for row in database.access().rows(sql, (mine.position - 2, mine.position))]
+        assert times == [times[0], times[0] + 1, times[0] + 2]
+    ahead.stop()
+
+
+def test_a_commit_took_place_only_where_its_own_event_is_at_its_position(writing: Writing) -> None:
+    """Its answer may be lost and another node's event be there instead, under a salt of its own."""
+    position = writing.append(an_entity()).position
+    with contextlib.closing(writing.database.connect_to_write()) as access:
+        [(leaf,)] = access.rows("SELECT leaf_hash FROM event WHERE position = ?", (position,))
+        for there, own in ((position, bytes(leaf)), (position, bytes(32)), (position + 1, bytes(leaf))):
+            assert is_durable(access, Sealed(there, own, [])) is ((there, own) == (position, bytes(leaf)))
 
 
 class Crowd:
