@@ -110,7 +110,7 @@ def test_a_batch_has_as_many_operations_as_it_may_and_no_more(
 @pytest.mark.parametrize("depth", [DEEPEST - 1, DEEPEST, DEEPEST + 1])
 def test_json_is_as_deep_as_it_may_be_and_no_deeper(bounded: Served, path: str, media_type: str, depth: int) -> None:
     # What a batch holds is one level down in it, and a line is not.
-    content = "[" * depth + "]" * depth
+    content = "[" + "[]," * DEEPEST + "[" * (depth - 1) + "]" * depth
     response = bounded.client.post(path, content=content, headers={"Content-Type": media_type})
     if depth > DEEPEST:
         refused(response, 413, "too-large")

@@ -240,11 +240,12 @@ def test_where_a_source_derives_from_weighs_on_every_question_below_it(
     above = ["origin", *chain]
     writing.append(
         an_entity("parler"),
-        *(a_source(one) for one in ("origin", "another", "paper")),
+        *(a_source(one) for one in ("origin", "another", "paper", "aside")),
         *(a_source(one, derives_from=[above[number]]) for number, one in enumerate(chain)),
         *(a_question(one, about="parler") for one in ("asked", "other")),
     )
-    by = {"source": "paper", "via": [chain[-1]]} if is_via else {"source": chain[-1]}
+    # Of those that it came by the last is what it rests on.
+    by = {"source": "paper", "via": ["aside", chain[-1]]} if is_via else {"source": chain[-1]}
     for question in ("asked", "other"):
         writing.append(a_claim(source="origin", question=question), a_claim(question=question, **by))
     states = [hold(writing)]
