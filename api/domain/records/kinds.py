@@ -30,17 +30,17 @@ KIND_NAMES: Final[tuple[KindName, ...]] = get_args(KindName)
 
 
 def values_of(state: State, field: str) -> Sequence[str]:
-    """Give what a field says, as texts: one, several of a list or a map, or none."""
+    """Give what a field says, as texts: one, several of a list or a map, or none; of a truth `true` or `false`."""
     value = state[field]
     if value is None:
         return ()
+    if isinstance(value, str):
+        return (value,)
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
         return [value[name] for name in sorted(value)]
-    if isinstance(value, bool):
-        return ("true" if value else "false",)
-    return (value,)
+    return ("true" if value else "false",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,9 @@ class Reference:
 class Filter:
     """A parameter that narrows a list to the records that hold a value.
 
-    It is looked for among the record's terms of these names, the filter's own if none are given. With `of` it is looked
-    for among the terms of the source or question that the record stands on.
+    It is looked for among the record's terms of these names: of the filter's own where none are given. With `of` they are
+    terms of the source or question that the record stands on. A filter with the name of that source or question itself
+    is found by the column of the record's row.
     """
 
     name: str

@@ -1,5 +1,8 @@
 """Representations: the JSON in which one revision of a record is shown, the same bytes whoever renders it."""
 
+from collections.abc import Sequence
+from typing import cast
+
 import msgspec
 from msgspec import Raw
 
@@ -10,17 +13,13 @@ from api.domain.records.claim import valid_extent
 from api.domain.records.kinds import KINDS
 from api.domain.records.record import LEDGER, Record, State
 
-_FIELDS = {LEDGER: ("formats", "keys", "log_origin")} | {kind.name: kind.fields for kind in KINDS.values()}
 _SORTED = msgspec.json.Encoder(order="sorted")
 
 
 class _Payload(msgspec.Struct):
-    """As much of a payload as is shown: each field is kept as it is stored."""
+    """As much of a payload as is shown."""
 
-    state: dict[str, Raw]
-
-
-_PAYLOAD = msgspec.json.Decoder(_Payload)
+    state: msgspec.Struct
 
 
 def represent(record: Record, payload: bytes) -> bytes:
@@ -28,31 +27,57 @@ def represent(record: Record, payload: bytes) -> bytes:
 
     Fields stand in the order of their kind. What is within them is as the payload has it, in order of name.
     """
-    said = _PAYLOAD.decode(payload).state
-    shown = {
-        "kind": record.kind,
-        "id": said["id"],
-        "revision": record.revision,
-        "status": said["status"],
-        **{name: said[name] for name in _FIELDS[record.kind]},
+    shown = msgspec.structs.replace(
+        _READERS[record.kind].decode(payload).state,
         **(_computed(record.state) if record.kind == "claim" else {}),
-        "links": said["links"],
-        "position": record.position,
-        "revised_at": stamp(record.revised_at),
-        "first_position": record.first_position,
-        "recorded_at": stamp(record.recorded_at),
-        "recorded_by": record.recorded_by,
-    }
+        revision=record.revision,
+        position=record.position,
+        revised_at=stamp(record.revised_at),
+        first_position=record.first_position,
+        recorded_at=stamp(record.recorded_at),
+        recorded_by=record.recorded_by,
+    )
     return msgspec.json.encode(shown)
 
 
-def _computed(claim: State) -> dict[str, Raw | int | None]:
-    """Tell when a claim's answer holds. A time answer tells it, too, and keeps its place among the fields."""
+def _computed(claim: State) -> dict[str, Raw]:
+    """Tell when a claim's answer holds; a time answer tells it, too."""
     extent = valid_extent(claim)
     if extent is None:
-        return {"valid_bounds": None, "rules": RULES}
+        return {}
     bounds = edtf.render(extent)
-    computed: dict[str, Raw | int | None] = {"valid_bounds": Raw(_SORTED.encode(bounds)), "rules": RULES}
+    computed = {"valid_bounds": Raw(_SORTED.encode(bounds))}
     if claim["answer"]["type"] == "time":
         computed["answer"] = Raw(_SORTED.encode({**claim["answer"], "bounds": bounds}))
     return computed
+
+
+def _reader(kind: str, fields: Sequence[str], computed: Sequence[str] = ()) -> msgspec.json.Decoder[_Payload]:
+    """Make what reads a payload of one kind as a representation, in reading order; each field is kept as it is stored."""
+    shown = msgspec.defstruct(
+        "Shown",
+        [
+            ("kind", str, kind),
+            ("id", Raw),
+            ("revision", int, 0),
+            ("status", Raw),
+            *((name, Raw) for name in fields),
+            *((name, object, _COMPUTED[name]) for name in computed),
+            ("links", Raw),
+            ("position", int, 0),
+            ("revised_at", str, ""),
+            ("first_position", int, 0),
+            ("recorded_at", str, ""),
+            ("recorded_by", str | None, None),
+        ],
+        kw_only=True,
+    )
+    payload = msgspec.defstruct("Payload", [("state", shown)], bases=(_Payload,))
+    return cast("msgspec.json.Decoder[_Payload]", msgspec.json.Decoder(payload))
+
+
+# What is computed, where nothing is told.
+_COMPUTED = {"valid_bounds": None, "rules": RULES}
+_READERS = {kind.name: _reader(kind.name, kind.fields, kind.computed) for kind in KINDS.values()} | {
+    LEDGER: _reader(LEDGER, ("formats", "keys", "log_origin"))
+}
