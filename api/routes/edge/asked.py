@@ -17,7 +17,7 @@ from api.routes.contract.params import AsOfQuery, Path, Strict
 from api.routes.edge.bodies import JSON
 from api.routes.edge.exchange import PlainRequest
 from api.routes.edge.limits import scheme_of
-from api.routes.edge.negotiation import choose_encoding, is_known, mark
+from api.routes.edge.negotiation import choose_encoding, is_known, mark, quality
 from api.routes.edge.query import replace_in_query
 from api.routes.edge.reply import NO_STORE, VARY_TIMEGATE, Headers, Reply
 from api.routes.edge.services import Services
@@ -73,9 +73,9 @@ class Asked(Generic[Query_co]):
         return NOW if text is None else read_as_of(text)
 
     @property
-    def accept(self) -> str | None:
-        """The media types that are wanted."""
-        return self.headers.get("accept")
+    def media_type(self) -> str:
+        """The one of the types offered that is wanted most; of equals the first."""
+        return max(self.contract.offers, key=partial(quality, self.headers.get("accept")))
 
     async def read(
         self, view: Callable[Concatenate[Reads, Given], Result], *given: Given.args, **named: Given.kwargs

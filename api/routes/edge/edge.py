@@ -28,8 +28,8 @@ _LONGEST_LOGGED = 512
 class Edge:
     """Everything that is right about every response, whichever handler made it.
 
-    The request id is left in `scope["request_id"]`;
-    whoever counts the request against the caller's rate leaves an Allowance in `scope["allowance"]`.
+    The request id is left in `scope["request_id"]`; whoever counts the request against the caller's rate leaves an
+    Allowance in `scope["allowance"]`.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, log: FilteringBoundLogger) -> None:

@@ -25,13 +25,8 @@ _ENCODED_TAG = re.compile(r'-(?:gz|br)"')
 _POSITION_TAG = re.compile(r'"([1-9][0-9]{0,15})(?:-gz|-br)?"')
 
 
-def accepts(accept: str | None, media_type: str) -> bool:
-    """Say whether an Accept header takes a media type (RFC 9110 section 12.5.1)."""
-    return quality(accept, media_type) > 0
-
-
 def quality(accept: str | None, media_type: str) -> float:
-    """Give the weight that an Accept header puts on a media type: its most specific range decides."""
+    """Give the weight of a media type, 0 for one that is refused: the most specific range decides (RFC 9110 section 12.5.1)."""
     if not accept or not accept.strip():
         return 1.0
     best, weight = -1, 0.0

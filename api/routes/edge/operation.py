@@ -20,7 +20,7 @@ from api.routes.edge.bodies import NDJSON, check_depth, check_head
 from api.routes.edge.exchange import PlainRequest
 from api.routes.edge.explaining import explain
 from api.routes.edge.limits import count, is_host
-from api.routes.edge.negotiation import accepts
+from api.routes.edge.negotiation import quality
 from api.routes.edge.problems import HttpError
 from api.routes.edge.query import convert, read_header, read_query, repeatable
 from api.routes.edge.reply import VARY_TIMEGATE, Reply
@@ -38,13 +38,13 @@ def reads(
     vary = [VARY_TIMEGATE] if "Accept-Datetime" in contract.headers else []
 
     def decorate(handler: Callable[[Asked[Query_co]], Awaitable[Reply]]) -> HTTPRouteHandler:
-        async def answer(request: PlainRequest) -> ASGIApp:
+        async def respond(request: PlainRequest) -> ASGIApp:
             try:
                 return await handler(await _judge(request, contract))
             except (HttpError, LedgerError) as error:
                 return await explain(request, error, *vary)
 
-        return get(path, opt={"contract": contract}, name=contract.id)(answer)
+        return get(path, opt={"contract": contract}, name=contract.id)(respond)
 
     return decorate
 
@@ -55,7 +55,7 @@ def writes(
     """Make a POST route of a function from what was sent to a reply, held to its contract."""
 
     def decorate(handler: Callable[[Posted[Query_co, Body_co]], Awaitable[Reply]]) -> HTTPRouteHandler:
-        async def answer(request: PlainRequest) -> ASGIApp:
+        async def respond(request: PlainRequest) -> ASGIApp:
             try:
                 asked = await _judge(request, contract)
                 async with asked.services.bodies.read(request, _most(contract, asked.services.settings)) as raw:
@@ -63,7 +63,7 @@ def writes(
             except (HttpError, LedgerError) as error:
                 return await explain(request, error)
 
-        return post(path, opt={"contract": contract}, name=contract.id)(answer)
+        return post(path, opt={"contract": contract}, name=contract.id)(respond)
 
     return decorate
 
@@ -72,14 +72,14 @@ def serves(path: str) -> Callable[[Callable[[PlainRequest], Awaitable[Reply]]], 
     """Make a GET route of what no contract describes: pages, files, the log's tiles. Who asks is judged as for every read."""
 
     def decorate(handler: Callable[[PlainRequest], Awaitable[Reply]]) -> HTTPRouteHandler:
-        async def answer(request: PlainRequest) -> ASGIApp:
+        async def respond(request: PlainRequest) -> ASGIApp:
             try:
                 await _admit(request)
                 return await handler(request)
             except (HttpError, LedgerError) as error:
                 return await explain(request, error)
 
-        return get(path, include_in_schema=False)(answer)
+        return get(path, include_in_schema=False)(respond)
 
     return decorate
 
@@ -176,7 +176,7 @@ def _authorise(
 def _check_accept(contract: Contract[Strict], accept: str | None) -> None:
     if accept is None or accept == "*/*":
         return
-    if not any(accepts(accept, offered) for offered in contract.offers):
+    if not any(quality(accept, offered) for offered in contract.offers):
         raise HttpError("not-acceptable", "offered: " + ", ".join(contract.offers))
 
 

@@ -14,7 +14,6 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import ConsistencyQuery, ProofQuery
 from api.routes.edge.asked import Asked
 from api.routes.edge.bodies import JSON
-from api.routes.edge.negotiation import quality
 from api.routes.edge.operation import reads
 from api.routes.edge.reply import Reply
 
@@ -90,8 +89,7 @@ async def _prove(asked: Asked[ProofQuery], position: int) -> Reply:
         raise NotYet(at.head)
     if size is not None and size < position:
         raise NotApplicable("a tree of this size ends before the event", parameter="size")
-    accept = asked.accept
-    if quality(accept, TEXT) > quality(accept, JSON):
+    if asked.media_type == TEXT:
         return await _as_text(asked, position, size)
     is_pinned = size is not None
     size, root = await _tree(asked, position, size)

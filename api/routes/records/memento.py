@@ -16,8 +16,6 @@ from api.ledger.reading.views import View
 from api.ledger.storage.reads import Reads
 from api.routes.contract.params import NoQuery, Strict
 from api.routes.edge.asked import Asked
-from api.routes.edge.bodies import JSON
-from api.routes.edge.negotiation import quality
 from api.routes.edge.paging import weak_tag
 from api.routes.edge.reply import Reply, http_date
 
@@ -75,13 +73,12 @@ def _mementos(url: str, chosen: int, beside: Moments) -> list[str]:
 async def timemap(asked: Asked[NoQuery], kind: Kind) -> Reply:
     """Reply with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
     url = f"{kind.path}/{asked.id}"
-    accept = asked.accept
-    is_link_format = quality(accept, LINK_FORMAT) >= quality(accept, JSON)
+    is_link_format = asked.media_type == LINK_FORMAT
     write = partial(_link_format, asked.in_full(url)) if is_link_format else partial(_json_map, url)
     body, at = await asked.read(_timemap, kind.name, asked.id, write)
     # The two forms are not the same to who holds one (RFC 9110 section 8.8.3).
     etag = weak_tag(at) if is_link_format else f'{weak_tag(at)[:-1]}.json"'
-    return asked.reply(body, at=at, etag=etag, media_type=LINK_FORMAT if is_link_format else JSON)
+    return asked.reply(body, at=at, etag=etag, media_type=asked.media_type)
 
 
 def _timemap(access: Reads, kind: str, public_id: str, write: Callable[[Moments], bytes]) -> tuple[bytes, Standpoint]:

@@ -9,8 +9,6 @@ from api.ledger.reading import lists, views
 from api.ledger.reading.views import Page, View
 from api.routes.contract.params import AsOfQuery, ClaimRecordQuery, HistoryQuery, NoQuery, RevisionDiffQuery, Strict
 from api.routes.edge.asked import COMPUTES, Asked
-from api.routes.edge.bodies import JSON
-from api.routes.edge.negotiation import quality
 from api.routes.edge.paging import documents_by_id, send_page, weak_tag
 from api.routes.edge.reply import Headers, Reply
 from api.routes.records import memento
@@ -66,5 +64,4 @@ async def diff(asked: Asked[RevisionDiffQuery], kind: Kind) -> Reply:
     """Reply with the patch from one revision to another."""
     old, new = asked.query.old, asked.query.new
     patch, at = await asked.read_at(COMPUTES, views.difference, kind.name, asked.id, old=old, new=new)
-    media_type = PATCH if quality(asked.accept, PATCH) >= quality(asked.accept, JSON) else JSON
-    return asked.reply(patch, at=at, etag=weak_tag(at), media_type=media_type)
+    return asked.reply(patch, at=at, etag=weak_tag(at), media_type=asked.media_type)

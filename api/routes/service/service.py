@@ -15,7 +15,6 @@ from api.routes.contract.params import AsOfQuery, NoQuery
 from api.routes.edge import problems
 from api.routes.edge.asked import LONG, Asked
 from api.routes.edge.bodies import JSON
-from api.routes.edge.negotiation import quality
 from api.routes.edge.operation import reads
 from api.routes.edge.paging import weak_tag
 from api.routes.edge.problems import HttpError
@@ -54,8 +53,7 @@ _LINKS = {
 @reads("/", _SERVICE)
 async def get_service(asked: Asked[NoQuery]) -> Reply:
     at = await asked.read(views.stand)
-    accept = asked.accept
-    if accept and quality(accept, HTML) > quality(accept, JSON):
+    if asked.media_type == HTML:
         page = pages.welcome_page(at.position, asked.services.origin)
         return asked.reply(page, at=at, media_type=pages.HTML, headers=pages.PAGE_HEADERS)
     state = await asked.read(ledger_state)
