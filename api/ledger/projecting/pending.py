@@ -55,7 +55,7 @@ class Pending:
         return len(self.rows["feed"])
 
     def clear(self) -> None:
-        """Hold nothing. The lists themselves were given to whoever wrote them out."""
+        """Hold nothing. Lists are made anew: what was written out may still be on its way to the database."""
         self.overlay.clear()
         self.rows = {table: [] for table in COLUMNS}
         self.changed = {table: {} for table in ENDING}

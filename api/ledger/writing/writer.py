@@ -73,7 +73,7 @@ class Writer:
         """
         self.sealed = None
         try:
-            early = self._judge_all(units) if self._is_alone and self._fits_before_the_lock(units) else None
+            early = self._judge_all(units) if self._is_alone and self._can_be_judged_early(units) else None
             # From here to the commit nobody else appends: positions are given out and committed in one order, so that no
             # reader skips any. A refusal too may rest on what was remembered, and is given only if that still holds.
             self._take_lock()
@@ -122,10 +122,11 @@ class Writer:
     def close(self) -> None:
         self._access.close()
 
-    def _fits_before_the_lock(self, units: Sequence[Unit]) -> bool:
-        """Say whether units can be judged without a word to the database: as few as are written out at once, and no other."""
+    def _can_be_judged_early(self, units: Sequence[Unit]) -> bool:
+        """Say whether judging units writes nothing: a probe does, a redaction, and more than is written out at once."""
         count = sum(len(unit.commands) for unit in units)
-        return count <= self._access.held_at_most and not any(_writes_by_itself(unit) for unit in units)
+        are_silent = all(unit.commands and not _redacts(unit) for unit in units)
+        return are_silent and count <= self._access.held_at_most
 
     def _take_lock(self) -> None:
         """Begin a transaction with the head's lock."""
@@ -176,6 +177,9 @@ class Writer:
             answered = self._receipts.answered(note) if note is not None else None
             if answered is not None:
                 return answered
+            if _redacts(unit):
+                # What a redaction covers, and who still names that, is asked of the tables.
+                self._write_out()
             changes = self._decide(unit)
         except errors.LedgerError as refusal:
             return refusal
@@ -223,8 +227,6 @@ class Writer:
     def _redaction(self, command: Redact, unit: Unit, slot: Slot) -> Change:
         """Make the event that a redaction is: a record of its own, of one revision."""
         target = self.projector.records.find(command.target_kind, command.target)
-        # What it covers, and who still names it, is asked of the tables.
-        self._write_out()
         redacts = redacting.cover(self._access, target, command)
         made = Decision("redacted", state_of(command, str(uuid7())), redacts, command.basis)
         return change(None, command, made, slot, actor=unit.actor, batch=None)
@@ -305,9 +307,8 @@ def is_durable(access: Access, sealed: Sealed) -> bool:
     return row is not None and bytes(row[0]) == sealed.leaf
 
 
-def _writes_by_itself(unit: Unit) -> bool:
-    """Say whether judging a unit writes to the database: a probe does, and a redaction."""
-    return not unit.commands or any(isinstance(command, Redact) for command in unit.commands)
+def _redacts(unit: Unit) -> bool:
+    return any(isinstance(command, Redact) for command in unit.commands)
 
 
 def _made_by(change: Change) -> NewRevision:
