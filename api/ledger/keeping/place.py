@@ -56,7 +56,7 @@ def has_begun(database: Database, settings: Settings) -> bool:
         with closing(database.connect()) as access:
             return _has_any(access)
     except (Unavailable, *DRIVER_ERRORS) as error:
-        # What is broken is there.
+        # A ledger that is broken is there all the same.
         if is_damaged(error):
             return True
         raise

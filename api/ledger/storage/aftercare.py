@@ -46,6 +46,6 @@ class Aftercare:
     def _run(self) -> None:
         while self._is_due.wait() and not self._is_stopping.is_set():
             self._is_due.clear()
-            # Where it cannot be done now, there will be another time.
+            # What fails here is tried again when it is next due.
             with suppress(LedgerError, *DRIVER_ERRORS), closing(self._database.connect()) as access:
                 self._due_after = access.upkeep.do_what_is_due()

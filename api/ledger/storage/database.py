@@ -30,7 +30,7 @@ from api.ledger.storage.threads import Threads
 from api.settings import Settings
 
 Result = TypeVar("Result")
-# Threads that compute take turns with each other and with the event loop, which would wait for each: two get nothing done sooner.
+# Python runs one thread at a time: two that compute get nothing done sooner, and the event loop would wait for both.
 _COMPUTING_AT_ONCE = 1
 
 
@@ -103,7 +103,7 @@ class Database:
             except (TakesLong, psycopg.errors.LockNotAvailable):
                 pass
             except DRIVER_ERRORS as error:
-                # Where a connection is not to be had, a thread waits for it, and nobody else.
+                # A lost connection is opened again in a thread: in the loop, others would wait for the server as well.
                 if not is_lost(error):
                     raise translated(error) from error
         work, threads = partial(self.call, view, *given, **named), self._computing if computes else self._threads

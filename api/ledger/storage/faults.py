@@ -18,7 +18,7 @@ DRIVER_ERRORS = (sqlite3.Error, psycopg.Error)
 _log = logging.getLogger("ledger")
 _CORRUPT_PG = ("XX001", "XX002")
 _CORRUPT_SQLITE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-# What Python says, without a code, of stored text that is none.
+# What Python says, without a code, where stored text is not UTF-8.
 _NO_TEXT = "Could not decode to UTF-8"
 # SQLSTATEs by which a server ends a connection, or does not let it come about (class 08 apart).
 _ENDED = ("57P01", "57P02", "57P03", "57P05")
@@ -39,7 +39,7 @@ _OUTAGES_OF_SQLITE = (
     sqlite3.SQLITE_AUTH,
 )
 _NAMED = re.compile(r"\s*(\w+)(?:.*?\b(FROM|INTO|UPDATE|TABLE)\s+(\w+))?", re.DOTALL)
-# Modules that carry statements for others, who are to be named.
+# Modules that run statements for others: a log line names the place that asked, and not one of these.
 _API = Path(__file__).parents[2]
 _CARRIERS = ("access.py", "database.py", "reads.py", "store.py", "pipeline.py", "server.py", "faults.py")
 

@@ -16,10 +16,11 @@ Row = tuple[Any, ...]
 # What a view may take in the event loop: a row is a step, and so are 512 bytes of a document. Some milliseconds in all.
 BRIEF = 2_000
 _BYTES_A_STEP = 512
-# Bytes of a document that is read without being measured before: some hundreds of them are few MiB.
+# Bytes up to which a document is read without asking for its length first: a page of such documents is a few MiB at most.
 _SHORT = 8 << 10
 _LISTED_AT_ONCE = 500
-# A window without an order takes rows as its subquery gives them. The row after the last that fits tells that there is more.
+# Sums up lengths row by row, in the order of the subquery, which a window without an order of its own keeps. It gives the rows
+# that fit and the one after them, by which the caller learns that there is more.
 _MEASURED = (
     "SELECT * FROM (SELECT q.*, count(*) OVER w AS number, sum(COALESCE(length(q.said), 0)) OVER w - COALESCE(length(q.said), 0)"
     " AS before FROM ({}) q WINDOW w AS (ROWS UNBOUNDED PRECEDING)) m WHERE m.number <= 2 OR m.before <= ?"
@@ -72,7 +73,7 @@ class Reads(ABC):
 
     def _measured(self, sql: str, parameters: Sequence[Value], most: int) -> Iterable[Row]:
         """Give the rows that fit, and the one after them."""
-        # To measure rows costs as much again as to read them, so they are measured where some are long.
+        # A query that measures costs twice one that does not, so it is asked only where a document is long.
         rows = self.rows(_short(sql), parameters)
         if None not in [row[0] for row in rows]:
             return rows

@@ -24,23 +24,23 @@ from api.ledger.storage.reads import Row, Value
 
 # What waited for the head must see what the one before it committed, whatever the server's default is.
 _BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
-# Every row has an index that leads to it, in the order that is asked for. PostgreSQL's planner would rather read a whole
-# table while it has no statistics of it, or no values in particular to plan for; and up to PostgreSQL 17 what is switched
-# off costs so much that it would be compiled. With the choice so narrow, 3,000 rows of a table tell the planner as much as
-# the usual 30,000.
+# Every row has an index that leads to it, in the order that is asked for. While the planner has no statistics of a table, or
+# plans for any values, it would rather read the whole table: ways that do so are switched off. Up to PostgreSQL 17 a way that
+# is switched off is given a cost so high that the query would be compiled, so `jit` is off too. And with so few ways left,
+# a sample of 3,000 rows (target 10) serves the planner as well as the usual 30,000.
 _SET_UP: Final = (
     "SET enable_sort = off; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off;"
     " SET default_statistics_target = 10"
 )
 _STREAMS, _STREAMED_AT_ONCE = itertools.count(), 200
-# Of the time that a server is waited for: what it ends by itself is over before it is given up.
+# The server's own limit, as a share of the time after which it is given up: so it ends a statement first, and says so.
 _SHARE = 0.9
 
 
 class PostgresAccess(PostgresReads, Access):
     """One connection to a server."""
 
-    # A server writes so many while the next are folded in.
+    # The server writes these while the next are folded in.
     held_at_most = 64
     locking = " FOR UPDATE"
 
@@ -78,7 +78,7 @@ class PostgresAccess(PostgresReads, Access):
 
     def limit_reads(self, seconds: float) -> None:
         self._wait_at_most(seconds)
-        # Given up here, a statement would go on there.
+        # A statement that is given up here alone would go on at the server.
         self.driver.bound("statement_timeout", _SHARE * seconds)
 
     def limit_writes(self, seconds: float) -> None:

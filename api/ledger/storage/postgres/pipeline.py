@@ -35,17 +35,17 @@ Result = TypeVar("Result")
 Connection = psycopg.Connection[TupleRow]
 # A statement is prepared when it comes for the fifth time; so many that came lately are remembered.
 _OFTEN, _REMEMBERED = 5, 100
-# In milliseconds: whoever waits for a lock keeps all behind it waiting. And no statement of a turn is to see less than
-# what was committed when it began, whatever the server's default is.
+# A statement that waits for a lock keeps all statements behind it in the pipeline waiting, so it waits 20 ms at most. And each
+# is to see what was committed when it began, whatever the server's default is.
 _SETTINGS = "SET lock_timeout = 20; SET default_transaction_isolation = 'read committed'"
-# SQLSTATE invalid_sql_statement_name: to prepare it was spoilt by an error before it.
+# SQLSTATE invalid_sql_statement_name: an error before it in the pipeline kept the statement from being prepared.
 _NOT_PREPARED = b"26000"
 _STOPPING = "the ledger is stopping"
-# Views that are under way at a time: each may hold a page that it has read, and goes on when all others have.
+# Views that are under way at a time: each may hold a page in memory while it rests.
 _AT_ONCE = 32
 # Bytes that libpq takes in at a time, at least, and how often it is asked to in one turn of the loop.
 _AT_A_TIME, _MOST_TIMES = 16_384, 16
-# In seconds: so long nobody reads here after a table was found locked.
+# In seconds: so long reads go to threads after a table was found locked.
 _WARY = 5.0
 
 
@@ -118,8 +118,8 @@ class Pipeline:
                 raise _again(self._end)
             result, error = await self._run(view)
         if error is not None:
-            # An error holds the frames that it passed, one of which holds it: until the garbage collector comes, which is
-            # seldom, all would stay that was read.
+            # The error refers to its frames, and a frame to the error: without this, all that the view read would stay until
+            # the garbage collector comes, which is seldom.
             traceback.clear_frames(error.__traceback__)
             raise error
         return cast("Result", result)
@@ -257,7 +257,7 @@ class Pipeline:
         """Take what came, as far as it is not too much for one turn of the loop."""
         self._heard_at = self._loop.time()
         came = int.from_bytes(fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)), sys.byteorder)
-        # Once more with TLS: what that holds of a record that was read in part makes no socket readable.
+        # Once more with TLS: libpq may hold decrypted bytes already, of which the socket does not tell.
         times = min(1 + came // _AT_A_TIME, _MOST_TIMES) + (1 if self._server.ssl_in_use else 0)
         for _ in range(times):
             self._server.consume_input()
@@ -293,7 +293,7 @@ class Pipeline:
             name_statement(error, sent.statement.sql.decode())
             sent.view.throw(error)
             if result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) != b"ERROR":
-                # It was the last word of the server.
+                # FATAL or PANIC: the server closes the connection.
                 raise psycopg.OperationalError(result.get_error_message())
 
     def _note_upkeep(self, sent: _Sent, result: PGresult) -> None:
@@ -326,7 +326,7 @@ class Pipelines:
     def __init__(self, connect: Callable[[], Connection], patience: float) -> None:
         self._connect, self._patience = connect, patience
         self._opening: dict[asyncio.AbstractEventLoop, asyncio.Task[Pipeline]] = {}
-        # Reads wait for what is opened here, so it waits for nothing else.
+        # A thread of its own: reads wait for the connection that it opens, and nothing else is to delay that.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="opening")
         self._is_closed, self._wary_until = False, 0.0
 
@@ -343,7 +343,7 @@ class Pipelines:
         if pipeline is None or pipeline.is_lost:
             if opening is None or opening.done():
                 opening = self._opening[loop] = loop.create_task(self._open(loop))
-            # Others wait for it too, so it goes on where this request is given up.
+            # Shielded, for others wait for the same connection after this request is given up.
             pipeline = await asyncio.shield(opening)
         try:
             return await pipeline.run(view)

@@ -8,9 +8,10 @@ from api.ledger.storage.postgres.protection import protection
 from api.ledger.storage.protection import Protection
 from api.ledger.storage.reads import Reads
 
-# What came is shown where it is repeated. Where the primary is silent for longer than a standby that hears nothing waits
-# until it asks (walreceiver.c: half its `wal_receiver_timeout`), what is shown may be as old as that silence; where nothing
-# comes any more, what was repeated last tells how old. When it last heard something not every role is told.
+# How far a standby is behind. Connected, and with all it received repeated: 0. Where its primary has been silent for longer
+# than the standby waits before it asks (walreceiver.c: half of `wal_receiver_timeout`): as long as that silence, for what it
+# shows may be that old. Not connected, or with something still to repeat: the age of the last transaction it repeated. Not
+# every role may see when the standby last heard something; then silence is not counted.
 _BEHIND = (
     "SELECT (CASE"
     " WHEN receiver.pid IS NULL OR pg_last_wal_receive_lsn() IS DISTINCT FROM pg_last_wal_replay_lsn()"

@@ -14,7 +14,7 @@ from api.domain.errors import Unavailable
 from api.ledger.storage.access import Access
 
 APART = "ledger_anew"
-# Shorter than the server waits before it looks for those who wait for each other: whoever reads is never its victim.
+# Shorter than the server's `deadlock_timeout`: where a reader and this wait for each other, this one gives way first.
 _PATIENCE, _PAUSE, _TRIES = "200ms", 0.1, 200
 # Whether a table is this role's own, and nobody was granted anything, or built or set anything on it, that would be lost.
 # Triggers may be taken along.

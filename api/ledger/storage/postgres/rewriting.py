@@ -18,9 +18,10 @@ from api.ledger.storage.reads import Reads
 # Positions whose rows are copied at once, and so few that writers may wait for them.
 _AT_ONCE, _FEW = 2_000, 100
 _ROUNDS, _STARTS = 50, 20
-# Whoever waits for a table keeps all behind it waiting, so this is short; in between nobody is kept, which is longer.
+# Everybody who wants a table queues behind one who waits for it exclusively. So that wait is short, and the pause before the
+# next try, in which nobody is kept waiting, is longer.
 _PATIENCE, _PAUSE, _TRIES = "100ms", 0.4, 60
-# A lock that keeps neither readers nor writers. What the server cleans up by itself gives way only after its `deadlock_timeout`.
+# For a lock that keeps neither readers nor writers out, but autovacuum, which gives way only after `deadlock_timeout`.
 _LONG_PATIENCE = "5s"
 # Where the rows of a table are found, by position.
 _PLACE = {
@@ -78,7 +79,7 @@ def _rewrite(access: Access, table: str) -> str:
         _check_overtaken(access, start)
     for statement in (*anew.keys, *anew.indexes):
         access.run(statement)
-    # Statistics stay with a table that changes places.
+    # Statistics belong to the table, wherever it stands: the new one needs its own before it takes the place.
     access.run(f"ANALYZE {anew.new}")
     return _take_over(access, anew, start)
 

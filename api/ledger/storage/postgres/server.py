@@ -35,7 +35,7 @@ _DURABLE = (
 _WHY_NOT = ("synchronous_commit is weaker than on", "fsync is off", "full_page_writes is off")
 # Writes a few bytes to the server's log and nowhere else: its commit waits for all that was committed before.
 _CONFIRM = "BEGIN; SELECT pg_logical_emit_message(true, 'ledger', ''); COMMIT"
-# What is left of it on the server, where nobody waits for it any longer: it writes nothing that anybody asked for.
+# Ends that confirmation at the server once nobody waits for it here. It commits nothing of anybody's.
 _LEFT_WAITING = (
     "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = %s AND wait_event = 'SyncRep' AND query = %s"
 )
@@ -128,7 +128,7 @@ class Server(psycopg.Connection[TupleRow]):
         try:
             self.execute(_CONFIRM, prepare=False)
         except Late:
-            # No limit of the server's ends a wait for a standby.
+            # None of the server's own limits ends a wait for a standby.
             if self.ask is not None:
                 with suppress(psycopg.Error):
                     self.ask(_LEFT_WAITING, (pid, _CONFIRM))
@@ -157,7 +157,7 @@ def connect(given: Mapping[str, Any], settings: Settings, gives_up: threading.Ev
     server.patience, server.gives_up = settings.start_timeout, gives_up
     server.is_patient, server.ask = True, ask
     server.execute(_SET_UP)
-    # Not every version, nor every system, can look.
+    # Older versions, and servers on some systems, have no such setting.
     with suppress(psycopg.DataError):
         server.bound("client_connection_check_interval", _LOOK_EVERY)
     server.autocommit = False

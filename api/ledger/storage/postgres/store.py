@@ -59,7 +59,7 @@ class PostgresStore(Store):
 
 def _engine(settings: Settings, gives_up: threading.Event) -> sa.Engine:
     try:
-        # Nothing is given back to be used again.
+        # No pool: who closes a connection closes it for good.
         engine = sa.create_engine(settings.sqlalchemy_url, poolclass=sa.NullPool, pool_reset_on_return=None)
     except (sa.exc.ArgumentError, ValueError) as error:
         # What could not be read may hold a part of the password: it is not repeated.

@@ -30,7 +30,7 @@ _STOCK_AFTER = 500
 # The advisory lock of whoever makes tables anew.
 _ALONE, _LOOK_EVERY = 0x1ED6EA, 0.1
 _PURGE_TRIES, _PURGE_PAUSE = 5, 1
-# How long a lock that keeps others away is waited for. All who plan a statement look at the statistics.
+# How long a lock that keeps all others out is waited for: briefly for the statistics, which every plan of a statement needs.
 _LONG, _BRIEFLY = "5s", "100ms"
 _COPIED = re.compile("[1-9]")
 
@@ -67,13 +67,13 @@ class PostgresUpkeep(Upkeep):
             clear_away(self._access)
             yield
         finally:
-            # Where the connection is lost, so is the turn.
+            # A lock of a session's ends with its connection.
             with suppress(psycopg.Error):
                 clear_away(self._access)
                 self._access.rows("SELECT pg_advisory_unlock(?)", (_ALONE,))
 
     def _take_turn(self, seconds: float) -> None:
-        # Whoever waits for the lock itself holds on to an older state of the database meanwhile.
+        # Tried again and again: a statement that waited for the lock would keep an old snapshot, which keeps deleted rows.
         until = time.monotonic() + seconds
         while self._access.rows("SELECT pg_try_advisory_lock(?)", (_ALONE,)) != [(True,)]:
             if time.monotonic() > until:
@@ -103,7 +103,7 @@ class PostgresUpkeep(Upkeep):
 
     def _erase(self, tables: Sequence[str], _traces: Traces | None) -> str:
         """Write the tables and the statistics anew, whatever stood in them."""
-        # What is written here is a copy. Neither disk nor standby is waited for while others are kept waiting.
+        # Only copies are written here: a crash may lose them, so no commit waits for disk or standby while others wait.
         self._access.run("SET synchronous_commit = off")
         held = self._held_for_others()
         for table in tables:
@@ -131,7 +131,7 @@ class PostgresUpkeep(Upkeep):
         notices: list[tuple[str | None, str]] = []
 
         def keep(notice: psycopg.errors.Diagnostic) -> None:
-            # It can be read only now.
+            # The driver frees a notice when this returns, so what it says is copied.
             notices.append((notice.severity_nonlocalized, notice.message_detail or ""))
 
         self._driver.add_notice_handler(keep)

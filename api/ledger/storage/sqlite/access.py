@@ -65,7 +65,7 @@ class SqliteAccess(Access):
         return rows
 
     def _measured(self, sql: str, parameters: Sequence[Value], _most: int) -> Iterable[Row]:
-        # SQLite works out a row when it is asked for: those that nobody takes cost nothing.
+        # SQLite computes a row when it is fetched: rows that nobody takes cost nothing.
         return self._execute(sql, parameters)
 
     def matching_words(self, words: Sequence[str]) -> tuple[str, str]:
@@ -83,7 +83,7 @@ class SqliteAccess(Access):
 
     def in_brief(self, view: Callable[[Reads], Result]) -> Result:
         """Run a view as its base does, and have SQLite break off a statement that takes more steps than are left."""
-        # Only here: in threads it would make them wait for one another.
+        # For this view alone: the call needs the interpreter, for which threads that read would wait each time.
         self.driver.set_progress_handler(self._is_too_long, _TOLD_EVERY)
         try:
             return super().in_brief(view)

@@ -21,12 +21,12 @@ Key = list[int | str | None]
 _INNER, _LEAF, _TABLE_LEAF = 2, 10, 13
 # Kind, first free block, number of cells, where their contents begin.
 _HEAD = struct.Struct(">BHHH")
-# A piece of a key that is shorter is left of nothing in particular, unless it is all of it; nor is a text that is shorter,
-# in a row, for others may say the same.
+# Shorter pieces of a key, and shorter texts in a row, prove nothing: other rows may hold the same bytes. A whole key that is
+# shorter is looked for as it is.
 _PIECE, _LONG = 12, 40
 # Bytes of a key that are sure to stand in a page itself, whatever its size.
 _LOCAL = 100
-# Texts have the odd numbers from here on, by their length.
+# Serial types: a text has an odd number from 13 on, twice its length and 13. A varint goes on where its top bit is set.
 _TEXT, _GOES_ON = 13, 0x80
 _INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _CONSTANTS = {0: None, 8: 0, 9: 1}

@@ -35,7 +35,7 @@ _PRAGMAS = (
     *_READING,
     "PRAGMA synchronous = FULL",
     "PRAGMA secure_delete = ON",
-    # Aftercare is there before this is reached, while events are appended.
+    # In pages. While events are appended `Aftercare` copies the log before it is so long.
     "PRAGMA wal_autocheckpoint = 4000",
 )
 

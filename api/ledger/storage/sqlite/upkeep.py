@@ -17,9 +17,9 @@ from api.ledger.storage.upkeep import TURN, Traces, Upkeep
 # Events, of some pages each. A writer that is far ahead of this sees to it itself (`wal_autocheckpoint`).
 _DUE_AFTER = 250
 _PURGE_TRIES, _PURGE_PAUSE = 5, 1
-# Pages of the index of words that are merged in one transaction, and how many rows it changes that had something to do.
+# Pages of the index of words that are merged in one transaction. A merge that changed fewer rows had nothing to do.
 _MERGED_AT_ONCE, _SOME_WORK = 64, 2
-# How many rows are put beside one to fill its page: more each time, for those that split the pages below must fill others.
+# How many rows are put beside one to fill its page. More each time: rows that split the page leave room in the new ones.
 _FILLERS = (200, 1_000, 5_000)
 
 
@@ -76,7 +76,7 @@ class SqliteUpkeep(Upkeep):
                 return ""
             for each in found:
                 self._write_over(each, fillers)
-        # No row can be put where that is: all rows are.
+        # What is left stands where no row can be put, so all rows are written elsewhere.
         return self._write_anew()
 
     def _write_anew(self) -> str:
@@ -98,7 +98,7 @@ class SqliteUpkeep(Upkeep):
             if pages > 0 and self._driver.total_changes - before < _SOME_WORK:
                 return
             pages = _MERGED_AT_ONCE
-            # Whoever waits to write looks now and then whether he may: for half of the time he may.
+            # A writer that waits for SQLite's lock polls it: for half of the time it finds the lock free.
             time.sleep(time.perf_counter() - began)
 
     def _write_over(self, leftover: Leftover, count: int) -> None:
@@ -126,7 +126,7 @@ class SqliteUpkeep(Upkeep):
                 # The first column says whether somebody still reads an older state.
                 if not self._access.rows("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]:
                     return ""
-                # Somebody who copies from it just now is not waited for.
+                # `busy_timeout` does not wait for somebody who copies from the log just now.
                 time.sleep(_PURGE_PAUSE)
         finally:
             self._access.run("PRAGMA busy_timeout = 30000")
