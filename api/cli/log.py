@@ -12,7 +12,8 @@ from api.app import build
 from api.cli.opened import opened, writing
 from api.cli.progress import bars
 from api.ledger.projecting.rebuild import rebuild as derive_anew
-from api.ledger.reading import answers, feed, views
+from api.ledger.reading import answers, standpoint
+from api.ledger.reading.stats import count
 from api.ledger.writing import keys, redacting, seed
 from api.ledger.writing.unit import Outcome
 from api.routes.edge.metrics import Metrics
@@ -66,7 +67,7 @@ def rebuild() -> None:
     """
     with opened() as (_, database), closing(database.connect()) as access:
         with bars(transient=False) as progress:
-            task = progress.add_task("rebuilding", total=views.stand(access).position)
+            task = progress.add_task("rebuilding", total=standpoint.locate(access).position)
             head = derive_anew(access, lambda position: progress.update(task, completed=position))
         click.echo(f"rebuilt from {head} events")
 
@@ -87,7 +88,7 @@ def purge() -> None:
 def stats() -> None:
     """Count what the ledger holds, as JSON; questions also by how many independent origins their claims have."""
     with opened() as (_, database), closing(database.connect()) as access:
-        counts, at = feed.stats(access)
+        counts, at = count(access)
         origins = Counter(min(len(found.origins), _MANY) for found in answers.agreements(access))
         named = {f"{number}+" if number == _MANY else str(number): origins[number] for number in range(_MANY + 1)}
         click.echo(json.dumps({**counts, "questions_by_origins": named, "position": at.position}, indent=2))

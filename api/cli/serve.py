@@ -14,7 +14,7 @@ from api.cli.progress import console
 from api.domain.errors import LogDamaged, LogRefused
 from api.ledger.keeping.place import check_begun, has_begun, place
 from api.ledger.keeping.standby import as_it_allows
-from api.ledger.reading import views
+from api.ledger.reading import standpoint
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, redacting, seed
 from api.ledger.writing.ledger import Ledger
@@ -101,7 +101,7 @@ def _seed(database: Database, ledger: Ledger, settings: Settings) -> None:
 
 def _tell(how: str, settings: Settings, database: Database) -> None:
     """Say which database it is, so that nobody takes a new one for the one that he meant."""
-    position = views.stand(database.access()).position
+    position = standpoint.locate(database.access()).position
     console.print(f"database {place(settings)}: {how}, at position {position:,}", soft_wrap=True)
 
 

@@ -11,7 +11,7 @@ from api.domain.log.event import KindName
 from api.domain.records.kinds import KINDS
 from api.domain.records.record import State
 from api.ledger.reading import answers, lists
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.storage.access import Access
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys, seed

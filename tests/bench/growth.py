@@ -22,7 +22,7 @@ from api.app import own_process
 from api.domain.dates import edtf
 from api.ledger.projecting.weighed import forget_sayings
 from api.ledger.reading.answers import answers
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
 from api.ledger.writing.ledger import Ledger

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from api.ledger.reading import lists
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, redacting
 from api.ledger.writing.ledger import Ledger

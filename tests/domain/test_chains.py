@@ -9,7 +9,7 @@ from api.domain.errors import BeyondLimit, Cycle
 from api.domain.records import rules
 from api.ledger.reading import lists, views
 from api.ledger.reading.answers import answers
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from tests.support.builders import a_claim, a_question, a_source, an_entity, restore, revise
 from tests.support.long_ago import recorded_long_ago
 

@@ -8,9 +8,9 @@ import pytest
 from api.domain import errors
 from api.domain.dates.asof import AsOf
 from api.domain.records.command import Expect, Retract
-from api.ledger.reading import lists, views
+from api.ledger.reading import lists, standpoint, views
 from api.ledger.reading.answers import answers
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.writing.unit import Unit
 from tests.support.builders import (
     Operation,
@@ -142,7 +142,7 @@ def test_what_a_rule_forbids_is_refused_with_its_field_and_takes_no_position(wri
             writing.append(operation)
         assert (type(refused.value), refused.value.pointer) == (error, pointer), operation
         assert refused.value.operation == 0
-    assert views.stand(writing.database.access()).position == head
+    assert standpoint.locate(writing.database.access()).position == head
 
 
 def test_the_table_above_meets_every_kind_of_conflict_but_those_that_other_files_do():
@@ -172,7 +172,7 @@ def test_a_single_request_must_say_what_it_is_based_on(writing):
         unit = Unit(commands=[Retract(kind="entity", id="parler", reason="x", expect=expect)], actor=writing.actor)
         future = writing.ledger.append(unit)
         assert type(future.exception(60)) is (error or type(None))
-    assert views.stand(writing.database.access()).position == position + 1
+    assert standpoint.locate(writing.database.access()).position == position + 1
 
 
 def test_expect_is_asked_for_unless_the_batch_touched_the_record_before(writing):

@@ -11,7 +11,8 @@ import pytest
 
 from api.ledger.projecting.rebuild import rebuild
 from api.ledger.reading.answers import answers
-from api.ledger.reading.lists import Selection, select
+from api.ledger.reading.lists import select
+from api.ledger.reading.selection import Selection
 from tests.support.builders import Operation, Writing, a_claim, a_question, a_source, an_entity, link, revise
 from tests.support.served import Served
 

@@ -15,8 +15,8 @@ from api.domain.errors import LedgerError
 from api.domain.records.redaction import NewRedaction, redact_command
 from api.ledger.projecting.known_records import stored_record
 from api.ledger.projecting.refolding import refold, touched_by
+from api.ledger.reading.removal import preview
 from api.ledger.storage.access import Access
-from api.ledger.writing.redacting import preview
 from tests.support.auditor import audit
 from tests.support.builders import (
     Operation,

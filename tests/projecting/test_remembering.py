@@ -9,7 +9,7 @@ import pytest
 from api.domain.errors import BeyondLimit, Cycle, FieldFixed, LedgerError
 from api.ledger.projecting.projection import Projector
 from api.ledger.reading.answers import answers
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.storage.access import Access
 from api.ledger.storage.database import Database
 from api.ledger.storage.tables import FOREVER

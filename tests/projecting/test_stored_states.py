@@ -12,7 +12,7 @@ import pytest
 
 from api.domain.errors import LedgerError
 from api.ledger.reading.answers import answers
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from tests.support.builders import (
     Operation,
     Writing,

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from api.domain.errors import AskedWrongly, LogDamaged, Unavailable
-from api.ledger.reading import views
+from api.ledger.reading import standpoint
 from api.ledger.storage import faults
 from api.ledger.storage.database import Database
 from api.ledger.storage.faults import Late, Unconfirmed
@@ -60,7 +60,7 @@ def test_a_mistake_is_not_asked_twice_and_the_connection_stays(database):
     assert isinstance(fault.value.__cause__, sqlite3.Error | psycopg.Error)
     assert asked == 1
     assert database.access() is access
-    assert database.call(views.stand).position == 1
+    assert database.call(standpoint.locate).position == 1
 
 
 @pytest.mark.parametrize("settings", ["postgresql"], indirect=True)

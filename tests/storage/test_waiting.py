@@ -12,7 +12,7 @@ import pytest
 
 from api.domain.errors import LedgerError, Unavailable
 from api.ledger.keeping.watch import Watch
-from api.ledger.reading import views
+from api.ledger.reading import standpoint
 from api.ledger.signing.checkpoints import Checkpoints
 from api.ledger.storage.access import lock_head
 from api.ledger.storage.database import Database
@@ -167,7 +167,7 @@ def test_appends_that_wait_for_the_head_in_vain_leave_nobody_waiting_on_the_serv
 
 def test_reads_that_wait_for_a_table_in_vain_leave_nobody_waiting_on_the_server(hasty):
     async def read() -> list[object]:
-        reads = [hasty.read(views.stand, slow=slow) for slow in (True, False)]
+        reads = [hasty.read(standpoint.locate, slow=slow) for slow in (True, False)]
         return await asyncio.gather(*reads, return_exceptions=True)
 
     with locked(hasty, "record"):
@@ -176,7 +176,7 @@ def test_reads_that_wait_for_a_table_in_vain_leave_nobody_waiting_on_the_server(
                 assert isinstance(error, Unavailable)
                 assert error.reason == "the database did not answer in time"
         assert waiting_for_a_lock(hasty) <= 1
-    assert asyncio.run(hasty.read(views.stand)).position == 1
+    assert asyncio.run(hasty.read(standpoint.locate)).position == 1
 
 
 def test_what_an_operator_limits_more_narrowly_stays(hasty):

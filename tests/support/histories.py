@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from api.domain.dates import edtf
-from api.ledger.reading.lists import Selection, Window
+from api.ledger.reading.selection import Selection, Window
 from tests.support.builders import (
     Operation,
     a_claim,

@@ -17,7 +17,7 @@ from api.domain.records.answer import from_state
 from api.domain.records.source import published_bounds
 from api.domain.text import tokens
 from api.ledger.reading.feed import Following, follow
-from api.ledger.reading.lists import Selection, Window
+from api.ledger.reading.selection import Selection, Window
 
 State = dict[str, Any]
 Key = tuple[str, str]

@@ -16,10 +16,10 @@ from api.domain import errors
 from api.domain.dates.asof import AsOf, Standpoint
 from api.domain.dates.edtf import as_extent
 from api.ledger.projecting import rebuild
-from api.ledger.reading import feed, lists, views
+from api.ledger.reading import changes, feed, lists, standpoint, stats, views
 from api.ledger.reading.answers import Answers, answers, questions_agreeing
-from api.ledger.reading.lists import Selection
-from api.ledger.reading.views import Page
+from api.ledger.reading.selection import Selection
+from api.ledger.reading.standpoint import Page
 from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys
@@ -102,7 +102,7 @@ def test_sixteen_writers_in_two_processes_lose_nothing_and_leave_no_gap(writing,
     acknowledged = [tuple(item) for lines in said for each in lines if "items" in each for item in each["items"]]
     assert {row for row in stored if row[2] > start} == set(acknowledged)
     assert len(acknowledged) == len(set(acknowledged))
-    head = views.stand(access).position
+    head = standpoint.locate(access).position
     assert head == start + len(acknowledged)
     assert seen == list(range(1, head + 1))
     refused = [each["refused"] for lines in said for each in lines if "refused" in each]
@@ -127,7 +127,7 @@ def test_a_reader_skips_nothing_of_a_transaction_that_is_slow_to_commit(writing,
         )
     with following(writing.database) as seen:
         for number in range(3):
-            before = views.stand(access).position
+            before = standpoint.locate(access).position
             with _slow(writing.database):
                 slow = writing.ledger.append(writing.unit(an_entity(f"slow-{number}"), an_entity(f"slow-too-{number}")))
                 time.sleep(0.1)
@@ -135,11 +135,11 @@ def test_a_reader_skips_nothing_of_a_transaction_that_is_slow_to_commit(writing,
                 time.sleep(0.1)
                 # The slow one has its positions, the quick ones wait, and no reader sees anything of either.
                 assert not any(future.done() for future in (slow, *quick))
-                assert views.stand(access).position == before
+                assert standpoint.locate(access).position == before
             taken = [item.position for future in (slow, *quick) for item in future.result(60).items]
             # On SQLite they all waited for the third, and either may come first.
             assert (sorted(taken) if is_sqlite(access) else taken) == list(range(before + 1, before + 6))
-    assert seen == list(range(1, views.stand(access).position + 1))
+    assert seen == list(range(1, standpoint.locate(access).position + 1))
 
 
 @contextlib.contextmanager
@@ -256,7 +256,7 @@ def _reads() -> dict[str, Callable[[Access, AsOf], tuple[object, int]]]:
     def agreement(found: Answers) -> tuple[object, int]:
         return (found.agreement, found.claims, found.sources, found.question), found.at.position
 
-    def changed(found: feed.Changes) -> tuple[object, int]:
+    def changed(found: changes.Changes) -> tuple[object, int]:
         return (found.records, found.agreement), found.new.position
 
     def counted(found: dict, at: Standpoint) -> tuple[object, int]:
@@ -276,9 +276,9 @@ def _reads() -> dict[str, Callable[[Access, AsOf], tuple[object, int]]]:
         ),
         "links": lambda access, asked: linked(views.links(access, "c0", asked)),
         "changes": lambda access, asked: changed(
-            feed.changes(access, old=AsOf(position=5), new=asked, cursor=None, limit=99)
+            changes.between(access, old=AsOf(position=5), new=asked, cursor=None, limit=99)
         ),
-        "stats": lambda access, asked: counted(*feed.stats(access, asked)),
+        "stats": lambda access, asked: counted(*stats.count(access, asked)),
     }
 
 
@@ -362,7 +362,7 @@ def test_nodes_that_start_together_on_an_empty_database_begin_one_ledger(setting
     assert len(said[0]) == 1
     assert said == [said[0]] * len(said)
     again = Database(settings)
-    assert views.stand(again.access()).position == 1
+    assert standpoint.locate(again.access()).position == 1
     audit(again.access())
     again.close()
     database.close()

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from api.ledger.projecting import projection, rebuild
-from api.ledger.reading import views
+from api.ledger.reading import standpoint
 from api.ledger.storage.database import Database
 from api.ledger.storage.faults import DRIVER_ERRORS
 from api.ledger.writing import genesis, keyfiles
@@ -56,7 +56,7 @@ def _goes_on(settings, acknowledged: set[tuple[str, int, int]]) -> None:
     # What was under way when it died may be in, acknowledged or not: at most one request a thread.
     assert len({row for row in stored if row[2] > 4}) <= len(acknowledged) + THREADS
     audit(access)
-    head = views.stand(access).position
+    head = standpoint.locate(access).position
     assert head == len(stored)
     ledger = Ledger(database)
     ledger.start()

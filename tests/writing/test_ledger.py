@@ -18,7 +18,7 @@ from api.domain import errors
 from api.domain.dates.asof import AsOf, Standpoint
 from api.domain.records.command import RecordIt
 from api.domain.records.redaction import NewRedaction, redact_command
-from api.ledger.reading import views
+from api.ledger.reading import standpoint, views
 from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.clock import now
 from api.ledger.storage.database import Database
@@ -62,7 +62,7 @@ def held_head(database: Database) -> Iterator[None]:
 
 
 def head(writing: Writing) -> int:
-    return views.stand(writing.database.access()).position
+    return standpoint.locate(writing.database.access()).position
 
 
 def ids(writing: Writing) -> list[str]:
@@ -211,7 +211,7 @@ def test_nobody_is_answered_before_the_commit(database, settings):
         futures = [writing.ledger.append(writing.unit(an_entity())) for _ in range(3)]
         assert reached.wait(30)
         assert not any(future.done() for future in futures)
-        assert views.stand(database.access()).position == 4
+        assert standpoint.locate(database.access()).position == 4
         go_on.set()
         assert [future.result(60).position for future in futures] == [5, 6, 7]
     wired.close()
@@ -352,15 +352,15 @@ def test_as_of_a_time_is_inclusive_at_both_ends(database):
     access = database.access()
     times = [row[0] for row in access.rows("SELECT recorded_at FROM event ORDER BY position")]
     at = {
-        moment: views.stand(access, AsOf(moment=moment), now=clock)
+        moment: standpoint.locate(access, AsOf(moment=moment), now=clock)
         for moment in (times[0] - 1, times[0], times[1] - 1, times[1], times[1] + 5, times[2] - 1, times[2])
     }
     assert [each.position for each in at.values()] == [0, 1, 1, 2, 2, 2, 3]
     assert all(each.is_pinned for each in at.values())
     clock.moment += 100
-    assert views.stand(access, AsOf(moment=times[2] + 1), now=clock) == Standpoint(3, 3, is_pinned=False)
+    assert standpoint.locate(access, AsOf(moment=times[2] + 1), now=clock) == Standpoint(3, 3, is_pinned=False)
     with pytest.raises(errors.NotYet):
-        views.stand(access, AsOf(moment=clock.moment + 1), now=clock)
+        standpoint.locate(access, AsOf(moment=clock.moment + 1), now=clock)
 
 
 def test_as_of_a_position_is_inclusive_and_the_empty_ledger_stands_at_0(writing):
@@ -370,7 +370,7 @@ def test_as_of_a_position_is_inclusive_and_the_empty_ledger_stands_at_0(writing)
     for before in (0, position - 1):
         with pytest.raises(errors.UnknownRecord):
             views.as_of(access, "entity", "one", AsOf(position=before))
-    for read in (views.stand, lambda *given: views.as_of(given[0], "entity", "one", given[1])):
+    for read in (standpoint.locate, lambda *given: views.as_of(given[0], "entity", "one", given[1])):
         with pytest.raises(errors.NotYet):
             read(access, AsOf(position=position + 1))
 

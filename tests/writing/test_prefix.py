@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from api.domain.agreement.agreement import to_json
 from api.domain.dates.asof import AsOf
 from api.domain.errors import LedgerError, NotRedactable, Redacted, StillNamed, UnknownRecord
-from api.ledger.reading import feed, lists, views
+from api.ledger.reading import changes, lists, standpoint, stats, views
 from api.ledger.reading.answers import answers, questions_agreeing
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.storage.access import Access
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis
@@ -147,17 +147,17 @@ def _live(writing: Writing, history: Any, choice: random.Random) -> dict[tuple[A
         for outcome in outcomes:
             if not isinstance(outcome, LedgerError):
                 _note(outcome, revisions)
-        head = views.stand(access).position
+        head = standpoint.locate(access).position
         for read in (*choice.sample(_READS, 6), *choice.sample(list(_lists(choice)), 3)):
             seen[read, head] = _ask(access, read, head)
     return seen
 
 
 def _known(access: Access) -> dict[tuple[str, str], Any]:
-    at = views.stand(access)
+    at = standpoint.locate(access)
     found = [lists.select(access, Selection(kind=kind, limit=500))[0].items for kind in KINDS]
     states = [msgspec.json.decode(item) for items in found for item in items]
-    assert at.position == views.stand(access).position
+    assert at.position == standpoint.locate(access).position
     return {(state["kind"], state["id"]): state for state in states}
 
 
@@ -214,7 +214,7 @@ def _answers(access: Access, asked: AsOf, question: str) -> Any:
 
 def _facets(access: Access, asked: AsOf) -> Any:
     chosen = Selection(kind="claim", asked=asked)
-    return lists.facets(access, chosen, views.stand(access, asked), oracle.FACETS["claim"])
+    return lists.facets(access, chosen, standpoint.locate(access, asked), oracle.FACETS["claim"])
 
 
 _ANSWERS: dict[str, Any] = {
@@ -222,7 +222,7 @@ _ANSWERS: dict[str, Any] = {
     "history": lambda access, asked, *key: views.history(access, *key, asked=asked, cursor=None, limit=100).items,
     "list": lambda access, asked, held: lists.select(access, replace(held.chosen, asked=asked))[0].items,
     "timeline": lambda access, asked: lists.timeline(access, Selection(kind="claim", asked=asked, is_live=True)).items,
-    "stats": lambda access, asked: feed.stats(access, asked)[0],
+    "stats": lambda access, asked: stats.count(access, asked)[0],
     "answers": _answers,
     "facets": _facets,
 }
@@ -263,7 +263,7 @@ def _by_place(link: Any) -> tuple[int, str]:
 
 
 def _check_lists(access: Access, past: Past, choice: random.Random) -> None:
-    at = views.stand(access, AsOf(position=past.position))
+    at = standpoint.locate(access, AsOf(position=past.position))
     asked = list(selections(choice))
     # PostgreSQL plans each of them anew; over a run, the positions see all of them.
     for chosen in asked if is_sqlite(access) else choice.sample(asked, 3):
@@ -290,7 +290,7 @@ def _check_questions(access: Access, past: Past, choice: random.Random) -> None:
     )
     if clocked.published_by or clocked.valid_at:
         assert questions_agreeing(access, clocked)[1] == past.select(clocked)
-    said, at = feed.stats(access, asked)
+    said, at = stats.count(access, asked)
     expected = past.stats()
     assert at.position == past.position
     assert {name: said[name] for name in expected} == expected
@@ -298,7 +298,7 @@ def _check_questions(access: Access, past: Past, choice: random.Random) -> None:
 
 def _check_changes(access: Access, old: Past, new: Past) -> None:
     asked = {"old": AsOf(position=old.position), "new": AsOf(position=new.position)}
-    found = feed.changes(access, **asked, cursor=None, limit=500)
+    found = changes.between(access, **asked, cursor=None, limit=500)
     said = {
         (one["kind"], one["id"]): (one["from_revision"], one["to_revision"], one["change"]) for one in found.records
     }

@@ -13,9 +13,9 @@ from api.domain.log import event, merkle
 from api.domain.records.command import Redact
 from api.domain.records.redaction import state_of
 from api.ledger.projecting import rebuild
-from api.ledger.reading import feed, proofs, views
+from api.ledger.reading import feed, proofs, standpoint, views
 from api.ledger.reading.answers import answers
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.storage.faults import DRIVER_ERRORS
 from api.ledger.writing import redacting
 from api.ledger.writing.ledger import Ledger
@@ -100,7 +100,7 @@ def test_proofs_made_before_still_verify(writing):
     made = [proofs.inclusion(access, position, size) for position in range(1, size + 1)]
     for name in ("c3", "c5"):
         writing.redact("claim", name)
-    head = views.stand(access).position
+    head = standpoint.locate(access).position
     assert proofs.root(access, size) == root
     for proof in made:
         leaf = bytes.fromhex(feed.event(access, proof.position).leaf_hash)
@@ -172,7 +172,7 @@ def test_an_erased_id_may_be_given_to_another_record(writing):
 def test_links_to_what_is_redacted_stay_and_count_for_nothing(writing):
     writing.append(*ground(), a_claim("one", **C), a_claim("two", **C, **LATE), link("two", "corrects", "one"))
     access = writing.database.access()
-    assert [each["claim"] for each in _agreement(access, views.stand(access).position)["superseded"]] == ["one"]
+    assert [each["claim"] for each in _agreement(access, standpoint.locate(access).position)["superseded"]] == ["one"]
     writing.redact("claim", "one")
     links = views.links(access, "two", AsOf())
     outgoing, incoming, at = links.outgoing, links.incoming, links.at
@@ -180,7 +180,7 @@ def test_links_to_what_is_redacted_stay_and_count_for_nothing(writing):
     assert _agreement(access, at.position)["superseded"] == []
     writing.append(revise("claim", "two", expect=2, note="x"))
     writing.redact("claim", "two")
-    assert _agreement(access, views.stand(access).position)["groups"] == []
+    assert _agreement(access, standpoint.locate(access).position)["groups"] == []
 
 
 def test_a_missing_payload_that_no_redaction_covers_is_damage_named_by_its_position(writing):

@@ -12,7 +12,7 @@ import pytest
 from api.domain.errors import LedgerError, NotPurged
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import lists, views
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.ledger.storage.access import Access
 from api.ledger.storage.postgres import renewal, rewriting
 from api.ledger.writing import redacting

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.domain import errors
-from api.ledger.reading import feed, views
+from api.ledger.reading import feed, standpoint
 from api.ledger.storage.database import Database, shipped
 from api.ledger.writing import genesis, keys, seed
 from api.ledger.writing.ledger import Ledger
@@ -143,7 +143,7 @@ def test_a_refused_operation_of_a_file_is_named_and_nothing_of_the_file_written(
         seed.import_file(ledger, path, actor)
     with pytest.raises(errors.Misconfigured, match=r"bad.ndjson:2"):
         seed.try_files(ledger, [path], actor)
-    assert views.stand(database.access()).position == 1
+    assert standpoint.locate(database.access()).position == 1
 
 
 def test_a_start_killed_between_key_and_first_event_can_be_repeated(settings):

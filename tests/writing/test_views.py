@@ -14,9 +14,9 @@ import pytest
 from api.domain import errors
 from api.domain.dates.asof import NOW, AsOf
 from api.domain.text import tokens
-from api.ledger.reading import answers, feed, lists, proofs, views
-from api.ledger.reading.lists import Selection
-from api.ledger.reading.views import Page
+from api.ledger.reading import answers, changes, feed, lists, proofs, standpoint, views
+from api.ledger.reading.selection import Selection
+from api.ledger.reading.standpoint import Page
 from api.ledger.storage.access import Access
 from tests.support import histories
 from tests.support.builders import (
@@ -135,10 +135,10 @@ def test_the_difference_of_two_moments_read_page_by_page_is_the_whole_of_it(writ
     with appending(writing) as wait:
         for _ in range(5):
             wait()
-        end = views.stand(access).position
+        end = standpoint.locate(access).position
         found, turned, cursor = [], [], None
         while True:
-            page = feed.changes(access, old=AsOf(position=start), new=AsOf(position=end), cursor=cursor, limit=2)
+            page = changes.between(access, old=AsOf(position=start), new=AsOf(position=end), cursor=cursor, limit=2)
             found, turned = found + page.records, turned + page.agreement
             if page.last is None:
                 break
@@ -175,11 +175,11 @@ def test_what_is_recorded_is_read_at_its_time_though_the_clock_was_set_back(writ
     access = writing.database.access()
     ((head, latest),) = access.rows("SELECT position, recorded_at FROM head")
     set_back = latest - 3600 * 1_000_000
-    at = views.stand(access, AsOf(moment=latest), now=lambda: set_back)
+    at = standpoint.locate(access, AsOf(moment=latest), now=lambda: set_back)
     assert (at.position, at.is_pinned) == (head, True)
-    assert views.stand(access, AsOf(moment=latest - 1), now=lambda: set_back).position == head - 1
+    assert standpoint.locate(access, AsOf(moment=latest - 1), now=lambda: set_back).position == head - 1
     with pytest.raises(errors.NotYet):
-        views.stand(access, AsOf(moment=latest + 1), now=lambda: set_back)
+        standpoint.locate(access, AsOf(moment=latest + 1), now=lambda: set_back)
 
 
 def test_every_cursor_is_a_place_to_start(writing):
@@ -280,7 +280,7 @@ def _readings(public_id: str, old: int) -> dict[str, Callable[[Access], Any]]:
         ),
         "newest revised": lambda access: lists.select(access, Selection(kind="claim", order="-revised", limit=5)),
         "live": lambda access: lists.select(access, replace(only, is_live=True)),
-        "facets": lambda access: lists.facets(access, only, views.stand(access), ["stance"]),
+        "facets": lambda access: lists.facets(access, only, standpoint.locate(access), ["stance"]),
         "inclusion": lambda access: proofs.inclusion(access, 1_000, 2_000),
         "consistency": lambda access: proofs.consistency(access, 1_000, 2_000),
         "tile": lambda access: proofs.tile(access, 1, 0, 2),

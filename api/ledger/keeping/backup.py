@@ -9,7 +9,7 @@ from pathlib import Path
 
 from api.domain.errors import Misconfigured
 from api.ledger.keeping import place
-from api.ledger.reading import views
+from api.ledger.reading import standpoint
 from api.ledger.storage.database import Database
 from api.settings import Settings
 
@@ -58,7 +58,7 @@ def _refuse_if_there(target: Path) -> None:
 def _position(settings: Settings, path: Path) -> int:
     copy = Database(settings.model_copy(update={"database_url": f"sqlite:///{path}", "read_only": True}))
     try:
-        return views.stand(copy.access()).position
+        return standpoint.locate(copy.access()).position
     finally:
         copy.close()
 

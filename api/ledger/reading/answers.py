@@ -13,8 +13,10 @@ from api.domain.agreement import agreement
 from api.domain.agreement.outline import outline, outline_of_group
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.errors import UnknownGroup
-from api.ledger.reading.lists import Documents, Selection, documents_at, select, with_grounds
-from api.ledger.reading.views import PAGE, Page, stand, view_at
+from api.ledger.reading.lists import Documents, documents_at, select, with_grounds
+from api.ledger.reading.selection import Selection
+from api.ledger.reading.standpoint import PAGE, Page, locate
+from api.ledger.reading.views import view_at
 from api.ledger.reading.weighing import Weighed, Weighing, add_up, conflicting, state_of
 from api.ledger.storage.reads import Reads
 
@@ -66,7 +68,7 @@ def answers(
 
 
 def _weigh(access: Reads, public_id: str, chosen: Selection) -> tuple[Standpoint, bytes, Weighed]:
-    at = stand(access, chosen.asked)
+    at = locate(access, chosen.asked)
     question = bytes(view_at(access, "question", public_id, at).document)
     weighed = Weighing(access, at, chosen).weigh(public_id, question)
     # As many pairs may conflict as there are, and there may be as many groups, and more.
@@ -102,7 +104,7 @@ def conflicts(access: Reads, public_id: str, chosen: Selection) -> Page:
 
 def questions_agreeing(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
     """List questions by their state of agreement as other clocks than the ledger's have it: computed, one by one."""
-    at = stand(access, chosen.asked)
+    at = locate(access, chosen.asked)
     found, size, is_more = list[tuple[bytes, str, str]](), 0, False
     for each in _agreeing(access, chosen, at):
         size += len(each[0])
@@ -116,7 +118,7 @@ def questions_agreeing(access: Reads, chosen: Selection) -> tuple[Page, list[str
 
 def ids_agreeing(access: Reads, chosen: Selection) -> list[str]:
     """Name all questions in a state of agreement, at clocks as above."""
-    return [public_id for _, public_id, _ in _agreeing(access, chosen, stand(access, chosen.asked))]
+    return [public_id for _, public_id, _ in _agreeing(access, chosen, locate(access, chosen.asked))]
 
 
 def _agreeing(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[tuple[bytes, str, str]]:
@@ -141,7 +143,7 @@ def _questions(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[tup
 
 def agreements(access: Reads) -> Iterator[agreement.Agreement]:
     """Give the agreement on every question that stands now, in the order of recording."""
-    at = stand(access, NOW)
+    at = locate(access, NOW)
     chosen = Selection(kind="question", terms=[("status", "asserted")])
     weighing = Weighing(access, at, chosen)
     for document, public_id, _ in _questions(access, chosen, at):

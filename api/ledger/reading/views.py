@@ -3,7 +3,6 @@
 Every view fixes its position first and filters every statement by it. Documents were rendered when they were written.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import jsonpatch
@@ -12,7 +11,7 @@ import msgspec
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.errors import LogDamaged, NotYet, Redacted, UnknownRecord, UnknownRevision
 from api.domain.records.record import REDACTED, State, changed_fields
-from api.ledger.storage.clock import now as clock
+from api.ledger.reading.standpoint import HEAD, LAST_REDACTION, LINKS, PAGE, Page, in_force, locate, reached_by
 from api.ledger.storage.reads import Reads
 from api.ledger.storage.tables import FOREVER
 
@@ -31,8 +30,7 @@ class View:
 _FOUND = "v.document, v.position, v.revision, v.recorded_at, h.position, v.status FROM head h"
 _CURRENT = f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ? JOIN revision v ON v.position = r.position"
 _AS_OF = (
-    f"SELECT {_FOUND} LEFT JOIN record r ON r.kind = ? AND r.id = ? LEFT JOIN revision v ON v.position ="
-    " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
+    f"SELECT {_FOUND} LEFT JOIN record r ON r.kind = ? AND r.id = ? LEFT JOIN revision v ON v.position = {in_force()}"
 )
 _NUMBERED = (
     f"SELECT {_FOUND} JOIN record r ON r.kind = ? AND r.id = ?"
@@ -42,37 +40,6 @@ _KNOWN = (
     "SELECT r.first_position, r.revision, v.status, v.document FROM record r JOIN revision v ON v.position = r.position"
     " WHERE r.kind = ? AND r.id = ? AND r.first_position <= ?"
 )
-
-
-LAST_REDACTION = "COALESCE((SELECT max(first_position) FROM record WHERE kind = 'redaction'), 0)"
-_HEAD = f"SELECT position, recorded_at, {LAST_REDACTION} FROM head"
-
-
-def stand(access: Reads, as_of: AsOf = NOW, *, now: Callable[[], int] = clock) -> Standpoint:
-    """Turn what a reader asked for into a position, once. Raises NotYet for what the ledger has not reached."""
-    head, latest, redaction = access.row(_HEAD) or (0, 0, 0)
-    if as_of.moment is None:
-        return stand_at(as_of.position, head, redaction)
-    # The clock may have been set back since; what is recorded stays where it is.
-    if as_of.moment > latest and as_of.moment > now():
-        raise NotYet(head)
-    if as_of.moment >= latest:
-        return Standpoint(head, head, is_pinned=as_of.moment == latest, redaction=redaction)
-    return Standpoint(_reached_by(access, as_of.moment), head, is_pinned=True, redaction=redaction)
-
-
-def _reached_by(access: Reads, moment: int) -> int:
-    """Give the last position taken by a time, 0 before the first: times of recording rise with the positions."""
-    sql = "SELECT position FROM event WHERE recorded_at <= ? ORDER BY recorded_at DESC LIMIT 1"
-    found = access.row(sql, (moment,))
-    return int(found[0]) if found else 0
-
-
-def stand_at(position: int | None, head: int, redaction: int) -> Standpoint:
-    """Fix a position asked for, or the head where none was. Raises NotYet for what the ledger has not reached."""
-    if position is not None and position > head:
-        raise NotYet(head)
-    return Standpoint(head if position is None else position, head, is_pinned=position is not None, redaction=redaction)
 
 
 def current(access: Reads, kind: str, public_id: str) -> View:
@@ -87,7 +54,7 @@ def current(access: Reads, kind: str, public_id: str) -> View:
 
 def as_of(access: Reads, kind: str, public_id: str, asked: AsOf) -> View:
     """Give the record as the ledger had it. Raises UnknownRecord where it had none, Redacted, NotYet past the head."""
-    at = stand(access, asked) if asked.position is None else None
+    at = locate(access, asked) if asked.position is None else None
     row = access.row(_AS_OF, (kind, public_id, at.position if at else asked.position))
     head = row[4] if row else 0
     if at is None:
@@ -113,7 +80,7 @@ def numbered(access: Reads, kind: str, public_id: str, revision: int) -> View:
     """Give one past version. Raises UnknownRecord, UnknownRevision or Redacted."""
     row = access.row(_NUMBERED, (kind, public_id, revision))
     if row is None:
-        _, revisions = _know(access, kind, public_id, stand(access))
+        _, revisions = _know(access, kind, public_id, locate(access))
         raise UnknownRevision(revisions)
     document, position, number, revised_at, head, status = row
     _refuse_redacted(status, document)
@@ -127,7 +94,7 @@ def written(access: Reads, position: int) -> View:
     if row is None:
         raise UnknownRevision(0)
     _refuse_redacted(row[4], row[0])
-    at = stand(access)
+    at = locate(access)
     return View(row[0], row[1], row[2], row[3], at)
 
 
@@ -147,33 +114,10 @@ def _know(access: Reads, kind: str, public_id: str, at: Standpoint) -> tuple[int
     return row[0], row[1]
 
 
-# Bytes of what records say on one page: with all that stands around it, the page ends before 2 MiB.
-PAGE = 3 << 19
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Rendered items in order, the key of each, and whether more follow."""
-
-    items: list[bytes]
-    keys: list[str]
-    is_more: bool
-    at: Standpoint
-
-    @property
-    def last(self) -> str | None:
-        """The key to go on after, if more follow."""
-        return self.keys[-1] if self.is_more and self.keys else None
-
-    def first(self, count: int) -> "Page":
-        """Give the page with no more items than `count`."""
-        return self if count >= len(self.items) else Page(self.items[:count], self.keys[:count], True, self.at)
-
-
 # The record is a scalar, and the newest revision is sought: what is not shown of a long history is not walked either.
 _FIRST = "(SELECT r.first_position FROM record r WHERE r.kind = ? AND r.id = ?)"
 _HISTORY = (
-    f"SELECT v.summary AS said, v.revision, (SELECT position FROM head), {LAST_REDACTION}, v.status FROM revision v"
+    f"SELECT v.summary AS said, v.revision, {HEAD}, {LAST_REDACTION}, v.status FROM revision v"
     f" WHERE v.first_position = {_FIRST} AND v.revision <"
     f" (SELECT CASE WHEN x.revision < ? THEN x.revision + 1 ELSE ? END FROM revision x WHERE x.first_position = {_FIRST}"
     " AND x.position <= COALESCE(?, (SELECT position FROM head)) ORDER BY x.position DESC LIMIT 1)"
@@ -183,14 +127,14 @@ _HISTORY = (
 
 def history(access: Reads, kind: str, public_id: str, *, asked: AsOf, cursor: int | None, limit: int) -> Page:
     """Give the lines of a record's history, newest first; of a redacted revision what the log still tells."""
-    at = None if asked == NOW else stand(access, asked)
+    at = None if asked == NOW else locate(access, asked)
     key, before = (kind, public_id), FOREVER if cursor is None else cursor
     rows, is_cut = access.rows_within(
         _HISTORY, (*key, before, before, *key, at.position if at else None, limit + 1), PAGE
     )
     if not rows or rows[0][4] == REDACTED:
         # Nothing to show, or nothing there, or not any more: known only from one position for both.
-        at = at or stand(access)
+        at = at or locate(access)
         _know(access, kind, public_id, at)
         rows, is_cut = access.rows_within(_HISTORY, (*key, before, before, *key, at.position, limit + 1), PAGE)
     elif at is None:
@@ -204,7 +148,7 @@ _IS_THERE = f"status <> '{REDACTED}'"
 
 def moments(access: Reads, kind: str, public_id: str) -> tuple[list[tuple[int, int]], Standpoint]:
     """Give number and time of every revision that is still there, oldest first: what a TimeMap lists."""
-    at = stand(access)
+    at = locate(access)
     first, _ = _know(access, kind, public_id, at)
     sql = f"SELECT revision, recorded_at FROM revision WHERE first_position = ? AND position <= ? AND {_IS_THERE} ORDER BY revision"
     return [(row[0], row[1]) for row in access.rows(sql, (first, at.position))], at
@@ -215,11 +159,11 @@ def revision_at(access: Reads, kind: str, public_id: str, moment: int) -> tuple[
 
     Raises Redacted where that one was redacted; of those that were, none is named. With it come number and time of the first, the one before, itself, the one after and the last, those there are, in order.
     """
-    at = stand(access)
+    at = locate(access)
     first, _ = _know(access, kind, public_id, at)
     columns = "SELECT revision, recorded_at, status, document FROM revision WHERE first_position = ?"
     then = f"{columns} AND position <= ? ORDER BY position DESC LIMIT 1"
-    chosen = access.row(then, (first, _reached_by(access, moment)))
+    chosen = access.row(then, (first, reached_by(access, moment)))
     if chosen is not None:
         _refuse_redacted(chosen[2], chosen[3])
     among, upward, downward = (
@@ -249,7 +193,7 @@ _STATE = (
 
 def difference(access: Reads, kind: str, public_id: str, *, old: int, new: int) -> tuple[bytes, Standpoint]:
     """Give the RFC 6902 patch from one revision's state to another's."""
-    at = stand(access)
+    at = locate(access)
     first, revisions = _know(access, kind, public_id, at)
     states = [_state(access, first, revision, revisions, at) for revision in (old, new)]
     return msgspec.json.encode(jsonpatch.make_patch(states[0], states[1]).patch), at
@@ -290,15 +234,11 @@ def since(access: Reads, kind: str, public_id: str, position: int | None) -> tup
 
 
 _INCOMING = (
-    "SELECT p.payload AS said, r.id, r.first_position FROM term t JOIN record r ON r.first_position = t.first_position"
-    " JOIN payload p ON p.position ="
-    " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
-    " WHERE t.field = 'claim.link' AND t.value = ? AND t.since <= ? AND t.until > ? AND t.first_position > ?"
-    " ORDER BY t.first_position LIMIT ?"
+    f"SELECT p.payload AS said, r.id, r.first_position FROM {LINKS} JOIN payload p ON p.position = {in_force()}"
+    " WHERE t.value = ? AND t.first_position > ? ORDER BY t.first_position LIMIT ?"
 )
 _GONE = (
-    "SELECT r.id, v.document FROM record r JOIN revision v ON v.position ="
-    " (SELECT max(x.position) FROM revision x WHERE x.first_position = r.first_position AND x.position <= ?)"
+    f"SELECT r.id, v.document FROM record r JOIN revision v ON v.position = {in_force()}"
     f" WHERE r.kind = 'claim' AND v.status = '{REDACTED}' AND r.id IN ({{}})"
 )
 
@@ -318,9 +258,9 @@ class Links:
 
 def links(access: Reads, public_id: str, asked: AsOf, *, cursor: int = 0, limit: int = 100) -> Links:
     """Give the links of a claim both ways: its own, and those of the claims that begin after the cursor."""
-    at = stand(access, asked)
+    at = locate(access, asked)
     document = as_of(access, "claim", public_id, AsOf(position=at.position)).document
-    values = (at.position, public_id, at.position, at.position, cursor, limit + 1)
+    values = (at.position, at.position, at.position, public_id, cursor, limit + 1)
     rows, is_cut = access.rows_within(_INCOMING, values, PAGE - len(document))
     incoming = []
     for payload, source, _ in rows[:limit]:

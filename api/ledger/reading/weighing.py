@@ -16,7 +16,8 @@ from api.domain.dates.edtf import Bounds
 from api.domain.records.answer import entities_in
 from api.domain.records.record import ASSERTED
 from api.ledger.projecting.weighed import WeighedClaim, weighed_payload
-from api.ledger.reading.lists import REVISION, Selection
+from api.ledger.reading.selection import Selection
+from api.ledger.reading.standpoint import LINKS, in_force
 from api.ledger.reading.views import view_at
 from api.ledger.storage.reads import Reads, Row, Value
 
@@ -25,28 +26,27 @@ _MOST, _AT_ONCE, _FIRST_CLAIMS, _CLAIMS = 4 << 20, 500, 128, 2_000
 # To weigh a claim takes as long as to read so many rows.
 _STEPS_A_CLAIM = 20
 _ON_QUESTION = (
-    f"SELECT p.payload AS said, r.first_position FROM record r JOIN revision v ON v.position = {REVISION}"
+    f"SELECT p.payload AS said, r.first_position FROM record r JOIN revision v ON v.position = {in_force()}"
     " JOIN payload p ON p.position = v.position WHERE r.question = ? AND r.first_position > ? AND r.first_position <= ?"
     " AND v.status = 'asserted' ORDER BY r.first_position LIMIT ?"
 )
 _CLAIMS_AT = (
-    f"SELECT p.payload AS said, r.first_position FROM record r JOIN revision v ON v.position = {REVISION}"
+    f"SELECT p.payload AS said, r.first_position FROM record r JOIN revision v ON v.position = {in_force()}"
     " JOIN payload p ON p.position = v.position WHERE v.status = 'asserted' AND r.first_position IN ({})"
     " ORDER BY r.first_position"
 )
 _LINKING = (
     # CROSS JOIN keeps SQLite from walking all the links there are; PostgreSQL takes it for an inner join.
-    "SELECT c.id, l.first_position FROM record c CROSS JOIN term t JOIN record l ON l.first_position = t.first_position"
-    " AND l.question <> c.question WHERE c.question = ? AND t.field = 'claim.link' AND t.value = c.id"
-    " AND t.since <= ? AND t.until > ?"
+    f"SELECT c.id, r.first_position FROM record c CROSS JOIN {LINKS} AND r.question <> c.question"
+    " WHERE c.question = ? AND t.value = c.id"
 )
 _STATUSES = (
-    f"SELECT r.id, v.status FROM record r JOIN revision v ON v.position = {REVISION}"
+    f"SELECT r.id, v.status FROM record r JOIN revision v ON v.position = {in_force()}"
     " WHERE r.kind = 'question' AND r.id IN ({})"
 )
 _SOURCES = (
     "SELECT r.id, v.status, p.field, p.start_earliest, p.end_latest FROM record r"
-    f" JOIN revision v ON v.position = {REVISION} LEFT JOIN span p ON p.field = 'source'"
+    f" JOIN revision v ON v.position = {in_force()} LEFT JOIN span p ON p.field = 'source'"
     " AND p.first_position = r.first_position AND p.since <= ? AND p.until > ? WHERE r.kind = 'source' AND r.id IN ({})"
 )
 _NAMED = (
@@ -143,7 +143,7 @@ class Weighing:
     def _foreign_links(self, question: int) -> list[tuple[str, agreement.Link]]:
         """Give the links that claims on view make from other questions."""
         position = self.at.position
-        pairs = self._access.rows(_LINKING, (question, position, position))
+        pairs = self._access.rows(_LINKING, (position, position, question))
         targets = {target for target, _ in pairs}
         linking = [each.claim for each in self._claims_at(sorted({first for _, first in pairs}))]
         unknown = self._unknown((claim.question for claim in linking), self._is_asserted)

@@ -14,8 +14,8 @@ from api.ledger.projecting.known_questions import KnownQuestions, parents
 from api.ledger.projecting.known_records import KnownRecords
 from api.ledger.projecting.overlay import Overlay
 from api.ledger.projecting.weighed import WEIGHED
+from api.ledger.reading import removal
 from api.ledger.storage.reads import Reads
-from api.ledger.writing import redacting
 
 
 class Draft:
@@ -37,7 +37,7 @@ class Draft:
         return self._made.find(kind, public_id) or self._records.find(kind, public_id)
 
     def refuse_redacted(self, record: Record) -> Never:
-        mark = redacting.mark_at(self._access, record.position)
+        mark = removal.mark_at(self._access, record.position)
         raise errors.Redacted(mark.position, mark.basis)
 
     def naming(self, kind: str, field: str, ids: AbstractSet[str]) -> set[str]:

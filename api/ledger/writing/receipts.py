@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from api.domain import errors
+from api.ledger.reading import removal
 from api.ledger.storage.access import Access
-from api.ledger.writing import redacting
 from api.ledger.writing.unit import NewRevision, Note, Outcome
 
 _FOR_EVER = 2**62
@@ -46,7 +46,7 @@ class Receipts:
         return self._replayed(first=found[1], last=found[2])
 
     def _replayed(self, *, first: int, last: int) -> Outcome:
-        mark = redacting.first_gone(self._access, first, last)
+        mark = removal.first_gone(self._access, first, last)
         if mark is not None:
             raise errors.Redacted(mark.position, mark.basis)
         items = tuple(NewRevision(*row) for row in self._access.rows(_ITEMS, (first, last)))

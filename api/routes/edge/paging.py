@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from api.domain.dates.asof import Standpoint
-from api.ledger.reading.views import Page
+from api.ledger.reading.standpoint import Page
 from api.routes.contract.params import Strict
 from api.routes.edge.asked import Asked
 from api.routes.edge.reply import Headers, Reply

@@ -4,7 +4,7 @@ import msgspec
 
 from api.domain.dates.asof import NOW, read_as_of
 from api.domain.errors import IntervalReversed
-from api.ledger.reading import feed
+from api.ledger.reading import changes
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import LedgerDiffQuery
 from api.routes.edge.asked import LONG, Asked
@@ -30,7 +30,7 @@ _DIFF = Contract(
 async def diff_ledger(asked: Asked[LedgerDiffQuery]) -> Reply:
     query = asked.query
     old, new = read_as_of(query.old), read_as_of(query.new) if query.new is not None else NOW
-    found = await asked.read_at(LONG, feed.changes, old=old, new=new, cursor=query.cursor, limit=query.limit)
+    found = await asked.read_at(LONG, changes.between, old=old, new=new, cursor=query.cursor, limit=query.limit)
     if found.old.position > found.new.position:
         raise IntervalReversed(parameter="to")
     following = None

@@ -8,7 +8,7 @@ from api.domain.dates.asof import Standpoint
 from api.domain.errors import IntervalReversed, NotApplicable, NotYet
 from api.domain.records.kinds import CLAIM, ENTITY, QUESTION, SOURCE, Kind
 from api.domain.text import canonical
-from api.ledger.reading import feed, proofs, views
+from api.ledger.reading import feed, proofs, standpoint, views
 from api.ledger.signing.checkpoints import Signed
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import ConsistencyQuery, ProofQuery
@@ -83,7 +83,7 @@ async def _prove_revision(asked: Asked[ProofQuery], kind: Kind) -> Reply:
 
 
 async def _prove(asked: Asked[ProofQuery], position: int) -> Reply:
-    at = await asked.read(views.stand)
+    at = await asked.read(standpoint.locate)
     size = None if asked.query.size is None else int(asked.query.size)
     if max(position, size or 0) > at.head:
         raise NotYet(at.head)
@@ -154,7 +154,7 @@ _CONSISTENCY = Contract(
 @reads("/v1/proofs/consistency", _CONSISTENCY)
 async def prove_consistency(asked: Asked[ConsistencyQuery]) -> Reply:
     first, second = int(asked.query.old), int(asked.query.new)
-    at = await asked.read(views.stand)
+    at = await asked.read(standpoint.locate)
     if max(first, second) > at.head:
         raise NotYet(at.head)
     if first > second:

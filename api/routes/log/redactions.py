@@ -4,10 +4,10 @@ import msgspec
 
 from api.domain.dates.asof import Standpoint
 from api.domain.records.redaction import REDACTION, NewRedaction, redact_command
-from api.ledger.reading import lists, views
-from api.ledger.reading.lists import Selection
+from api.ledger.reading import lists, removal, views
+from api.ledger.reading.removal import Left, Preview
+from api.ledger.reading.selection import Selection
 from api.ledger.writing import redacting
-from api.ledger.writing.redacting import Left, Preview
 from api.routes.contract.contract import Contract, PostContract
 from api.routes.contract.params import DryRunQuery, NoQuery, RedactionListQuery
 from api.routes.edge.asked import LONG, Asked, Posted
@@ -41,14 +41,14 @@ _REDACT = PostContract(
 async def redact(asked: Posted[DryRunQuery, NewRedaction]) -> Reply:
     command = redact_command(asked.body)
     if asked.query.dry_run == "true":
-        found = await asked.read_at(LONG, redacting.preview, command, asked.body.texts)
+        found = await asked.read_at(LONG, removal.preview, command, asked.body.texts)
         return asked.reply(_preview(found, asked.body))
     outcome = await writing.append(asked, [command])
     # It is done once no trace is left; a request repeated under its key finishes what was in the way.
     database = asked.services.database
     await database.at_length(redacting.purge, database, outcome.position, outcome.traces)
     view = await asked.read(views.written, outcome.position)
-    left = await asked.read_at(LONG, redacting.left_by, command, outcome.position, asked.body.texts)
+    left = await asked.read_at(LONG, removal.left_by, command, outcome.position, asked.body.texts)
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)
     location = f"{_PATH}/{outcome.items[0].id}"
     headers = [(b"location", location.encode())]

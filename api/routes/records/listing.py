@@ -16,8 +16,8 @@ from api.domain.errors import IntervalReversed, NotApplicable
 from api.domain.records.kinds import Kind
 from api.domain.text import tokens
 from api.ledger.reading import answers, lists
-from api.ledger.reading.lists import Selection, Window
-from api.ledger.reading.views import Page
+from api.ledger.reading.selection import Selection, Window
+from api.ledger.reading.standpoint import Page
 from api.ledger.storage.reads import Reads
 from api.routes.contract.params import (
     ClaimListQuery,

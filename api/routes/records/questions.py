@@ -5,7 +5,7 @@ from msgspec import Raw, Struct
 
 from api.domain.records.kinds import QUESTION
 from api.ledger.reading import answers
-from api.ledger.reading.lists import Selection
+from api.ledger.reading.selection import Selection
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import (
     AnswersQuery,

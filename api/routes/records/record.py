@@ -5,8 +5,9 @@ from dataclasses import replace
 import msgspec
 
 from api.domain.records.kinds import Kind
-from api.ledger.reading import lists, views
-from api.ledger.reading.views import Page, View
+from api.ledger.reading import lists, standpoint, views
+from api.ledger.reading.standpoint import Page
+from api.ledger.reading.views import View
 from api.routes.contract.params import AsOfQuery, ClaimRecordQuery, HistoryQuery, NoQuery, RevisionDiffQuery, Strict
 from api.routes.edge.asked import COMPUTES, Asked
 from api.routes.edge.paging import documents_by_id, send_page, weak_tag
@@ -33,7 +34,7 @@ async def _shown(asked: Asked[AsOfQuery], kind: Kind, view: View, more: Headers)
     if not isinstance(asked.query, ClaimRecordQuery) or asked.query.include is None:
         return asked.reply(view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
     # The sources may have been redacted since, so the tag needs to know.
-    at = replace(view.at, redaction=(await asked.read(views.stand)).redaction)
+    at = replace(view.at, redaction=(await asked.read(standpoint.locate)).redaction)
     _, grounds = await asked.read(lists.with_grounds, Page([view.document], [""], False, at), ("source",))
     body = msgspec.json.decode(view.document) | {"sources": documents_by_id(grounds["source"])}
     return asked.reply(msgspec.json.encode(body), at=at, etag=weak_tag(at), headers=headers)

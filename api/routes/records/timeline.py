@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from api.domain.records.kinds import CLAIM, KINDS
 from api.ledger.reading import lists
-from api.ledger.reading.lists import Documents, Selection
-from api.ledger.reading.views import Page
+from api.ledger.reading.lists import Documents
+from api.ledger.reading.selection import Selection
+from api.ledger.reading.standpoint import Page
 from api.ledger.storage.reads import Reads
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import TimelineQuery

@@ -6,7 +6,7 @@ import msgspec
 
 from api.domain.dates.asof import Standpoint
 from api.domain.log.event import stamp
-from api.ledger.reading import views
+from api.ledger.reading import standpoint
 from api.ledger.writing import keys
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import ActorListQuery, NoQuery, Strict
@@ -41,7 +41,7 @@ async def list_actors(asked: Asked[ActorListQuery]) -> Reply:
     query = asked.query
     rows = await asked.read(keys.actors, cursor=int(query.cursor or 0), limit=query.limit + 1)
     items = [_actor(*row) for row in rows[: query.limit]]
-    at = await asked.read(views.stand)
+    at = await asked.read(standpoint.locate)
     following = None
     if len(rows) > query.limit:
         following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
@@ -52,7 +52,9 @@ async def list_actors(asked: Asked[ActorListQuery]) -> Reply:
 @reads("/v1/actors/{id:str}", _ACTOR)
 async def get_actor(asked: Asked[NoQuery]) -> Reply:
     name, since = await asked.read(keys.actor, asked.id)
-    return _send_names(asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(views.stand), [])
+    return _send_names(
+        asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(standpoint.locate), []
+    )
 
 
 def _send_names(asked: Asked[Strict], body: bytes, at: Standpoint, headers: Headers) -> Reply:

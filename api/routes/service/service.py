@@ -8,7 +8,7 @@ from api.domain.dates.asof import Standpoint
 from api.domain.records import rules
 from api.domain.records.kinds import KINDS
 from api.ledger.keeping import standby
-from api.ledger.reading import feed, lists, views
+from api.ledger.reading import lists, standpoint, stats
 from api.ledger.reading.ledger_record import ledger_state
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import AsOfQuery, NoQuery
@@ -52,7 +52,7 @@ _LINKS = {
 
 @reads("/", _SERVICE)
 async def get_service(asked: Asked[NoQuery]) -> Reply:
-    at = await asked.read(views.stand)
+    at = await asked.read(standpoint.locate)
     if asked.media_type == HTML:
         page = pages.welcome_page(at.position, asked.services.origin)
         return asked.reply(page, at=at, media_type=pages.HTML, headers=pages.PAGE_HEADERS)
@@ -116,7 +116,7 @@ async def get_live(asked: Asked[NoQuery]) -> Reply:
 
 @reads("/health/ready", _READY)
 async def get_ready(asked: Asked[NoQuery]) -> Reply:
-    at = await asked.read(views.stand)
+    at = await asked.read(standpoint.locate)
     await asked.services.check_ready()
     body: dict[str, object] = {"status": "ready", "position": at.position}
     if asked.services.settings.read_only and (behind := await asked.read(standby.seconds_behind)) is not None:
@@ -138,7 +138,7 @@ _STATS = Contract(
 
 @reads("/v1/stats", _STATS)
 async def get_stats(asked: Asked[AsOfQuery]) -> Reply:
-    counts, at = await asked.read_at(LONG, feed.stats, asked.as_of)
+    counts, at = await asked.read_at(LONG, stats.count, asked.as_of)
     body = msgspec.json.encode({**counts, "position": at.position})
     return asked.reply(body, at=at, etag=weak_tag(at))
 

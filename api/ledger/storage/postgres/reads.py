@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.base import PGDialect
 
 from api.ledger.storage.postgres.protection import protection
 from api.ledger.storage.protection import Protection
@@ -26,7 +26,8 @@ _BEHIND = (
 class PostgresReads(Reads):
     """Queries to a server."""
 
-    dialect = postgresql.dialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
+    # That of no driver: psycopg's would cast each parameter to the type of what it is compared with.
+    dialect = PGDialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
 
     def matching_words(self, words: Sequence[str]) -> tuple[str, str]:
         quoted = " & ".join(f"'{word}'" for word in words)

@@ -1,0 +1,298 @@
+"""Which records a list shows: what may be chosen, and the conditions that this becomes.
+
+A list walks records in their order and seeks each one's revision, so that dead revisions cost nothing. Filters are
+terms that hold between positions; the most telling one leads the walk.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from api.domain.dates.asof import NOW, AsOf
+from api.domain.dates.edtf import OPEN_END, OPEN_START, Bounds, Extent
+from api.domain.records.kinds import CLAIM, KINDS
+from api.domain.records.record import ASSERTED, REDACTED
+from api.ledger.reading.composed import (
+    POSITION,
+    Condition,
+    Led,
+    Narrowing,
+    Place,
+    Walk,
+    at_position,
+    exists,
+    given,
+    held,
+    record,
+    revision,
+    rows_of,
+    span,
+    term,
+)
+from api.ledger.storage.reads import Reads, Value
+from api.ledger.storage.tables import AgreementRow, RecordRow, RevisionRow, Search, Span, Term
+
+# What a claim stands on is never revised: a column of its record. Every other filter is a term.
+PARENTS = CLAIM.stands_on
+_ASSERTED = ("status", ASSERTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A range of dates: from when, until when. A filter on what is stated: what states no date is left out."""
+
+    earliest: int = OPEN_START
+    latest: int = OPEN_END
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which records, as of when, in which order. `terms` are (field, value) pairs that must all hold."""
+
+    kind: str
+    asked: AsOf = NOW
+    terms: Sequence[tuple[str, str]] = ()
+    parent_terms: Sequence[tuple[str, str, str]] = ()
+    ids: Sequence[str] = ()
+    words: Sequence[str] = ()
+    is_live: bool | None = None
+    agreement: str | None = None
+    published: Sequence[Window] = ()
+    published_by: Bounds | None = None
+    valid: Sequence[Window] = ()
+    valid_at: Extent | None = None
+    is_certain: bool = False
+    order: str = "recorded"
+    limit: int = 50
+    cursor: str | None = None
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the walk may pass over many records for each one that it shows."""
+        clocks = self.published or self.valid or self.published_by or self.valid_at
+        is_gathered = len(self.terms) > 1 or any(len(fields_of(self.kind, name)) > 1 for name, _ in self.terms)
+        return bool(self.words or self.parent_terms or clocks or self.is_live is not None or is_gathered)
+
+
+Fits = Callable[[Place], Condition]
+_KIND = given("kind")
+# What conditions look into, beside the walk.
+_TERM, _SPAN = rows_of(Term, "h"), rows_of(Span, "p")
+_IS_RECORDED = record.c.first_position <= POSITION
+_RECORDS = Walk(at_position(record), record.c.first_position, _IS_RECORDED)
+# Revisions in their order, those in force alone: nothing is sorted.
+_REVISIONS = Walk(
+    Led(revision, record),
+    revision.c.position,
+    sa.and_(
+        revision.c.kind == _KIND,
+        revision.c.position <= POSITION,
+        revision.c.until > POSITION,
+        record.c.first_position == revision.c.first_position,
+    ),
+)
+# Records that hold a term, in the order of their first positions. Named by the leading table's column, the order is the
+# walk's own, and nothing is sorted.
+_HOLDERS = Walk(
+    at_position(Led(term, record)),
+    term.c.first_position,
+    sa.and_(
+        term.c.field == given("field"),
+        term.c.value == given("value"),
+        held(term),
+        record.c.first_position == term.c.first_position,
+        _IS_RECORDED,
+    ),
+)
+_either = (
+    sa.select(term.c.first_position)
+    .distinct()
+    .where(term.c.field.in_(given("fields", is_list=True)), term.c.value == given("value"), held(term))
+    .subquery("t")
+)
+_HOLDERS_OF_EITHER = Walk(
+    at_position(Led(_either, record)),
+    _either.c.first_position,
+    sa.and_(record.c.first_position == _either.c.first_position, _IS_RECORDED),
+)
+# Claims in the order of when their answers hold.
+SPANS = Walk(
+    at_position(Led(span, record)),
+    span.c.starts,
+    sa.and_(span.c.field == "claim", span.c.first_position == record.c.first_position, held(span), _IS_RECORDED),
+)
+
+
+_of_kind, _made, _states_of = rows_of(RecordRow, "f"), rows_of(Search, "w"), rows_of(AgreementRow, "g")
+_IS_OF_KIND = record.c.kind == _KIND
+_first_of_kind = sa.select(sa.func.min(_of_kind.c.first_position)).where(_of_kind.c.kind == _KIND)
+_IS_NOT_BEFORE_ITS_KIND = record.c.first_position >= _first_of_kind.scalar_subquery()
+_IS_ONE_OF = record.c.id.in_(given("ids", is_list=True))
+_IS_THERE, _IS_ASSERTED = revision.c.status != REDACTED, revision.c.status == ASSERTED
+_IS_IN_STATE = exists(
+    _states_of.c.question == record.c.first_position, _states_of.c.state == given("state"), held(_states_of)
+)
+
+
+def _status_of(parent: str) -> sa.ColumnElement[str]:
+    those = rows_of(RevisionRow, "s")
+    earlier = those.c.first_position == record.c[parent], those.c.position <= POSITION
+    return sa.select(those.c.status).where(*earlier).order_by(those.c.position.desc()).limit(1).scalar_subquery()
+
+
+_IS_LIVE = sa.and_(_IS_ASSERTED, _status_of("source") == ASSERTED, _status_of("question") == ASSERTED)
+_IS_NOT_LIVE = sa.not_(_IS_LIVE)
+
+
+def narrowed(access: Reads, chosen: Selection, position: int, walk: Walk | None = None) -> Narrowing:
+    """Say which records are chosen, as of a position: on a walk that is given, or on the one that passes the fewest."""
+    parents = [each for each in chosen.terms if chosen.kind == "claim" and each[0] in PARENTS]
+    others = (each for each in chosen.terms if each not in (*parents, _ASSERTED))
+    terms = sorted(others, key=lambda each: KINDS[chosen.kind].leads(each[0]))
+    is_sought = bool(parents or chosen.ids)
+    leading: dict[str, Value | Sequence[Value]] = {}
+    if walk is None and "revised" in chosen.order and not is_sought:
+        walk = _REVISIONS
+    elif walk is None and terms and not is_sought:
+        (name, value), *terms = terms
+        walk, leading = _to_holders(fields_of(chosen.kind, name), value)
+    found = Narrowing(walk or _RECORDS, position=position, kind=chosen.kind, **leading)
+    found.where(_IS_ASSERTED if _ASSERTED in chosen.terms else _IS_THERE)
+    for name, public_id in parents:
+        found.where_own(stands_on, name, id=public_id)
+    if not parents:
+        # A source or a question has claims alone; the kind would only mislead the choice of an index.
+        found.where(_IS_OF_KIND)
+    if found.walk in (_RECORDS, SPANS) and not is_sought and chosen.cursor is None:
+        # The walk begins where the kind does, and not at the ledger's first record; a cursor is further on already.
+        found.where(_IS_NOT_BEFORE_ITS_KIND)
+    _narrow_by_terms(found, chosen, terms)
+    _narrow_by_choice(access, found, chosen)
+    _narrow_by_clocks(found, chosen)
+    return found
+
+
+def fields_of(kind: str, name: str) -> tuple[str, ...]:
+    """Name the terms' fields that a filter looks into."""
+    return KINDS[kind].looked_into(name)
+
+
+def _to_holders(fields: Sequence[str], value: str) -> tuple[Walk, dict[str, Value | Sequence[Value]]]:
+    """Let a term lead to the records that hold it."""
+    if len(fields) == 1:
+        return _HOLDERS, {"field": fields[0], "value": value}
+    return _HOLDERS_OF_EITHER, {"fields": fields, "value": value}
+
+
+def stands_on(own: Place, name: str) -> Condition:
+    """Say that a claim stands on a source, or answers a question, of an id."""
+    parent = rows_of(RecordRow, "y")
+    found = sa.select(parent.c.first_position).where(parent.c.kind == name, parent.c.id == own("id"))
+    return record.c[name] == found.scalar_subquery()
+
+
+def _narrow_by_terms(found: Narrowing, chosen: Selection, terms: Sequence[tuple[str, str]]) -> None:
+    for name, value in terms:
+        found.where_own(_holds, "first_position", fields=fields_of(chosen.kind, name), value=value)
+    for parent, name, value in chosen.parent_terms:
+        found.where_own(_holds, parent, fields=[f"{parent}.{name}"], value=value)
+
+
+def _holds(own: Place, owner: str) -> Condition:
+    """Say that the record, or one that it stands on, holds a term."""
+    return exists(
+        _TERM.c.field.in_(own("fields", is_list=True)),
+        _TERM.c.value == own("value"),
+        _TERM.c.first_position == record.c[owner],
+        held(_TERM),
+    )
+
+
+def _narrow_by_choice(access: Reads, found: Narrowing, chosen: Selection) -> None:
+    if chosen.ids:
+        found.where(_IS_ONE_OF, ids=chosen.ids)
+    if chosen.words:
+        matching, words = access.matching_words(chosen.words)
+        found.where_own(_is_made_of, matching, words=words)
+    if chosen.is_live is not None:
+        found.where(_IS_LIVE if chosen.is_live else _IS_NOT_LIVE)
+    if chosen.agreement is not None:
+        found.where(_IS_IN_STATE, state=chosen.agreement)
+
+
+def _is_made_of(own: Place, matching: str) -> Condition:
+    """Say that the record is made of the words that `matching` looks up: since which position tells which words."""
+    earlier = _made.c.first_position == record.c.first_position, _made.c.since <= POSITION
+    newest = sa.select(sa.func.max(_made.c.since)).where(*earlier).scalar_subquery()
+    words = own("words")
+    return newest.in_(sa.text(matching.replace("?", f":{words.key}")).bindparams(words).columns(_made.c.since))
+
+
+def _narrow_by_clocks(found: Narrowing, chosen: Selection) -> None:
+    source = "source" if chosen.kind == "claim" else "first_position"
+    for window in chosen.published:
+        found.where_own(_states, "source", source, _overlaps, earliest=window.earliest, latest=window.latest)
+    for window in chosen.valid:
+        found.where_own(_states, "claim", "first_position", _overlaps, earliest=window.earliest, latest=window.latest)
+    states = _states if chosen.is_certain else _may_state
+    if chosen.published_by is not None:
+        fits, values = _published_by(chosen.published_by, is_certain=chosen.is_certain)
+        found.where_own(states, "source", source, fits, **values)
+    if chosen.valid_at is not None:
+        fits, values = _valid_at(chosen.valid_at, is_certain=chosen.is_certain)
+        found.where_own(states, "claim", "first_position", fits, **values)
+
+
+def _states(own: Place, clock: str, owner: str, fits: Fits) -> Condition:
+    """Say that the record, or the source that it stands on, states a span that fits."""
+    return exists(*_stated(clock, owner), fits(own))
+
+
+def _may_state(own: Place, clock: str, owner: str, fits: Fits) -> Condition:
+    """Say the same, or that no span is stated: what is not known is possible, and never certain."""
+    return sa.or_(_states(own, clock, owner, fits), sa.not_(exists(*_stated(clock, owner))))
+
+
+def _stated(clock: str, owner: str) -> tuple[Condition, ...]:
+    return _SPAN.c.field == clock, _SPAN.c.first_position == record.c[owner], held(_SPAN)
+
+
+def _overlaps(own: Place) -> Condition:
+    return sa.and_(_starts_before(own), sa.or_(_SPAN.c.end_latest.is_(None), _SPAN.c.end_latest > own("earliest")))
+
+
+def _starts_before(own: Place) -> Condition:
+    return sa.or_(_SPAN.c.start_earliest.is_(None), _SPAN.c.start_earliest < own("latest"))
+
+
+def _ends_by(own: Place) -> Condition:
+    return _SPAN.c.end_latest <= own("latest")
+
+
+def _encloses(own: Place) -> Condition:
+    """Say that a span encloses a time at its narrowest, or that all of a moment lies within it."""
+    is_span = sa.and_(_SPAN.c.start_latest <= own("earliest"), _SPAN.c.end_earliest >= own("latest"))
+    is_within = sa.and_(_SPAN.c.start_earliest >= own("earliest"), _SPAN.c.end_latest <= own("latest"))
+    return sa.or_(sa.and_(sa.not_(_SPAN.c.is_moment), is_span), sa.and_(_SPAN.c.is_moment, is_within))
+
+
+def _never(_: Place) -> Condition:
+    return sa.false()
+
+
+def _published_by(deadline: Bounds, *, is_certain: bool) -> tuple[Fits, dict[str, int]]:
+    if is_certain:
+        return _ends_by, {"latest": OPEN_START if deadline.earliest is None else deadline.earliest}
+    return _starts_before, {"latest": OPEN_END if deadline.latest is None else deadline.latest}
+
+
+def _valid_at(at: Extent, *, is_certain: bool) -> tuple[Fits, dict[str, int]]:
+    earliest = OPEN_START if at.start.earliest is None else at.start.earliest
+    latest = OPEN_END if at.end.latest is None else at.end.latest
+    if not is_certain:
+        return _overlaps, {"earliest": earliest, "latest": latest}
+    if at.start.earliest is None or at.end.latest is None:
+        # Nothing is certain of a time that is not known.
+        return _never, {}
+    return _encloses, {"earliest": earliest, "latest": latest}
