@@ -193,6 +193,6 @@ _TERMS: dict[str, list[tuple[str, str]]] = {
     "claim": [
         ("status", "asserted"), ("status", "retracted"), ("source", "paper"), ("question", "when"), ("question", "who"),
         ("speaker", "matze"), ("via", "agency"), ("stance", "asserts"), ("stance", "denies"), ("answer_type", "entity"),
-        ("entity", "aws"), ("entity", "matze"), ("relation", "contradicts"), ("link", "c0"), ("link", "c1"),
+        ("entity", "aws"), ("entity", "matze"), ("relation", "contradicts"), ("linked_to", "c0"), ("linked_to", "c1"),
     ],
 }  # fmt: skip

@@ -287,7 +287,7 @@ def values(kind: str, name: str, state: State) -> list[str]:
         "varies": lambda: [str(state["varies"]).lower()],
         "answer_type": lambda: [state["answer"]["type"] if kind == "claim" else state["answer_type"]],
         "entity": lambda: [*_named(state), *([state["speaker"]] if state["speaker"] else [])],
-        "link": lambda: [link["claim"] for link in state["links"]],
+        "linked_to": lambda: [link["claim"] for link in state["links"]],
         "relation": lambda: [link["relation"] for link in state["links"]],
     }
     if name in special:
