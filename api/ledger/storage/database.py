@@ -23,7 +23,7 @@ from api.domain.errors import Misconfigured, Unavailable
 from api.ledger.storage.access import Access
 from api.ledger.storage.faults import DRIVER_ERRORS, is_lost, translated
 from api.ledger.storage.postgres.store import PostgresStore
-from api.ledger.storage.reads import TakesLong
+from api.ledger.storage.reads import Reads, TakesLong
 from api.ledger.storage.sqlite.store import SqliteStore
 from api.ledger.storage.store import Store, set_up
 from api.ledger.storage.threads import Threads
@@ -84,12 +84,11 @@ class Database:
 
     async def read(
         self,
-        view: Callable[..., Result],
-        *given: object,
+        view: Callable[[Reads], Result],
+        *,
         slow: bool = False,
         computes: bool = False,
         line: Callable[[], AbstractAsyncContextManager[object]] = nullcontext,
-        **named: object,
     ) -> Result:
         """Run a view: at once on SQLite, on PostgreSQL among those of other requests, and in a thread if it is slow.
 
@@ -99,14 +98,14 @@ class Database:
         """
         if not slow:
             try:
-                return await self._store.read_in_loop(lambda access: view(access, *given, **named), self.access)
+                return await self._store.read_in_loop(view, self.access)
             except (TakesLong, psycopg.errors.LockNotAvailable):
                 pass
             except DRIVER_ERRORS as error:
                 # A lost connection is opened again in a thread: in the loop, others would wait for the server as well.
                 if not is_lost(error):
                     raise translated(error) from error
-        work, threads = partial(self.call, view, *given, **named), self._computing if computes else self._threads
+        work, threads = partial(self.call, view), self._computing if computes else self._threads
         async with line():
             return await asyncio.get_running_loop().run_in_executor(threads, work)
 

@@ -12,6 +12,7 @@ from api.domain.errors import Absent, BadParameter, LedgerError, LogDamaged, Red
 from api.ledger.reading import views
 from api.ledger.storage.database import Database
 from api.ledger.storage.faults import behind, described
+from api.ledger.storage.reads import Reads
 from api.routes.contract.shapes import GoneMark
 from api.routes.edge import problems
 from api.routes.edge.exchange import PlainRequest
@@ -60,7 +61,8 @@ async def _added(database: Database, error: LedgerError) -> tuple[Members, list[
 
 async def _removed_by(database: Database, error: Redacted) -> GoneMark:
     """Tell of the redaction that removed what was asked for as much as is public."""
-    told = msgspec.json.decode((await database.read(views.written, error.position)).document)
+    view = await database.read(lambda access: views.written(access, error.position))
+    told = msgspec.json.decode(view.document)
     return GoneMark(**{name: told[name] for name in GoneMark.__struct_fields__})
 
 
@@ -69,7 +71,7 @@ async def _missed(database: Database, error: Stale) -> tuple[Members, list[tuple
     base = await _base(database, error)
     with suppress(Absent, Redacted):
         # `current` shows the record as it is read now, which another writer may have moved on once more.
-        document, lines, names = await database.read(views.since, error.kind, error.id, base)
+        document, lines, names = await database.read(lambda access: views.since(access, error.kind, error.id, base))
         current = msgspec.json.decode(document)
         revisions = [msgspec.json.decode(line) for line in lines]
         return {"current": current, "revisions": revisions, "fields": names}, [("ETag", f'"{current["position"]}"')]
@@ -79,12 +81,17 @@ async def _missed(database: Database, error: Stale) -> tuple[Members, list[tuple
 async def _base(database: Database, error: Stale) -> int | None:
     """Find the position of the revision that a stale writer looked at; None where the record never had it."""
     with suppress(Absent, Redacted):
-        if error.expected_revision is not None:
-            return (await database.read(views.numbered, error.kind, error.id, error.expected_revision)).position
-        if error.expected is not None:
-            view = await database.read(views.as_of, error.kind, error.id, AsOf(position=error.expected))
-            return error.expected if view.position == error.expected else None
+        return await database.read(lambda access: _looked_at(access, error))
     return None
+
+
+def _looked_at(access: Reads, error: Stale) -> int | None:
+    if error.expected_revision is not None:
+        return views.numbered(access, error.kind, error.id, error.expected_revision).position
+    if error.expected is None:
+        return None
+    view = views.as_of(access, error.kind, error.id, AsOf(position=error.expected))
+    return view.position if view.position == error.expected else None
 
 
 def explain_framework(request: PlainRequest, error: HTTPException) -> Response[bytes]:

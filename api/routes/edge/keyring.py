@@ -28,7 +28,7 @@ class Keyring:
         until, caller = self._seen.get(key, (0.0, None))
         if until > now:
             return caller
-        caller = await self._database.read(keys.recognise, key)
+        caller = await self._database.read(lambda access: keys.recognise(access, key))
         if len(self._seen) >= _MOST:
             self._seen.clear()
         self._seen[key] = (now + _SECONDS, caller)

@@ -56,7 +56,7 @@ async def get_tile(request: PlainRequest) -> Reply:
         raise HttpError("not-found", "a partial tile is 1 to 255 wide")
     number = int(found[2].replace("x", "").replace("/", ""))
     signed = await services.checkpoints.read_latest()
-    body = await services.database.read(_tile, found[1], number, width, signed.size)
+    body = await services.database.read(lambda access: _tile(access, found[1], number, width, signed.size))
     return _reply(request, body, _BYTES, _FULL if found[3] is None else _PARTIAL)
 
 
