@@ -24,7 +24,7 @@ from tests.support.served import DATABASES, administer, ground, migrated, named,
 __all__ = ["ground", "served"]
 # Longest first, so that one process does not run alone in the end.
 LONGEST = (
-    "edge/test_attacks.py", "writing/test_prefix.py", "writing/test_refolding.py", "verifying/test_tampering.py",
+    "edge/test_attacks.py", "writing/test_prefix.py", "projecting/test_refolding.py", "verifying/test_tampering.py",
     "verifying/test_verify_script.py", "verifying/test_witness_ledgers.py", "cli/test_serving.py", "cli/test_operating.py",
     "contract/test_schemathesis.py", "writing/test_durability.py", "verifying/test_verify_url.py", "verifying/test_verify_flips.py",
 )  # fmt: skip

@@ -22,7 +22,7 @@ from tests.support.databases import is_sqlite
 from tests.support.served import DATABASES, migrated, serve
 from tests.tampering import unguarded
 
-FLIPS = int(os.environ.get("LEDGER_FLIPS", "150"))
+FLIPS = int(os.environ.get("LEDGER_FLIPS", "40"))
 LOG = {
     "event": ("position", "entry leaf_hash position type kind record revision recorded_at actor"),
     "payload": ("position", "salt payload position"),
