@@ -82,12 +82,12 @@ def test_lists_of_any_length_share_a_few_texts(access):
 
 
 def test_no_more_is_kept_than_there_is_room_for(access):
-    for count in range(composed.FORMS + 50):
+    for count in range(composed.SHAPES + 50):
         _text(
             access,
             replace(PLAIN, parent_terms=[("source", "language", "fr")] * (count % 9), valid=[Window()] * (count // 9)),
         )
-    assert composed._composed.cache_info().currsize == composed.FORMS
+    assert composed._composed.cache_info().currsize == composed.SHAPES
 
 
 def test_a_column_that_is_not_there_is_noticed_when_a_query_is_composed():

@@ -1,8 +1,9 @@
-"""Queries that are composed: expressions over the tables, compiled to text once and kept.
+"""Queries that are composed: expressions over the tables, compiled to text once for each shape, and kept.
 
-To compose a query, and to compile it, takes longer than to answer it, so neither is done for each request. A column's name
-is checked when a query is composed, and SQLAlchemy spells it for either database. Here is also what most of these queries
-say of a position: which rows held there, and which revision of a record was in force.
+Two questions have one shape where only values differ. To compose a query and to compile it takes longer than to answer it,
+so a request does neither unless its shape is new. A column's name is checked when a query is composed, and SQLAlchemy spells
+it for either database. Here is also what most of these queries say of a position: which rows held there, and which revision
+of a record was in force. Statements that are whole stay text, in the room that asks them.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -19,8 +20,9 @@ from api.ledger.reading.standpoint import HEAD, LAST_REDACTION, in_force
 from api.ledger.storage.reads import Reads, Value
 from api.ledger.storage.tables import METADATA, RecordRow, RevisionRow, Span, Term
 
-# How many forms of one query are kept. A client may ask for more, and then waits some milliseconds for it.
-FORMS = 256
+# So many shapes are kept, those asked for last. There may be more, since a client chooses its filters: whoever asks for a
+# shape that is not kept waits some milliseconds for it to be compiled.
+SHAPES = 128
 Condition = sa.ColumnElement[bool]
 Query = sa.Select[*tuple[Any, ...]]
 
@@ -31,7 +33,7 @@ def rows_of(table: type[SQLModel], name: str) -> sa.FromClause:
 
 
 class Given(sa.BindParameter[Value]):
-    """A value that comes with each question. What else a query compares with is constant, and part of its text."""
+    """A place for a value that comes with each question. Whatever else a query compares with is constant, and in its text."""
 
     inherit_cache = True
 
@@ -52,8 +54,8 @@ Place = Callable[..., Given]
 class Led(sa.Join):
     """Two tables of which the first leads, and to which the conditions join the second.
 
-    SQLite takes the tables of a CROSS JOIN in the order in which they stand (https://sqlite.org/optoverview.html#crossjoin);
-    to PostgreSQL it is an inner join like any other.
+    SQLite takes the tables of a CROSS JOIN in the order in which they stand (https://sqlite.org/optoverview.html, "Manual
+    Control Of Query Plans Using CROSS JOIN"). To PostgreSQL it is an inner join like any other.
     """
 
     inherit_cache = True
@@ -69,7 +71,10 @@ def _spell_led(tables: Led, compiler: SQLCompiler, **how: Any) -> str:  # noqa: 
 
 
 class Composed:
-    """A query and its texts: one for each database and each number of values in its lists, of which there are few."""
+    """A query and its texts: one for each database, and for each number of values in its lists.
+
+    A list is filled up to a power of two with its last value, so that these numbers are few.
+    """
 
     def __init__(self, query: sa.SelectBase) -> None:
         self._query = query
@@ -78,8 +83,8 @@ class Composed:
     def __call__(self, access: Reads, **values: Value | Sequence[Value]) -> tuple[str, list[Value]]:
         """Give the query as text, and what is given in the order of its places. No list may be empty."""
         filled = {name: _filled(value) for name, value in values.items()}
-        form = access.dialect, tuple(map(len, filled.values()))
-        text, names = self._texts.get(form) or self._texts.setdefault(form, self._spelled(filled, access.dialect))
+        key = access.dialect, tuple(map(len, filled.values()))
+        text, names = self._texts.get(key) or self._texts.setdefault(key, self._spelled(filled, access.dialect))
         return text, [value for name in names for value in filled[name]]
 
     def _spelled(self, filled: dict[str, Sequence[Value]], dialect: sa.Dialect) -> tuple[str, list[str]]:
@@ -88,7 +93,6 @@ class Composed:
 
 
 def _filled(value: Value | Sequence[Value]) -> Sequence[Value]:
-    """Give what is put into a place: one value, or a list, the last of which is repeated until there is a power of two."""
     if value is None or isinstance(value, int | str | bytes):
         return (value,)
     missing = (1 << (len(value) - 1).bit_length()) - len(value)
@@ -104,15 +108,15 @@ class Walk:
     condition: Condition
 
 
-# A condition, or what makes one and what of.
+# A condition that is the same in every query; or what builds one, and the part of the shape that it is built for.
 _Part = tuple[Condition | Callable[..., Condition], tuple[Hashable, ...]]
 
 
 class Narrowing:
     """A walk narrowed to what one question is about.
 
-    A condition is noted as the function that builds it, with its values apart: where only the values differ, what was
-    composed for another question is found again. No text of a client's is ever part of a query.
+    Its shape is the walk and what its conditions are built of; the values stand apart. No text of a client's is ever part of
+    a query.
     """
 
     def __init__(self, walk: Walk, **values: Value | Sequence[Value]) -> None:
@@ -120,36 +124,36 @@ class Narrowing:
         self._conditions: list[_Part] = []
 
     def where(self, condition: Condition, **values: Value | Sequence[Value]) -> None:
-        """Add a condition, and what it is given."""
+        """Add a condition that stands in a query once at most, with the values for its places."""
         self._conditions.append((condition, ()))
         self._values.update(values)
 
-    def where_own(self, build: Callable[..., Condition], *form: Hashable, **values: Value | Sequence[Value]) -> None:
-        """Add one that may stand there more than once: `build` makes it of places of its own, and of `form`."""
+    def where_own(self, build: Callable[..., Condition], *shape: Hashable, **values: Value | Sequence[Value]) -> None:
+        """Add a condition that may stand in a query several times, with other values each time.
+
+        `build` is called with what makes places of its own for these values, and with `shape`.
+        """
         number = len(self._conditions)
-        self._conditions.append((build, form))
+        self._conditions.append((build, shape))
         self._values.update({_own(number, name): value for name, value in values.items()})
 
     def query(
-        self, access: Reads, show: Callable[..., Query], *form: Hashable, **values: Value | Sequence[Value]
+        self, access: Reads, show: Callable[..., Query], *shape: Hashable, **values: Value | Sequence[Value]
     ) -> tuple[str, list[Value]]:
-        """Give text and values of the query that `show` makes of the walk and of `form`, under all conditions."""
-        query = _composed(show, self.walk, form, tuple(self._conditions))
+        """Give text and values of the query under all conditions; `show` says, for the walk and `shape`, what it shows."""
+        query = _composed(show, self.walk, shape, tuple(self._conditions))
         return query(access, **self._values, **values)
 
 
-@lru_cache(maxsize=FORMS)
+@lru_cache(maxsize=SHAPES)
 def _composed(
-    show: Callable[..., Query],
-    walk: Walk,
-    form: tuple[Hashable, ...],
-    parts: tuple[_Part, ...],
+    show: Callable[..., Query], walk: Walk, shape: tuple[Hashable, ...], parts: tuple[_Part, ...]
 ) -> Composed:
     conditions = [
-        part if isinstance(part, sa.ColumnElement) else part(partial(_place, number), *made_of)
-        for number, (part, made_of) in enumerate(parts)
+        part if isinstance(part, sa.ColumnElement) else part(partial(_place, number), *its_shape)
+        for number, (part, its_shape) in enumerate(parts)
     ]
-    return Composed(show(walk, *form).where(walk.condition, *conditions))
+    return Composed(show(walk, *shape).where(walk.condition, *conditions))
 
 
 def _own(number: int, name: str) -> str:
@@ -163,6 +167,7 @@ def _place(number: int, name: str, *, is_list: bool = False) -> Given:
 record, revision = rows_of(RecordRow, "r"), rows_of(RevisionRow, "v")
 term, span = rows_of(Term, "t"), rows_of(Span, "o")
 POSITION = given("position")
+# These tell where the reader stands, and spare a statement.
 BESIDE: tuple[sa.ColumnElement[int], ...] = sa.literal_column(HEAD), sa.literal_column(LAST_REDACTION)
 
 
