@@ -21,7 +21,7 @@ class Keyring:
 
     async def recognise(self, authorization: str | None) -> Caller | None:
         """Give the caller behind a bearer token (RFC 6750 section 2.1); None for none, and for one that is wrong or revoked."""
-        key = _key_in(authorization or "")
+        key = None if authorization is None else _key_in(authorization)
         if key is None:
             return None
         now = time.monotonic()
