@@ -116,7 +116,7 @@ def build(settings: Settings, metrics: Metrics, ending: Connection | None = None
 @cache
 def _document() -> pages.Asset:
     """Give the OpenAPI document: the same for every application, and longer in the making than one."""
-    described = Litestar([*_HANDLERS, _get_document], openapi_config=None)
+    described = Litestar([*_HANDLERS, _get_document], openapi_config=None, logging_config=None)
     return pages.asset_of(msgspec.json.encode(openapi.build(described)), "application/json")
 
 
