@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from api.domain import errors
+from api.ledger.storage.access import lock_head
 from api.ledger.storage.clock import now
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
@@ -103,6 +104,23 @@ def test_several_keys_of_one_commit_that_was_overtaken_each_have_their_own_answe
             _hold(writing, first, name)
             assert (first.is_replay, again.is_replay) == (False, True)
             assert again.items == first.items
+
+
+def test_a_key_is_known_before_what_was_done_under_it_is_committed(writing: Writing) -> None:
+    writing.append(*ground())
+    for turn in range(3):
+        _is_alone(writing)
+        with contextlib.closing(writing.database.connect()) as access, access.transaction():
+            # Whoever has the head's lock keeps the commit waiting, and those who come meanwhile join it.
+            lock_head(access)
+            first = _ask(writing, f"key {turn}", an_entity(f"first-{turn}"))
+            another = _ask(writing, f"key {turn}", an_entity(f"another-{turn}"))
+            again = _ask(writing, f"key {turn}", an_entity(f"first-{turn}"))
+            time.sleep(0.05)
+        _hold(writing, first.result(60), f"first-{turn}")
+        assert (again.result(60).is_replay, again.result(60).items) == (True, first.result(60).items)
+        with pytest.raises(errors.IdempotencyKeyReused):
+            another.result(60)
 
 
 def test_what_was_done_under_a_key_by_the_node_that_overtook_is_not_done_again(
