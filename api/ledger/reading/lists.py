@@ -213,11 +213,12 @@ def _sizes(access: Reads, names: Iterable[tuple[str, str]], at: Standpoint) -> d
 
 
 def documents(access: Reads, kind: str, ids: Sequence[str], at: Standpoint) -> Documents:
-    """Give the representations of some records as of a position, by id."""
+    """Give the representations of some records as of a position, by id and in the order of ids."""
     if not ids:
         return {}
-    rows = access.rows(*_DOCUMENTS(access, position=at.position, kind=kind, ids=sorted(set(ids))))
-    return {row[0]: bytes(row[1]) for row in rows}
+    wanted = sorted(set(ids))
+    found: dict[str, bytes] = dict(access.rows(*_DOCUMENTS(access, position=at.position, kind=kind, ids=wanted)))
+    return {public_id: bytes(found[public_id]) for public_id in wanted if public_id in found}
 
 
 _AT_PLACES = Composed(
