@@ -154,13 +154,14 @@ def test_every_command_of_ours_is_one(name: str, words: str) -> None:
     assert command is not main
 
 
-@pytest.mark.parametrize(("name", "words"), in_code(r"(uv run .+)"))
+@pytest.mark.parametrize(("name", "words"), in_code(r"(?:env (?:\w+=\w+ )+)?(uv run .+)"))
 def test_every_other_command_is_one(name: str, words: str) -> None:
-    """Options that modules of ours are given are read by them."""
+    """Options that modules of ours are given are read by them, and files that others are given are there."""
     for step in words.split(" && "):
         tool, *rest = [
             word for word in shlex.split(step, comments=True)[2:] if word not in ("--no-sync", "--group", "bench")
         ]
+        assert all((ROOT / word).exists() for word in rest if word.endswith(".py")), f"{name}: {words}"
         if tool != "python":
             assert tool in TOOLS | {"ledger"}, f"{name}: {words}"
             continue
@@ -178,7 +179,9 @@ def test_every_other_command_is_one(name: str, words: str) -> None:
 def test_the_chores_are_in_the_words_of_the_continuous_check() -> None:
     """What `.ci/run` does for each change, a developer finds in CONTRIBUTING."""
     steps = re.findall(
-        r'^step "[^"]+" ((?:env \S+ )?uv run .+)$', (ROOT / ".ci" / "run").read_text(encoding="utf-8"), re.MULTILINE
+        r'^step "[^"]+" ((?:env (?:\w+=\w+ )+)?uv run .+)$',
+        (ROOT / ".ci" / "run").read_text(encoding="utf-8"),
+        re.MULTILINE,
     )
     said = " ".join(spans(PAPERS["CONTRIBUTING.md"]))
     assert len(steps) > 5
