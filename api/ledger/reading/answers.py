@@ -71,7 +71,7 @@ def _weigh(access: Reads, public_id: str, chosen: Selection) -> tuple[Standpoint
     at = locate(access, chosen.asked)
     question = bytes(view_at(access, "question", public_id, at).document)
     weighed = Weighing(access, at, chosen).weigh(public_id, question)
-    # As many pairs may conflict as there are, and there may be as many groups, and more.
+    # Every pair may conflict, and there may be as many groups: the work may grow with the square of the claims.
     access.spend(len(weighed.claims) ** 2 // _PAIRS_A_STEP)
     return at, question, weighed
 

@@ -9,7 +9,6 @@ of a record was in force. Statements that are whole stay text, in the room that 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -24,7 +23,7 @@ from api.ledger.storage.tables import METADATA, RecordRow, RevisionRow, Span, Te
 # shape that is not kept waits some milliseconds for it to be compiled.
 SHAPES = 128
 Condition = sa.ColumnElement[bool]
-Query = sa.Select[*tuple[Any, ...]]
+Query = sa.Select[*tuple[object, ...]]
 
 
 def rows_of(table: type[SQLModel], name: str) -> sa.FromClause:
@@ -39,7 +38,7 @@ class Given(sa.BindParameter[Value]):
 
 
 @compiles(Given)
-def _spell_given(value: Given, compiler: SQLCompiler, **how: Any) -> str:  # noqa: ANN401 - so SQLAlchemy calls it
+def _spell_given(value: Given, compiler: SQLCompiler, **how: object) -> str:
     return str(compiler.visit_bindparam(value, **{**how, "literal_binds": False}))  # type: ignore[no-untyped-call]
 
 
@@ -65,7 +64,7 @@ class Led(sa.Join):
 
 
 @compiles(Led)
-def _spell_led(tables: Led, compiler: SQLCompiler, **how: Any) -> str:  # noqa: ANN401 - so SQLAlchemy calls it
+def _spell_led(tables: Led, compiler: SQLCompiler, **how: object) -> str:
     first, second = (compiler.process(table, **{**how, "asfrom": True}) for table in (tables.left, tables.right))
     return f"{first} CROSS JOIN {second}"
 
@@ -167,7 +166,7 @@ def _place(number: int, name: str, *, is_list: bool = False) -> Given:
 record, revision = rows_of(RecordRow, "r"), rows_of(RevisionRow, "v")
 term, span = rows_of(Term, "t"), rows_of(Span, "o")
 POSITION = given("position")
-# These tell where the reader stands, and spare a statement.
+# Head and last redaction, shown beside each row: they tell the standpoint, and spare a statement.
 BESIDE: tuple[sa.ColumnElement[int], ...] = sa.literal_column(HEAD), sa.literal_column(LAST_REDACTION)
 
 

@@ -57,7 +57,7 @@ class Following:
 _feed, _event = rows_of(FeedRow, "f"), rows_of(Event, "e")
 _IS_BETWEEN = sa.and_(_feed.c.position > given("after"), _feed.c.position <= given("end"))
 _ALL = Walk(_feed, _feed.c.position, _IS_BETWEEN)
-# Of an erased record there is neither revision nor record.
+# Outer joins, for an erased record has neither a revision nor a row of its own any more.
 _WITH_RECORDS = Walk(
     _feed.join(_event, _event.c.position == _feed.c.position)
     .outerjoin(revision, revision.c.position == _feed.c.position)
@@ -86,7 +86,10 @@ def follow(access: Reads, wanted: Following) -> Stretch:
 
 
 def _events(access: Reads, wanted: Following, end: int) -> tuple[list[Row], bool]:
-    """Read a page up to `end`: (item, position), and the head and last redaction with each; and whether it ended before."""
+    """Read a page up to `end`: item, position, head, last redaction.
+
+    Says also whether rows were left out because those before came to as many bytes as a page may have.
+    """
     events = Narrowing(_WITH_RECORDS if wanted.is_narrowed else _ALL, after=wanted.after, end=end)
     for column, value in (
         (_event.c.kind, wanted.kind),

@@ -55,9 +55,9 @@ def select(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
 
 
 def _page(access: Reads, chosen: Selection, position: int) -> tuple[list[Row], bool]:
-    """Read one more than a page shows: (document, what orders it, id), and the head and last redaction with each.
+    """Read one row more than a page shows: document, key, id, head, last redaction.
 
-    Fewer, where those would be too many bytes; whether that is so, stands beside them.
+    Says also whether rows were left out because those before came to as many bytes as a page may have.
     """
     records = narrowed(access, chosen, position)
     after = {} if chosen.cursor is None else {"after": int(chosen.cursor)}

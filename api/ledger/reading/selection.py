@@ -77,7 +77,7 @@ class Selection:
 
 Fits = Callable[[Place], Condition]
 _KIND = given("kind")
-# What conditions look into, beside the walk.
+# Terms and spans that a condition looks for, under other names than those that lead a walk.
 _TERM, _SPAN = rows_of(Term, "h"), rows_of(Span, "p")
 _IS_RECORDED = record.c.first_position <= POSITION
 _RECORDS = Walk(at_position(record), record.c.first_position, _IS_RECORDED)

@@ -143,7 +143,7 @@ def check_gone(access: Reads, entries: Sequence[Entry]) -> None:
     claimed = _claimed(access, entries)
     named = {entry.position: entry for entry in _read(access, *_at(_ENTRIES, claimed.values()))} if claimed else {}
     left = [entry for entry in entries if not _covers(named.get(claimed.get(entry.position, 0)), entry)]
-    # What the feed claims is derived: where it does not lead to the redaction, all of them are asked.
+    # The feed is derived and may be wrong: where it names no redaction that covers the event, all redactions are read.
     every = list(_read(access, _REDACTIONS)) if left else []
     for entry in left:
         if not any(_covers(each, entry) for each in every):

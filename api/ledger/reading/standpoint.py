@@ -1,7 +1,7 @@
 """Where a reader stands: the position that a question is answered at, found once; and the page that is shown from there.
 
 A standpoint is a position, the head at that time and the last redaction. Every view locates its own first, and filters
-every statement by it.
+every statement by it. What many statements say of a position stands here once.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from api.domain.errors import NotYet
 from api.ledger.storage.clock import now as clock
 from api.ledger.storage.reads import Reads
 
-# The head and the last redaction: beside what is read they tell where the reader stands, and spare a statement.
+# Scalars for statements that show, beside what is read, from which standpoint it was read.
 HEAD = "(SELECT position FROM head)"
 LAST_REDACTION = "COALESCE((SELECT max(first_position) FROM record WHERE kind = 'redaction'), 0)"
 _HEAD = f"SELECT position, recorded_at, {LAST_REDACTION} FROM head"
-# Links: the claims that make them are `r`, what they link to stands in `t.value`; as of one position, given twice.
+# The links that held at a position, which is given twice: `r` is the claim that makes one, `t.value` the id that it links to.
 LINKS = (
     "term t JOIN record r ON r.first_position = t.first_position AND t.field = 'claim.link'"
     " AND t.since <= ? AND t.until > ?"

@@ -133,7 +133,7 @@ def history(access: Reads, kind: str, public_id: str, *, asked: AsOf, cursor: in
         _HISTORY, (*key, before, before, *key, at.position if at else None, limit + 1), PAGE
     )
     if not rows or rows[0][4] == REDACTED:
-        # Nothing to show, or nothing there, or not any more: known only from one position for both.
+        # The record may be unknown, or gone: whether it is, and its history, are read again, both at one position.
         at = at or locate(access)
         _know(access, kind, public_id, at)
         rows, is_cut = access.rows_within(_HISTORY, (*key, before, before, *key, at.position, limit + 1), PAGE)
