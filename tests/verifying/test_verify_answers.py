@@ -8,14 +8,15 @@ import pytest
 
 from tests.support.builders import a_claim, a_question, a_source, an_entity, ground, link, retract, revise
 from tests.support.lying import Lie
-from tests.support.served import DATABASES, migrated
+from tests.support.served import migrated
 from tests.support.witnessing import ledger
 from tests.verifying.test_verify_url import Seen, redact, send
 
 Change = Callable[[Any], Any]
 
 
-@pytest.fixture(scope="module", params=DATABASES)
+# It is asked from outside, by HTTP alone: all of it on either database would be the same minute twice.
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     """A small ledger with something of everything: states of agreement, links, revisions, and redactions of three sorts."""
     with migrated(request, request.param, tmp_path_factory.mktemp("seen")) as settings, ledger(settings) as serving:
