@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from api.domain import errors
+from api.domain.log import checkpoint
 from api.domain.records.command import Expect, Link, Unlink
 from api.domain.records.decide import Circumstances, decide
 from api.domain.records.record import Record
@@ -228,3 +229,10 @@ def test_the_first_and_the_last_revision_are_in_the_range_that_names_them(writin
     assert [row[0] for row in access.rows(sql)] == [1, 3, 5]
     writing.redact("entity", "e", first=1, last=5)
     assert access.rows(sql) == []
+
+
+def test_a_note_carries_a_hundred_signatures_and_no_more() -> None:
+    line = "— log.example AAAAAAA=\n"
+    assert [len(checkpoint.split("text\n\n" + line * count)[1]) for count in (1, 99, 100)] == [1, 99, 100]
+    with pytest.raises(ValueError, match="at most 100"):
+        checkpoint.split("text\n\n" + line * 101)

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from api.routes.edge.limits import RateLimits
 from api.settings import Settings
 from tests.support.served import Served, migrated, serve
 
@@ -44,3 +45,16 @@ def test_of_two_rates_each_is_counted_by_itself(request: Any, tmp_path: Any, rat
         assert served.client.get("/v1/entities", headers={"Authorization": named}).status_code == (
             429 if keyed < 9 else 200
         )
+
+
+def test_a_minute_is_over_when_it_is_over() -> None:
+    moment = [1000.0]
+    limiter = RateLimits(Settings(rate_limit="1"), clock=lambda: moment[0])
+    scope: Any = {"type": "http", "client": ("192.0.2.1", 40000), "headers": []}
+    seen = []
+    for later in (0.0, 59.999, 60.0, 60.001):
+        moment[0] = 1000.0 + later
+        told = limiter.check(scope, None)
+        assert told is not None
+        seen.append((told.is_exceeded, told.resets_in))
+    assert seen == [(False, 60), (True, 1), (False, 60), (True, 60)]

@@ -260,6 +260,7 @@ class Crowd:
                 thread.join()
 
 
+@pytest.mark.slow
 def test_a_node_that_dies_between_a_commit_and_its_answer_leaves_what_the_other_answers_with(settings: Any) -> None:
     database = Database(settings)
     genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
