@@ -127,6 +127,8 @@ def test_what_is_wanting_is_found_and_nothing_else(tmp_path: Path, operations: l
     changed(),
     changed(claim={"statement": 'It was "one two three four five" they said.'}),
     changed(paper_20210111={"title": f"A title may quote: {SIX}"}),
+    amount("rank", "1"),
+    amount("percent", "100000"),
     changed(claim={"answer": {"type": "time", "edtf": "2021-01-14"}, "stance": "predicts"}),
     changed(claim={"answer": {"type": "time", "edtf": "../2021-01-11"}}),
     changed(claim={"statement": "Parler alleges that it went offline.", "stance": "alleges"}),
