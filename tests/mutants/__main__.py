@@ -44,6 +44,7 @@ NEAREST = {
     "api/domain/log": "log/test_event.py log/test_checkpoint.py log/test_cosignature.py log/test_merkle.py log/test_log_format.py",
     "api/domain/records": f"domain/test_answer.py domain/test_operation.py domain/test_redaction.py log/test_event.py {DOCUMENT} domain/test_rules.py domain/test_limits_of_rules.py"
     " domain/test_chains.py writing/test_redaction.py contract/test_bad_bodies.py",
+    "api/domain/records/kinds.py": f"{DOCUMENT} contract/test_kinds.py records/test_lists_http.py writing/test_views.py",
     "api/domain/text.py": f"domain/test_text.py {DOCUMENT}",
     "api/ledger/projecting": "domain/test_rules.py projecting writing/test_views.py writing/test_prefix.py",
     "api/ledger/writing": "domain/test_rules.py writing",
@@ -51,8 +52,9 @@ NEAREST = {
 # What these say of a class is held by the type checker, or is how much is kept in memory.
 UNSEEN = {"frozen", "slots", "kw_only", "eq", "order", "gc", "maxsize"}
 COPIED = "api migrations openapi seed tests alembic.ini pyproject.toml README.md requirements.lock".split()
+WORDS = "-o addopts= -p no:cacheprovider -x -q -W ignore::pytest.PytestAssertRewriteWarning".split()
 # Seconds of computing and of waiting after which a fault counts as noticed.
-MOST_COMPUTED, MOST_WAITED = 120, 600
+MOST_COMPUTED, MOST_WAITED = 240, 900
 # Loaded once and forked: all that the tests need and no fault is put into.
 LIBRARIES = ("alembic.command", "granian", "litestar.testing", "psycopg", "schemathesis", "sqlmodel", "structlog")
 
@@ -163,6 +165,7 @@ class Copy:
 
     def run(self, tests: str) -> str | None:
         """Run tests in a process of their own and name the one that failed, or what else was wrong."""
+        (self._folder / "failed").unlink(missing_ok=True)
         pid = os.fork()
         if not pid:
             try:
@@ -201,20 +204,7 @@ class Copy:
         )
         hypothesis.load_profile("first")
         watch = _Watch()
-        code = pytest.main(
-            [
-                "-o",
-                "addopts=",
-                "-p",
-                "no:cacheprovider",
-                "-x",
-                "-q",
-                "-W",
-                "ignore::pytest.PytestAssertRewriteWarning",
-                *tests,
-            ],
-            plugins=[watch],
-        )
+        code = pytest.main([*WORDS, *tests], plugins=[watch])
         (self._folder / "failed").write_text(watch.failed or f"pytest's code {code}")
         os._exit(int(code))
 
