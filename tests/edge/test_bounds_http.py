@@ -181,6 +181,14 @@ def test_a_time_is_the_last_that_holds_what_was_recorded_at_it(ground: Served) -
         refused(ground.get(f"/v1/claims/timed?as_of={earlier}"), 404, "unknown-record")
 
 
+def test_a_minute_is_certain_in_itself_and_in_no_other(ground: Served) -> None:
+    answer = {"type": "time", "edtf": "2021-01-11T08:00Z"}
+    ground.append(a_claim("minute", source="paper", question="q-time", answer=answer))
+    for asked, shown in (("08:00Z", ["minute"]), ("08:01Z", []), ("07:59Z", []), ("08:00:00Z", [])):
+        found = ground.get(f"/v1/claims?id=minute&valid_at=2021-01-11T{asked}&mode=certain").json()["items"]
+        assert [each["id"] for each in found] == shown, asked
+
+
 def test_a_range_of_one_is_a_range_and_a_reversed_one_is_none(ground: Served) -> None:
     same = {"/v1/diff?from={0}&to={1}": "interval-reversed", "/v1/proofs/consistency?from={0}&to={1}": "interval-reversed",
             "/v1/events/{0}/proof?size={1}": "not-applicable"}  # fmt: skip

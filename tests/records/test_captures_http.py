@@ -7,9 +7,9 @@ import pytest
 from tests.support.builders import Operation, a_claim, a_question, a_source, an_entity, an_id, retract, revise
 from tests.support.served import Served
 
-# It was published in one minute and modified in another, and is asked for at moments between and after.
+# It was published in one minute and modified in another, and is asked for between them, and in the other's last second.
 PUBLISHED, MODIFIED = "2021-01-11T16:30+01:00", "2021-01-12T10:00+01:00"
-BETWEEN, AFTER = "2021-01-11T20:00:00Z", "2021-01-12T09:01:00Z"
+BETWEEN, AFTER = "2021-01-11T20:00:00Z", "2021-01-12T09:00:59Z"
 READS = {
     "sources": "/v1/sources?published_by={}&mode=certain&id={source}",
     "claims": "/v1/claims?published_by={}&mode=certain&source={source}",
