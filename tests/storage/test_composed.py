@@ -81,13 +81,13 @@ def test_lists_of_any_length_share_a_few_texts(access):
         assert lists.select(access, replace(PLAIN, ids=ids[:count]))[1] == ids[:count]
 
 
-def test_no_more_is_kept_than_there_is_room_for(access):
-    for count in range(composed.SHAPES + 50):
-        _text(
-            access,
-            replace(PLAIN, parent_terms=[("source", "language", "fr")] * (count % 9), valid=[Window()] * (count // 9)),
-        )
-    assert composed._composed.cache_info().currsize == composed.SHAPES
+def test_a_shape_is_composed_once_and_so_many_are_kept(access):
+    before = composed._composed.cache_info()
+    for limit in range(1, 9):
+        _text(access, replace(PLAIN, parent_terms=[("source", "language", "fr")] * 3, limit=limit))
+    after = composed._composed.cache_info()
+    assert after.misses - before.misses <= 1
+    assert after.maxsize == composed.TEXTS
 
 
 def test_a_column_that_is_not_there_is_noticed_when_a_query_is_composed():

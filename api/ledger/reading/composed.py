@@ -6,7 +6,7 @@ it for either database. Here is also what most of these queries say of a positio
 of a record was in force. Statements that are whole stay text, in the room that asks them.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
@@ -19,9 +19,9 @@ from api.ledger.reading.standpoint import HEAD, LAST_REDACTION, in_force
 from api.ledger.storage.reads import Reads, Value
 from api.ledger.storage.tables import METADATA, RecordRow, RevisionRow, Span, Term
 
-# So many shapes are kept, those asked for last. There may be more, since a client chooses its filters: whoever asks for a
-# shape that is not kept waits some milliseconds for it to be compiled.
-SHAPES = 128
+# So many texts are kept, of some KB each, those asked for last. There may be more, since a client chooses its filters:
+# whoever asks for a shape that is not kept waits some milliseconds for it to be compiled.
+TEXTS = 1_000
 Condition = sa.ColumnElement[bool]
 Query = sa.Select[*tuple[object, ...]]
 
@@ -69,33 +69,56 @@ def _spell_led(tables: Led, compiler: SQLCompiler, **how: object) -> str:
     return f"{first} CROSS JOIN {second}"
 
 
+# Text with a `?` for each value, and the names of the values in that order.
+Text = tuple[str, tuple[str, ...]]
+# How many values stand under each name.
+Sizes = tuple[tuple[str, int], ...]
+
+
 class Composed:
-    """A query and its texts: one for each database, and for each number of values in its lists.
+    """A query that is whole, and its texts: one for each database, and for each number of values in its lists.
 
     A list is filled up to a power of two with its last value, so that these numbers are few.
     """
 
     def __init__(self, query: sa.SelectBase) -> None:
         self._query = query
-        self._texts: dict[tuple[sa.Dialect, tuple[int, ...]], tuple[str, list[str]]] = {}
+        self._texts: dict[tuple[sa.Dialect, Sizes], Text] = {}
 
     def __call__(self, access: Reads, **values: Value | Sequence[Value]) -> tuple[str, list[Value]]:
         """Give the query as text, and what is given in the order of its places. No list may be empty."""
-        filled = {name: _filled(value) for name, value in values.items()}
-        key = access.dialect, tuple(map(len, filled.values()))
-        text, names = self._texts.get(key) or self._texts.setdefault(key, self._spelled(filled, access.dialect))
-        return text, [value for name in names for value in filled[name]]
-
-    def _spelled(self, filled: dict[str, Sequence[Value]], dialect: sa.Dialect) -> tuple[str, list[str]]:
-        compiled = self._query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
-        return compiled.construct_expanded_state(filled).statement, list(compiled.positiontup or ())
+        filled = _filled(values)
+        sizes = _sizes(filled)
+        key = access.dialect, sizes
+        text = self._texts.get(key) or self._texts.setdefault(key, _spell(self._query, access.dialect, sizes))
+        return _with_values(text, filled)
 
 
-def _filled(value: Value | Sequence[Value]) -> Sequence[Value]:
-    if value is None or isinstance(value, int | str | bytes):
-        return (value,)
-    missing = (1 << (len(value) - 1).bit_length()) - len(value)
-    return [*value, *[value[-1]] * missing]
+def _spell(query: sa.SelectBase, dialect: sa.Dialect, sizes: Sizes) -> Text:
+    compiled = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    spelled = compiled.construct_expanded_state({name: [0] * size for name, size in sizes})
+    return spelled.statement, tuple(compiled.positiontup or ())
+
+
+def _with_values(text: Text, filled: dict[str, Sequence[Value]]) -> tuple[str, list[Value]]:
+    sql, names = text
+    return sql, [value for name in names for value in filled[name]]
+
+
+def _sizes(filled: dict[str, Sequence[Value]]) -> Sizes:
+    return tuple([(name, len(each)) for name, each in filled.items()])
+
+
+def _filled(values: Mapping[str, Value | Sequence[Value]]) -> dict[str, Sequence[Value]]:
+    return {
+        name: (each,) if each is None or isinstance(each, int | str | bytes) else _to_a_power_of_two(each)
+        for name, each in values.items()
+    }
+
+
+def _to_a_power_of_two(values: Sequence[Value]) -> Sequence[Value]:
+    missing = (1 << (len(values) - 1).bit_length()) - len(values)
+    return [*values, *[values[-1]] * missing]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,19 +163,25 @@ class Narrowing:
         self, access: Reads, show: Callable[..., Query], *shape: Hashable, **values: Value | Sequence[Value]
     ) -> tuple[str, list[Value]]:
         """Give text and values of the query under all conditions; `show` says, for the walk and `shape`, what it shows."""
-        query = _composed(show, self.walk, shape, tuple(self._conditions))
-        return query(access, **self._values, **values)
+        filled = _filled({**self._values, **values})
+        text = _composed(access.dialect, show, self.walk, shape, tuple(self._conditions), _sizes(filled))
+        return _with_values(text, filled)
 
 
-@lru_cache(maxsize=SHAPES)
+@lru_cache(maxsize=TEXTS)
 def _composed(
-    show: Callable[..., Query], walk: Walk, shape: tuple[Hashable, ...], parts: tuple[_Part, ...]
-) -> Composed:
+    dialect: sa.Dialect,
+    show: Callable[..., Query],
+    walk: Walk,
+    shape: tuple[Hashable, ...],
+    parts: tuple[_Part, ...],
+    sizes: Sizes,
+) -> Text:
     conditions = [
         part if isinstance(part, sa.ColumnElement) else part(partial(_place, number), *its_shape)
         for number, (part, its_shape) in enumerate(parts)
     ]
-    return Composed(show(walk, *shape).where(walk.condition, *conditions))
+    return _spell(show(walk, *shape).where(walk.condition, *conditions), dialect, sizes)
 
 
 def _own(number: int, name: str) -> str:
