@@ -193,7 +193,7 @@ def _furnish(settings: Settings) -> Services:
 
 @contextmanager
 def answering(settings: Settings) -> Iterator[Callable[[str], Awaitable[tuple[int, bytes]]]]:
-    """Reply reads over a database, here and as a served ledger would; nothing is written or signed.
+    """Answer reads over a database, here and as a served ledger would; nothing is written or signed.
 
     What is given takes a path with its query and gives status and body.
     """

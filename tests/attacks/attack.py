@@ -155,6 +155,13 @@ def _long_addresses(target: Target) -> Answers:
         yield asked(target, head("GET", "/v1" + "/x" * (size // 2)))
 
 
+def _long_names(target: Target) -> Answers:
+    """Names of which each is another, of four bytes a character, where there may be any name."""
+    for number in range(1_500):
+        method = "OPTIONS" if number % 2 else "GET"
+        yield asked(target, head(method, f"/v1/entities/%F0%9F%98%80{number}" + "a" * 16_200))
+
+
 _QUERIES = (
     "&".join(f"a{n}=b" for n in range(3_000)),
     "&".join(["id=parler"] * 201),
@@ -362,6 +369,7 @@ def _attacks() -> Iterator[Attack]:
     yield attack("If-Match of 60 KB", _hostile_conditions, "412 precondition-failed", "412 stale")
     yield attack("2,000 keys that nobody has", _unknown_keys, "401 unauthorized")
     yield attack("addresses up to 4 MB", _long_addresses, "414 address-too-long", "414", *refused)
+    yield attack("1,500 long names of records", _long_names, "404 not-found")
     yield attack("hostile queries", _hostile_queries, "400 bad-parameter", "404 not-yet", "414 address-too-long", "200")
     yield attack("1,500 silent connections", _idle, "closed", lasts=True)
     yield attack("4,000 connections that come and go", _churn, "200")

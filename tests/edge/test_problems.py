@@ -153,6 +153,9 @@ def test_an_unknown_address_has_the_same_shape(served: Served) -> None:
         "/%00",
         "/v1//",
         "/" + "a" * 5000,
+        # The framework would remember, whole, what matched.
+        "/v1/entities/" + "a" * 500,
+        "/v1/entities/" + "😀" * 1000 + "/revisions",
     ):
         for method in ("GET", "POST", "DELETE", "OPTIONS"):
             refused(served.client.request(method, path), 404, "not-found")

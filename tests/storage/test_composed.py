@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from api.domain.dates import edtf
-from api.ledger.reading import composed, lists
-from api.ledger.reading.composed import Composed, Led, given, record, term
+from api.ledger.reading import lists
+from api.ledger.reading.composed import Composed, Led, Texts, given, record, term
 from api.ledger.reading.selection import Selection, Window, narrowed
+from api.ledger.storage.reads import BRIEF, TakesLong
 from tests.support import histories
 from tests.support.databases import is_sqlite
 
@@ -81,13 +82,35 @@ def test_lists_of_any_length_share_a_few_texts(access):
         assert lists.select(access, replace(PLAIN, ids=ids[:count]))[1] == ids[:count]
 
 
-def test_a_shape_is_composed_once_and_so_many_are_kept(access):
-    before = composed._composed.cache_info()
-    for limit in range(1, 9):
-        _text(access, replace(PLAIN, parent_terms=[("source", "language", "fr")] * 3, limit=limit))
-    after = composed._composed.cache_info()
-    assert after.misses - before.misses <= 1
-    assert after.maxsize == composed.TEXTS
+def test_so_many_texts_are_kept_and_the_oldest_is_forgotten(access):
+    texts, made = Texts(3), []
+    for count in (1, 2, 3, 1, 4):
+        chosen = replace(PLAIN, parent_terms=[("source", "language", "fr")] * count)
+        narrowing = narrowed(access, chosen, 9)
+        sizes = tuple((name, 1) for name in (*narrowing._values, "limit"))
+        shape = (
+            access.dialect,
+            lists._in_order,
+            narrowing.walk,
+            ("recorded", False),
+            tuple(narrowing._conditions),
+            sizes,
+        )
+        made.append((shape, texts.make(shape)))
+    assert made[0] == made[3]
+    assert len(texts) == 3
+    assert [texts.get(shape) is not None for shape, _ in made] == [False, True, True, False, True]
+
+
+def test_a_text_is_not_made_in_the_event_loop(access):
+    chosen = replace(PLAIN, parent_terms=[("source", "language", "fr")] * 11)
+    access.steps_left = BRIEF
+    with pytest.raises(TakesLong):
+        _text(access, chosen)
+    access.steps_left = None
+    _text(access, chosen)
+    access.steps_left = BRIEF
+    _text(access, chosen)
 
 
 def test_a_column_that_is_not_there_is_noticed_when_a_query_is_composed():

@@ -83,15 +83,22 @@ def is_outdated(access: Reads) -> bool:
 
 
 def rebuild(
-    access: Access, progress: Callable[[int], None] = lambda _: None, *, most_remembered: int = _REMEMBERED
+    access: Access,
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    most_remembered: int = _REMEMBERED,
+    only_outdated: bool = False,
 ) -> int:
     """Throw the projections away and derive them again from the log, in one transaction. Returns the head's position.
 
-    Remembers so many records at most, some 3 KB each: fewer take less memory and more time.
+    Remembers so many records at most, some 3 KB each: fewer take less memory and more time. `only_outdated` leaves those
+    alone that another node has derived meanwhile.
     Raises Unavailable where a payload is missing that no redaction removed.
     """
     with access.upkeep.alone(), access.transaction():
         head = int(lock_head(access)[0])
+        if only_outdated and not is_outdated(access):
+            return head
         with access.upkeep.filling_anew(NAMES, sought=["record"]) if head >= _FEW else nullcontext():
             derive(access, progress, most_remembered=most_remembered)
         access.run("UPDATE head SET rules = ?, projected = ? WHERE one = 1", (RULES, PROJECTED))

@@ -6,9 +6,10 @@ it for either database. Here is also what most of these queries say of a positio
 of a record was in force. Statements that are whole stay text, in the room that asks them.
 """
 
+import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -16,11 +17,11 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlmodel import SQLModel
 
 from api.ledger.reading.standpoint import HEAD, LAST_REDACTION, in_force
-from api.ledger.storage.reads import Reads, Value
+from api.ledger.storage.reads import BRIEF, Reads, Value
 from api.ledger.storage.tables import METADATA, RecordRow, RevisionRow, Span, Term
 
-# So many texts are kept, of some KB each, those asked for last. There may be more, since a client chooses its filters:
-# whoever asks for a shape that is not kept waits some milliseconds for it to be compiled.
+# So many texts are kept, of some KB each, those that came up last. There may be more, since a client chooses its filters: to
+# make one takes up to 25 milliseconds, so it is made outside the event loop, and one at a time.
 TEXTS = 1_000
 Condition = sa.ColumnElement[bool]
 Query = sa.Select[*tuple[object, ...]]
@@ -164,11 +165,47 @@ class Narrowing:
     ) -> tuple[str, list[Value]]:
         """Give text and values of the query under all conditions; `show` says, for the walk and `shape`, what it shows."""
         filled = _filled({**self._values, **values})
-        text = _composed(access.dialect, show, self.walk, shape, tuple(self._conditions), _sizes(filled))
+        shape_of_all = access.dialect, show, self.walk, shape, tuple(self._conditions), _sizes(filled)
+        text = _TEXTS.get(shape_of_all)
+        if text is None:
+            access.spend(BRIEF + 1)
+            text = _TEXTS.make(shape_of_all)
         return _with_values(text, filled)
 
 
-@lru_cache(maxsize=TEXTS)
+# All that the text of a query depends on.
+_Shape = tuple[sa.Dialect, Callable[..., Query], Walk, tuple[Hashable, ...], tuple[_Part, ...], Sizes]
+
+
+class Texts:
+    """The texts of the shapes that came up last, so many at most."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # Guards what is kept, and lets one text be made at a time: two threads that compute get nothing done sooner.
+        self._making = threading.Lock()
+        self._kept: dict[_Shape, Text] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, shape: _Shape) -> Text | None:
+        return self._kept.get(shape)
+
+    def make(self, shape: _Shape) -> Text:
+        """Give a text that may have to be made first, and forget the oldest where there are too many."""
+        with self._making:
+            text = self._kept.get(shape)
+            if text is None:
+                text = self._kept[shape] = _composed(*shape)
+                if len(self._kept) > self._most:
+                    del self._kept[next(iter(self._kept))]
+            return text
+
+
+_TEXTS = Texts(TEXTS)
+
+
 def _composed(
     dialect: sa.Dialect,
     show: Callable[..., Query],

@@ -101,11 +101,14 @@ class KnownRecord:
     revision: int
 
 
+_HEAD = "SELECT position, recorded_at, frontier, rules, projected, purged, is_signed FROM head ORDER BY one"
+# The migration that let the head note of which version the projections are.
+_NOTES_PROJECTED = "SELECT version_num FROM alembic_version WHERE version_num >= '0004'"
+
+
 def head(access: Access) -> StoredHead:
-    """Give the head. Raises Unavailable where no ledger has begun."""
-    rows = access.rows(
-        "SELECT position, recorded_at, frontier, rules, projected, purged, is_signed FROM head ORDER BY one"
-    )
+    """Give the head, also of a database that was not migrated since. Raises Unavailable where no ledger has begun."""
+    rows = access.rows(_HEAD if access.row(_NOTES_PROJECTED) else _HEAD.replace("projected", "0"))
     if not rows:
         raise Unavailable("the database holds no ledger yet")
     position, recorded_at, frontier, rules, projected, purged, is_signed = rows[0]

@@ -41,7 +41,7 @@ def open_ledger(
                 access.check_durable()
                 _begin(access, key_path, origin, is_seeded, clock)
         if is_outdated(access):
-            rebuild(access)
+            rebuild(access, only_outdated=True)
         state = ledger_state(access)
         settle_key(key_path, state)
         settle_rotation(key_path, state)

@@ -22,7 +22,7 @@ MOST_FIELDS = 64
 MOST_FIELD_BYTES = 64 * 1024
 MOST_ADDRESS_BYTES = 16 * 1024
 _ANY = Reply(204, [(b"allow", b"GET, HEAD, OPTIONS, POST")])
-_LONGEST_LOGGED = 512
+_LONGEST_PATH = _LONGEST_LOGGED = 512
 
 
 class Edge:
@@ -56,7 +56,10 @@ class Edge:
         if beyond is not None:
             await _refuse(exchange, *beyond)
             return
-        if b"%2f" in (exchange.scope.get("raw_path") or b"").lower():
+        if len(exchange.path) > _LONGEST_PATH:
+            # Nothing has so long a name, and the framework remembers at what it looked, whole.
+            await _refuse(exchange, "not-found", "Nothing is at this path.")
+        elif b"%2f" in (exchange.scope.get("raw_path") or b"").lower():
             # A slash within a name (RFC 3986 section 2.2); no name here has one, whatever the framework reads.
             await _refuse(exchange, "not-found", "Nothing is at this path.")
         elif exchange.method == "OPTIONS" and exchange.path == "*":
