@@ -85,7 +85,7 @@ def own_process() -> None:
     """Set the interpreter up for what it is to do. Only who owns the process calls this, as it starts.
 
     The garbage collector is kept from walking, over and over, what lives as long as the process; and threads that compute
-    let others have their turn more often, the event loop above all.
+    let others have their turn more often: the event loop, and on SQLite the thread in which a rebuild writes.
     """
     gc.collect()
     gc.freeze()

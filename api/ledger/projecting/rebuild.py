@@ -111,7 +111,8 @@ def derive(
 ) -> None:
     """Derive the projections anew, inside the transaction that is under way."""
     throw_away(access)
-    fold_log(access, progress, most_remembered=most_remembered)
+    with access.aside():
+        fold_log(access, progress, most_remembered=most_remembered)
 
 
 def fold_log(
@@ -121,8 +122,10 @@ def fold_log(
     buried = burials(access)
     projector = Projector(access, most_remembered=most_remembered)
     position = 0
-    while rows := access.rows(_EVENTS, (position, _CHUNK)):
+    following = access.ask(_EVENTS, (position, _CHUNK))
+    while rows := following():
         position = rows[-1][0]
+        following = access.ask(_EVENTS, (position, _CHUNK))
         _fold(projector, [(bytes(raw), bytes(said) if said is not None else None) for _, raw, said in rows], buried)
         progress(position)
 

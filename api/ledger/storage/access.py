@@ -19,8 +19,8 @@ class Access(Reads):
 
     Outside a transaction a statement sees what was committed when it began, and what it changes is committed with it.
     Whatever is asked raises its driver's errors (`faults.DRIVER_ERRORS`), which tell the statement's name and are given a
-    meaning by `faults.translated`. What was sent ahead (`together`, `ask_commit`) may fail later: its error is raised by
-    whatever is asked next, and then nothing of the transaction is left.
+    meaning by `faults.translated`. What was sent ahead (`together`, `aside`, `ask_commit`) may fail later: its error is
+    raised by whatever is asked next, and then nothing of the transaction is left.
     """
 
     # Events whose rows are best written together.
@@ -78,6 +78,10 @@ class Access(Reads):
             self.steps_left = None
 
     @abstractmethod
+    def ask(self, sql: str, parameters: Sequence[Value] = ()) -> Callable[[], list[Row]]:
+        """Ask for rows that are wanted later and that nobody changes: what gives them may be called then."""
+
+    @abstractmethod
     def stream(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[Row]:
         """Give rows one after another, however many there are; on a server only within a transaction."""
 
@@ -87,7 +91,7 @@ class Access(Reads):
 
     @abstractmethod
     def insert(self, table: str, columns: str, rows: Sequence[Sequence[Value]]) -> None:
-        """Insert rows, however many."""
+        """Insert rows, however many; they are given away: the list may be read after this returned."""
 
     @abstractmethod
     def update(self, table: str, changed: str, keys: str, rows: Sequence[Sequence[Value]], *, where: str) -> None:
@@ -103,6 +107,10 @@ class Access(Reads):
 
         None of the changes sees what another does.
         """
+
+    @abstractmethod
+    def aside(self) -> AbstractContextManager[None]:
+        """Let changes be made while the block goes on; whatever else is asked waits for them."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -41,7 +41,7 @@ _OUTAGES_OF_SQLITE = (
 _NAMED = re.compile(r"\s*(\w+)(?:.*?\b(FROM|INTO|UPDATE|TABLE)\s+(\w+))?", re.DOTALL)
 # Modules that run statements for others: a log line names the place that asked, and not one of these.
 _API = Path(__file__).parents[2]
-_CARRIERS = ("access.py", "database.py", "reads.py", "store.py", "pipeline.py", "server.py", "faults.py")
+_CARRIERS = ("access.py", "aside.py", "database.py", "reads.py", "store.py", "pipeline.py", "server.py", "faults.py")
 
 
 class Late(psycopg.OperationalError):

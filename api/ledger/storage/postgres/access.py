@@ -7,6 +7,7 @@ writer prepares more. `settle` waits for the answers, and any next statement doe
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from typing import Final, cast
 
 import psycopg
@@ -106,6 +107,9 @@ class PostgresAccess(PostgresReads, Access):
         self.spend(len(rows) + 1)
         return rows
 
+    def ask(self, sql: str, parameters: Sequence[Value] = ()) -> Callable[[], list[Row]]:
+        return partial(self.rows, sql, parameters)
+
     def stream(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[Row]:
         self.settle()
         with self.driver.cursor(f"stream_{next(_STREAMS)}", binary=True) as cursor:
@@ -160,6 +164,11 @@ class PostgresAccess(PostgresReads, Access):
             self._pipeline.__enter__()
         sql = spelling.together(tuple(statement for statement, _ in held))
         self._execute(sql, [value for _, parameters in held for value in parameters])
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Do nothing more: a server works for itself anyway."""
+        yield
 
     def begin(self) -> None:
         self.run(_BEGIN)

@@ -1,6 +1,7 @@
-"""A connection to SQLite: each statement is done when it returns, and changes to many rows go out in blocks.
+"""A connection to SQLite: changes to many rows go out in blocks, and a long work may have them made in a thread aside.
 
-SQLite has one writer at a time: a transaction holds its lock from the beginning.
+SQLite has one writer at a time: a transaction holds its lock from the beginning. Nothing is sent ahead and nothing is waited
+for, but for what is done aside: each statement is done when it returns.
 """
 
 import sqlite3
@@ -17,6 +18,7 @@ from api.ledger.storage.access import Access
 from api.ledger.storage.faults import name_statement
 from api.ledger.storage.protection import Protection
 from api.ledger.storage.reads import Reads, Row, TakesLong, Value
+from api.ledger.storage.sqlite.aside import Aside
 from api.ledger.storage.sqlite.protection import protection
 from api.ledger.storage.sqlite.upkeep import SqliteUpkeep
 from api.ledger.storage.sqlite.words import SqliteWords
@@ -36,6 +38,7 @@ class SqliteAccess(Access):
     def __init__(self, engine: sa.Engine) -> None:
         self._pooled = engine.raw_connection()
         self.driver = cast("sqlite3.Connection", self._pooled.driver_connection)
+        self._aside: Aside | None = None
 
     @property
     def words(self) -> SqliteWords:
@@ -53,6 +56,7 @@ class SqliteAccess(Access):
         self._pooled.close()
 
     def rows(self, sql: str, parameters: Sequence[Value] = ()) -> list[Row]:
+        self.settle()
         cursor = self._execute(sql, parameters)
         try:
             if self.steps_left is None:
@@ -101,10 +105,17 @@ class SqliteAccess(Access):
         self.steps_left -= _STEPS_TOLD
         return self.steps_left < 0
 
+    def ask(self, sql: str, parameters: Sequence[Value] = ()) -> Callable[[], list[Row]]:
+        if self._aside is None:
+            return partial(self.rows, sql, parameters)
+        return self._aside.do(lambda: self._execute(sql, parameters).fetchall())
+
     def stream(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[Row]:
+        self.settle()
         yield from self._execute(sql, parameters)
 
     def run(self, sql: str, parameters: Sequence[Value] = ()) -> None:
+        self.settle()
         self._execute(sql, parameters)
 
     def _execute(self, sql: str, parameters: Sequence[Value] = ()) -> sqlite3.Cursor:
@@ -125,11 +136,26 @@ class SqliteAccess(Access):
             self.run(spelling.delete_row(table, keys), row)
 
     def _change(self, spell: Callable[[int], str], rows: Sequence[Sequence[Value]]) -> None:
+        change = partial(self._change_now, spell, rows)
+        change() if self._aside is None else self._aside.do(change)
+
+    def _change_now(self, spell: Callable[[int], str], rows: Sequence[Sequence[Value]]) -> None:
         for count, values in spelling.blocks(rows):
             self._execute(spell(count), values)
 
     def together(self) -> AbstractContextManager[None]:
         return nullcontext()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Make changes in a thread of their own: SQLite lets go of the interpreter while it runs a statement."""
+        aside = self._aside = Aside()
+        try:
+            yield
+            self.settle()
+        finally:
+            self._aside = None
+            aside.stop()
 
     def begin(self) -> None:
         self.run("BEGIN IMMEDIATE")
@@ -143,9 +169,18 @@ class SqliteAccess(Access):
         self._execute("COMMIT")
 
     def settle(self) -> None:
-        """Wait for nothing: the commit has taken place."""
+        if self._aside is None:
+            return
+        try:
+            self._aside.wait()
+        except BaseException:
+            self.roll_back()
+            raise
 
     def roll_back(self) -> None:
+        with suppress(sqlite3.Error):
+            if self._aside is not None:
+                self._aside.wait()
         with suppress(sqlite3.Error):
             self._execute("ROLLBACK")
 

@@ -1,12 +1,14 @@
-"""Rows given many at once, and what becomes of a rebuild that SQLite breaks off."""
+"""What SQLite does in a thread of its own, and rows given to it many at once."""
 
 import sqlite3
+import threading
 
 import pytest
 
 from api.domain.errors import Unavailable
 from api.ledger.projecting import rebuild
 from api.ledger.storage.spelling import BLOCKS, blocks
+from api.ledger.storage.sqlite.aside import Aside
 from api.ledger.storage.sqlite.store import SqliteStore
 from tests.support.auditor import _projections
 from tests.support.builders import a_claim, an_entity, ground
@@ -42,9 +44,47 @@ def test_as_many_rows_as_are_given_are_inserted_and_updated(writing, count):
 _SPAN = "field, first_position, since, until, starts, is_moment, start_earliest, start_latest, end_earliest, end_latest"
 
 
+def test_after_one_thing_failed_nothing_is_done():
+    aside, done = Aside(), []
+    try:
+        aside.do(lambda: done.append("first"))
+        failed = aside.do(lambda: 1 / 0)
+        after = aside.do(lambda: done.append("second"))
+        for waited_for in (failed, after, aside.wait):
+            with pytest.raises(ZeroDivisionError):
+                waited_for()
+    finally:
+        aside.stop()
+    assert done == ["first"]
+
+
+def test_what_has_not_begun_when_it_is_stopped_is_never_done():
+    aside, begun, may_end, done = Aside(), threading.Event(), threading.Event(), []
+    aside.do(lambda: (begun.set(), may_end.wait()))
+    aside.do(lambda: done.append("late"))
+    begun.wait()
+    threading.Timer(0.05, may_end.set).start()
+    aside.stop()
+    assert done == []
+
+
+@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+def test_what_is_asked_of_the_database_sees_every_change_made_aside(writing):
+    access = writing.database.connect()
+    with access.transaction(), access.aside():
+        for number in range(1, 50):
+            access.insert("feed", "position, item", [[1_000 * number + each, b"x"] for each in range(300)])
+            later = access.ask("SELECT count(*) FROM feed WHERE item = ?", (b"x",))
+            if number % 10 == 0:
+                assert access.rows("SELECT count(*) FROM feed WHERE item = ?", (b"x",)) == [(300 * number,)]
+            assert later() == [(300 * number,)]
+        access.run("DELETE FROM feed WHERE item = ?", (b"x",))
+    access.close()
+
+
 @pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("ending", ["ABORT", "ROLLBACK"])
-def test_a_rebuild_that_fails_leaves_all_as_it_was(writing, ending):
+def test_a_change_that_fails_aside_leaves_all_as_it_was(writing, ending):
     """Even where SQLite ends the transaction by itself, so that each change after it would be its own."""
     writing.append(*ground(), *(a_claim(source="paper", question="offline-when") for _ in range(600)))
     writing.append(*(an_entity() for _ in range(600)))
