@@ -3,7 +3,7 @@
 Whether it is allowed is judged elsewhere, before.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -77,11 +77,11 @@ class Asked(Generic[Query_co]):
         """The one of the types offered that is wanted most; of equals the first."""
         return max(self.contract.offers, key=partial(quality, self.headers.get("accept")))
 
-    async def read(
+    def read(
         self, view: Callable[Concatenate[Reads, Given], Result], *given: Given.args, **named: Given.kwargs
-    ) -> Result:
+    ) -> Awaitable[Result]:
         """Read in a turn of the event loop that has not been long; what takes long, in a line of the caller's own."""
-        return await self.read_at(BRIEF, view, *given, **named)
+        return self.read_at(BRIEF, view, *given, **named)
 
     async def read_at(
         self, pace: Pace, view: Callable[Concatenate[Reads, Given], Result], *given: Given.args, **named: Given.kwargs

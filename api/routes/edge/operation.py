@@ -22,7 +22,7 @@ from api.routes.edge.explaining import explain
 from api.routes.edge.limits import count, is_host
 from api.routes.edge.negotiation import quality
 from api.routes.edge.problems import HttpError
-from api.routes.edge.query import convert, read_header, read_query, repeatable
+from api.routes.edge.query import convert, read_header, read_query
 from api.routes.edge.reply import VARY_TIMEGATE, Reply
 from api.routes.edge.services import Services, services_of
 from api.settings import Settings
@@ -100,7 +100,7 @@ async def _judge(request: PlainRequest, contract: Contract[Query_co]) -> Asked[Q
     _authorise(services, presented, caller, scope=contract.scope, is_open=contract.always_open)
     _check_host(scope, headers)
     path = convert(request.path_params, Path, "path")
-    query = read_query(scope["query_string"], contract.query, repeatable(contract.query))
+    query = read_query(scope["query_string"], contract.query)
     _check_headers(contract, headers, query)
     return Asked(request, services, contract, caller, path, query, headers)
 

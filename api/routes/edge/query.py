@@ -50,9 +50,13 @@ HEADERS: Mapping[str, Header] = {
 _HEADER_PATTERNS = {name: re.compile(header.pattern) for name, header in HEADERS.items() if header.pattern is not None}
 
 
-def read_query(raw: bytes, wanted: type[Wanted], many: frozenset[str]) -> Wanted:
+def read_query(raw: bytes, wanted: type[Wanted]) -> Wanted:
     """Read a query string. Raises BadParameter naming the parameter: unknown, repeated, or outside its pattern."""
+    if not raw:
+        nothing: Wanted = _nothing_asked(wanted)
+        return nothing
     found: dict[str, str | list[str]] = {}
+    many = _repeatable(wanted)
     try:
         pairs = read_pairs(raw.decode("ascii"))
     except ValueError:
@@ -67,12 +71,17 @@ def read_query(raw: bytes, wanted: type[Wanted], many: frozenset[str]) -> Wanted
     return convert(found, wanted, "query")
 
 
+@lru_cache(maxsize=100)
+def _nothing_asked(wanted: type[Wanted]) -> Wanted:
+    return convert({}, wanted, "query")
+
+
 def read_pairs(raw: str) -> list[tuple[str, str]]:
     """Take a query apart, in the form of HTML's (urlencoded parsing). ValueError for more than 300 pairs, or no UTF-8."""
     if raw.count("&") < MOST_PAIRS and _PLAIN_QUERY.fullmatch(raw):
         # What holds no escape is read in a fraction of the time.
         return [(name, value) for name, _, value in (pair.partition("=") for pair in raw.split("&"))]
-    return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MOST_PAIRS) if raw else []
+    return parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=MOST_PAIRS)
 
 
 def replace_in_query(raw: str, replaced: Mapping[str, object]) -> str:
@@ -84,6 +93,11 @@ def replace_in_query(raw: str, replaced: Mapping[str, object]) -> str:
         pairs = [(name, value) for name, value in parse_qsl(raw, keep_blank_values=True) if name not in replaced]
         kept = [urlencode(pairs)] if pairs else []
     return "&".join([*kept, *(f"{name}={quote_plus(str(value))}" for name, value in replaced.items())])
+
+
+def _repeatable(wanted: type[Struct]) -> frozenset[str]:
+    """Name the parameters that may be given more than once."""
+    return frozenset({"id"}) if issubclass(wanted, ListQuery | ClaimListQuery) else frozenset()
 
 
 def convert(found: Mapping[str, object], wanted: type[Wanted], place: str) -> Wanted:
@@ -129,8 +143,3 @@ def read_header(name: str, value: str | None) -> str | None:
     if value is not None and pattern is not None and not pattern.search(value):
         raise BadParameter("header", name, "not of the form that the contract gives")
     return value
-
-
-def repeatable(wanted: type[Struct]) -> frozenset[str]:
-    """Name the parameters that may be given more than once."""
-    return frozenset({"id"}) if issubclass(wanted, ListQuery | ClaimListQuery) else frozenset()
