@@ -90,11 +90,13 @@ def build(witness: Witness, followers: Sequence[Follower] = ()) -> ASGIApp:
 @asynccontextmanager
 async def _following(app: Litestar) -> AsyncIterator[None]:
     followers: Sequence[Follower] = app.state.followers
-    for follower in followers:
-        follower.start()
-    yield
-    for follower in followers:
-        await asyncio.to_thread(follower.stop)
+    try:
+        for follower in followers:
+            follower.start()
+        yield
+    finally:
+        for follower in followers:
+            await asyncio.to_thread(follower.stop)
 
 
 @post("/add-checkpoint")

@@ -22,7 +22,7 @@ _OPAQUE = (type, types.ModuleType, types.FunctionType, types.CodeType, types.Fra
 def _caches() -> list[Any]:
     """Find what remembers results of functions of ours."""
     wrapper = type(functools.lru_cache(_caches))
-    return [each for each in gc.get_objects() if isinstance(each, wrapper) and each.__module__.startswith("api.")]
+    return [each for each in gc.get_objects() if type(each) is wrapper and each.__module__.startswith("api.")]
 
 
 def _within(one: Any) -> Iterable[Any]:

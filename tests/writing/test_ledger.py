@@ -469,3 +469,16 @@ def test_whatever_keeps_a_writer_from_beginning_is_told_and_the_next_may_begin(d
             writing.append(an_entity("first"))
         writing.append(an_entity("second"))
         assert ids(writing) == ["second"]
+
+
+@pytest.mark.parametrize("version", ["rules", "projected"])
+def test_nothing_is_written_beside_projections_of_another_version(database, version):
+    """Another node, upgraded while this one ran, has derived them anew: what this one would add would not fit."""
+    with running(database) as writing:
+        writing.append(an_entity("first"))
+        database.access().run(f"UPDATE head SET {version} = {version} + 1")
+        with pytest.raises(errors.Unavailable, match="another version"):
+            writing.append(an_entity("second"))
+        database.access().run(f"UPDATE head SET {version} = {version} - 1")
+        writing.append(an_entity("third"))
+        assert ids(writing) == ["first", "third"]

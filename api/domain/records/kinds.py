@@ -30,13 +30,17 @@ KIND_NAMES: Final[tuple[KindName, ...]] = get_args(KindName)
 
 
 def values_of(state: State, field: str) -> Sequence[str]:
-    """Give what a field says, as texts: one, several of a list or a map, or none; of a truth `true` or `false`."""
-    value = state[field]
+    """Give what a field says, as texts."""
+    return texts_in(state[field])
+
+
+def texts_in(value: object) -> Sequence[str]:
+    """Give a field's value as texts: one, several of a list or a map, or none; of a truth `true` or `false`."""
     if value is None:
         return ()
     if isinstance(value, str):
         return (value,)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return value
     if isinstance(value, dict):
         return [value[name] for name in sorted(value)]
@@ -51,7 +55,7 @@ class Said:
     read: Callable[[State], Sequence[str]] | None = None
 
     def values(self, state: State) -> Sequence[str]:
-        return values_of(state, self.name) if self.read is None else self.read(state)
+        return texts_in(state[self.name] if self.read is None else self.read(state))
 
 
 @dataclass(frozen=True, slots=True)

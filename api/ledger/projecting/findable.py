@@ -4,10 +4,10 @@ Which these are is told by the table of kinds. A claim's source and question are
 stand with the record.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from api.domain.dates.edtf import Extent
-from api.domain.records.kinds import KINDS, Term
+from api.domain.records.kinds import KINDS, Said, texts_in
 from api.domain.records.record import ASSERTED, REDACTED, Record, State
 
 # What a record is found by: a field, as `kind.term`, and a value.
@@ -16,10 +16,18 @@ Found = tuple[str, str]
 FIRST_START = -(10**17)
 Span = tuple[int, bool, int | None, int | None, int | None, int | None]
 
-_TERMS: Mapping[str, list[tuple[str, Term]]] = {
-    kind.name: [(f"{kind.name}.{term.name}", term) for term in kind.terms] for kind in KINDS.values()
-}
-FIELDS = tuple(field for terms in _TERMS.values() for field, _ in terms)
+
+# What is read of a state, and how: every event asks for each of them, so the table of kinds is flattened once.
+_Read = tuple[str, str, Callable[[State], Sequence[str]] | None]
+
+
+def _flat(kind: str, said: Iterable[Said]) -> list[_Read]:
+    return [(f"{kind}.{each.name}", each.name, each.read) for each in said]
+
+
+_TERMS: Mapping[str, list[_Read]] = {kind.name: _flat(kind.name, kind.terms) for kind in KINDS.values()}
+_WORDS: Mapping[str, list[_Read]] = {kind.name: _flat(kind.name, kind.words) for kind in KINDS.values()}
+FIELDS = tuple(field for terms in _TERMS.values() for field, *_ in terms)
 
 
 def terms(record: Record) -> set[Found]:
@@ -30,7 +38,13 @@ def terms(record: Record) -> set[Found]:
     kind, state = record.kind, record.state
     if state["status"] == REDACTED:
         return {(f"{kind}.status", REDACTED)}
-    found = {(field, value) for field, term in _TERMS.get(kind, ()) for value in term.values(state)}
+    found: set[Found] = set()
+    for field, name, read in _TERMS.get(kind, ()):
+        value = state[name] if read is None else read(state)
+        if isinstance(value, str):
+            found.add((field, value))
+        elif value or value is False:
+            found.update([(field, each) for each in texts_in(value)])
     if state["status"] != ASSERTED:
         found.add((f"{kind}.status", state["status"]))
     return found
@@ -55,5 +69,11 @@ def text(kind: str, state: State) -> str | None:
     """Give the text that `q` looks into, the id's words first; None where a record has none to be found by."""
     if kind not in KINDS or state["status"] == REDACTED:
         return None
-    said = (text for each in KINDS[kind].words for text in each.values(state) if text)
-    return " ".join((state["id"].replace("-", " "), *said))
+    said = [state["id"].replace("-", " ")]
+    for _, name, read in _WORDS[kind]:
+        value = state[name] if read is None else read(state)
+        if isinstance(value, str):
+            said.append(value)
+        elif value:
+            said.extend(texts_in(value))
+    return " ".join(filter(None, said))

@@ -80,7 +80,7 @@ def follow(access: Reads, wanted: Following) -> Stretch:
         rows, is_cut = _events(access, wanted, min(end, at.position))
     if not wanted.is_narrowed:
         check_gapless([row[1] for row in rows], wanted.after, rows[-1][1] if is_cut else min(end, at.position))
-    items = [bytes(row[0]) if wanted.with_state else _without_state(row[0]) for row in rows]
+    items = [row[0] for row in rows] if wanted.with_state else [_without_state(row[0]) for row in rows]
     last = rows[-1][1] if is_cut or len(rows) == wanted.limit else at.position
     return Stretch(items, last, at)
 

@@ -11,7 +11,7 @@ from api.ledger.storage.upkeep import Upkeep
 from api.ledger.storage.words import Words
 
 Result = TypeVar("Result")
-_HEAD = "SELECT position, recorded_at, frontier, is_seeded, rules FROM head"
+_HEAD = "SELECT position, recorded_at, frontier, rules, projected FROM head"
 
 
 class Access(Reads):

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, ClassVar
 
 from sqlalchemy.engine import Dialect
@@ -75,7 +76,7 @@ class Reads(ABC):
         """Give the rows that fit, and the one after them."""
         # A query that measures costs twice one that does not, so it is asked only where a document is long.
         rows = self.rows(_short(sql), parameters)
-        if None not in [row[0] for row in rows]:
+        if None not in map(itemgetter(0), rows):
             return rows
         return [row[:-2] for row in self.rows(_MEASURED.format(sql), (*parameters, most))]
 
@@ -111,7 +112,7 @@ def _short(sql: str) -> str:
 
 
 def _fitting(rows: Iterable[Row], most: int) -> tuple[list[Row], bool, int]:
-    if isinstance(rows, list) and (size := sum([len(row[0] or b"") for row in rows])) <= most:
+    if isinstance(rows, list) and (size := sum(map(len, filter(None, map(itemgetter(0), rows))))) <= most:
         return rows, False, size
     taken, size = list[Row](), 0
     for row in rows:

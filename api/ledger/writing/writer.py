@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from uuid_utils import uuid7
 
 from api.domain import errors
+from api.domain.computed import RULES
 from api.domain.log.event import leaf_hash
 from api.domain.log.merkle import Frontier
 from api.domain.records.command import Command, RecordIt, Redact
@@ -16,7 +17,7 @@ from api.domain.records.decide import Circumstances, Decision, decide
 from api.domain.records.record import LEDGER, State
 from api.domain.records.redaction import state_of
 from api.domain.records.rules import MOST_WEIGHED
-from api.ledger.projecting.projection import Projector
+from api.ledger.projecting.projection import PROJECTED, Projector
 from api.ledger.storage.access import Access, begin_at_head, lock_head
 from api.ledger.storage.reads import Row
 from api.ledger.storage.upkeep import Traces
@@ -134,7 +135,11 @@ class Writer:
 
     def _learn(self, head: Row) -> None:
         """Look at the head, now locked; where somebody else moved it, forget what was remembered, and judged on that."""
-        position, recorded_at, frontier, *_ = head
+        position, recorded_at, frontier, *versions = head
+        if versions != [RULES, PROJECTED]:
+            raise errors.Unavailable(
+                "the projections are of another version than this node writes: upgrade, or start it anew"
+            )
         if position < self._known:
             raise errors.LogDamaged(f"the head went back from position {self._known} to {position}")
         self._frontier = Frontier.from_bytes(bytes(frontier))

@@ -1,7 +1,5 @@
 """The log as it is followed: the feed, and single events to the byte."""
 
-import msgspec
-
 from api.domain.errors import NotApplicable
 from api.ledger.reading import feed
 from api.ledger.reading.feed import Following
@@ -9,7 +7,7 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import FeedQuery, NoQuery
 from api.routes.edge.asked import BRIEF, LONG, Asked
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import array_of, link_to, weak_tag
+from api.routes.edge.paging import link_to, page_of, weak_tag
 from api.routes.edge.reply import Reply
 
 _FEED = Contract(
@@ -49,8 +47,8 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
     else:
         page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
     following = asked.with_query(after=page.last)
-    body = {"items": array_of(page.items), "next": following, "position": page.at.position}
-    return asked.reply(msgspec.json.encode(body), at=page.at, etag=weak_tag(page.at), headers=link_to(following))
+    body = page_of(page.items, {"next": following, "position": page.at.position})
+    return asked.reply(body, at=page.at, etag=weak_tag(page.at), headers=link_to(following))
 
 
 _EVENT = Contract(
