@@ -45,7 +45,16 @@ LedgerError
 └── Misconfigured          a setting that cannot be honoured
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with what was sent: where, by JSON Pointer or by the parameter's name, and what is wanted."""
+
+    place: str
+    rule: str
 
 
 class LedgerError(Exception):
@@ -69,25 +78,39 @@ class Malformed(LedgerError):
 
 @dataclass(eq=False)
 class BadParameter(Malformed):
-    """A path, query or header value outside the contract. `place` is path, query or header."""
+    """Values of a path, a query or a header outside the contract. `place` is path, query or header; `more` are further faults."""
 
     place: str
     name: str
     rule: str
+    more: Sequence[Fault] = ()
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        return (Fault(self.name, self.rule), *self.more)
 
     def sentence(self) -> str:
-        return f"{self.place} parameter {self.name}: {self.rule}"
+        return f"{self.place} parameter {self.name}: {self.rule}" + _and_more(self.more)
 
 
 @dataclass(eq=False)
 class BadBody(Malformed):
-    """A request body outside the contract."""
+    """A request body outside the contract; `more` are further faults."""
 
     rule: str
     pointer: str = ""
+    more: Sequence[Fault] = ()
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        return (Fault(self.pointer, self.rule), *self.more)
 
     def sentence(self) -> str:
-        return f"{self.pointer or 'body'}: {self.rule}"
+        return f"{self.pointer or 'body'}: {self.rule}" + _and_more(self.more)
+
+
+def _and_more(more: Sequence[Fault]) -> str:
+    return f"; and more, at {', '.join(dict.fromkeys(each.place or 'body' for each in more[:3]))}" if more else ""
 
 
 class Absent(LedgerError):

@@ -99,7 +99,7 @@ def test_a_body_outside_the_document_is_a_422_that_names_the_field(
 ) -> None:
     with ground.unchanged():
         problem = refused(ground.post(f"/v1/{kind}", body), 422, "bad-body")
-    assert [fault.get("pointer", "") for fault in problem.get("errors", [])] == ([pointer] if pointer else [])
+    assert [fault["pointer"] for fault in problem["errors"]] == [pointer]
     assert SECRET not in str(problem)
     assert len(problem["detail"]) < 300, "a rule is for people to read"
 
@@ -110,7 +110,8 @@ RAW = {
     "half an object": b'{"type": "other"',
     "two texts": b'{"type": "other", "name": "x"} {}',
     "not JSON": b"type=other&name=x",
-    "a byte order mark": b'\xef\xbb\xbf{"type": "other", "name": "x"}',
+    "two byte order marks": b'\xef\xbb\xbf\xef\xbb\xbf{"type": "other", "name": "x"}',
+    "a byte order mark alone": b"\xef\xbb\xbf",
     "Latin-1": '{"type": "other", "name": "é"}'.encode("latin-1"),
     "UTF-16": '{"type": "other", "name": "x"}'.encode("utf-16"),
     "a lone surrogate": b'{"type": "other", "name": "\\ud800"}',
@@ -132,6 +133,42 @@ RAW = {
 def test_what_is_not_the_json_expected_is_a_422(ground: Served, raw: bytes) -> None:
     with ground.unchanged():
         refused(ground.client.post("/v1/entities", content=raw, headers=JSON), 422, "bad-body")
+
+
+TAKEN = {
+    "a byte order mark": (b'\xef\xbb\xbf{"type": "other", "name": "x"}', "application/json"),
+    "a byte order mark before something wrong": (b'\xef\xbb\xbf{"type": "other"}', "application/json"),
+    "utf8": (b'{"type": "other", "name": "x"}', "application/json; charset=utf8"),
+    "a charset in quotes": (b'{"type": "other", "name": "x"}', 'application/json; charset="UTF-8"'),
+    "another parameter": (b'{"type": "other", "name": "x"}', "application/json; version=1"),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_json_is_taken_as_clients_send_it(ground: Served, name: str) -> None:
+    raw, content_type = TAKEN[name]
+    response = ground.client.post("/v1/entities", content=raw, headers={"Content-Type": content_type})
+    if "wrong" in name:
+        refused(response, 422, "bad-body", pointer="/name")
+    else:
+        assert response.status_code == 201, response.text
+
+
+def test_all_that_is_wrong_with_a_body_is_told_at_once(ground: Served) -> None:
+    body = _claim(source="Not An Id", stance="shouts", answer={"type": "time", "edtf": 2021}, s3cret=SECRET)
+    problem = refused(ground.post("/v1/claims", body), 422, "bad-body")
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/source", "/answer/edtf", "/stance", "/s3cret"]
+    assert all(fault["rule"] for fault in problem["errors"])
+    assert problem["detail"].endswith("; and more, at /answer/edtf, /stance, /s3cret")
+    assert SECRET not in str(problem)
+
+
+def test_all_that_is_wrong_with_an_operation_of_a_batch_is_told_at_once(ground: Served) -> None:
+    good = {"op": "record", "kind": "entity", "body": NAMED}
+    bad = {"op": "record", "kind": "entity", "body": {"type": SECRET}, "id": 5}
+    problem = refused(ground.post("/v1/batch", [good, bad, bad]), 422, "bad-body")
+    assert problem["operation"] == 1
+    assert [fault["pointer"] for fault in problem["errors"]] == ["/body/type", "/body/name", "/id"]
 
 
 def test_an_id_chosen_by_the_client_may_be_as_long_as_the_document_says(ground: Served) -> None:

@@ -75,6 +75,48 @@ def test_a_parameter_outside_the_document_is_a_400_that_names_it(ground: Served,
     refused(ground.get(url), 400, "bad-parameter", parameter=BAD_QUERIES[url])
 
 
+# Queries, and all that is said of them.
+SAID = {
+    "/v1/claims?limit=0": {"limit": "a whole number from 1 to 500"},
+    "/v1/claims?limit=501": {"limit": "a whole number from 1 to 500"},
+    "/v1/claims?limit=ten": {"limit": "a whole number from 1 to 500"},
+    "/v1/claims?limit=1.0": {"limit": "a whole number from 1 to 500"},
+    "/v1/claims?limit=%2B5": {"limit": "a whole number from 1 to 500"},
+    "/v1/questions/q-time/answers?group=-1": {"group": "a whole number from 0 to 2147483647"},
+    "/v1/claims?status=gone": {"status": "one of asserted, retracted"},
+    "/v1/claims?live=yes": {"live": "one of false, true"},
+    "/v1/claims?source=Not-An-Id": {"source": "small letters a to z, digits and hyphens, a letter or digit first"},
+    "/v1/claims?id=A&id=B&id=c": {"id": "small letters a to z, digits and hyphens, a letter or digit first"},
+    "/v1/claims?q=": {"q": "a text of 1 to 200 characters"},
+    "/v1/claims?limit=0&mode=maybe&live=1&cursor=1": {
+        "limit": "a whole number from 1 to 500",
+        "mode": "one of certain, possible",
+        "live": "one of false, true",
+    },
+    "/v1/entities/parler/diff?from=0": {
+        "from": "a whole number from 1 to 2147483647",
+        "to": "is required",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("url", SAID)
+def test_all_that_is_wrong_with_a_query_is_told_at_once(ground: Served, url: str) -> None:
+    problem = refused(ground.get(url), 400, "bad-parameter")
+    assert {fault["parameter"]: fault["rule"] for fault in problem["errors"]} == SAID[url]
+    assert len(problem["errors"]) == len(SAID[url])
+
+
+@pytest.mark.parametrize(
+    "name", ["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content", "fbclid", "gclid", "_", "callback"]
+)
+def test_what_others_append_to_addresses_is_refused_by_name(ground: Served, name: str) -> None:
+    for path in ("/v1/claims", "/v1/claims/said", "/v1/events/1", "/"):
+        problem = refused(ground.get(f"{path}?{name}={SECRET}"), 400, "bad-parameter", parameter=name)
+        assert "unknown parameter" in problem["detail"]
+        assert SECRET not in str(problem)
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -19,6 +19,10 @@ IF_MATCH: dict[str, Callable[[str, str], str | None]] = {
     "right": lambda tag, _old: tag,
     "right and compressed by gzip": lambda tag, _old: f'{tag[:-1]}-gz"',
     "right and compressed by brotli": lambda tag, _old: f'{tag[:-1]}-br"',
+    "right and compressed by Apache": lambda tag, _old: f'{tag[:-1]}-gzip"',
+    "right and compressed by Jetty": lambda tag, _old: f'{tag[:-1]}--gzip"',
+    "right and compressed on the way twice": lambda tag, _old: f'{tag[:-1]}-gz-gzip"',
+    "right and of another version of the form": lambda tag, _old: f'{tag[:-1]}.v2"',
     "any": lambda _tag, _old: "*",
     "a list with the right one": lambda tag, old: f"{old}, {tag}",
     "a list without spaces": lambda tag, old: f"{old},{tag}",
@@ -28,7 +32,12 @@ IF_MATCH: dict[str, Callable[[str, str], str | None]] = {
     "of no revision": lambda _tag, _old: '"999999"',
     "no tag at all": lambda tag, _old: tag.strip('"'),
     "garbage": lambda _tag, _old: "%%% ,,,",
-    "empty": lambda _tag, _old: '""',
+    "an empty tag": lambda _tag, _old: '""',
+    "empty": lambda _tag, _old: "",
+    "blank": lambda _tag, _old: " ",
+    "a list with a weak one": lambda tag, old: f"{old}, W/{tag}",
+    "in other quotes": lambda tag, _old: tag.replace('"', "'"),
+    "with its suffix outside": lambda tag, _old: f"{tag}-gzip",
     "missing": lambda _tag, _old: None,
 }
 MET = {name for name in IF_MATCH if name.startswith(("right", "any", "a list with the", "a list without spaces"))}
@@ -103,6 +112,9 @@ IF_NONE_MATCH: dict[str, tuple[Callable[[str], str], int]] = {
     "weak hit": (lambda tag: f"W/{tag}", 304),
     "hit by the gzip form": (lambda tag: f'{tag[:-1]}-gz"', 304),
     "hit by the brotli form": (lambda tag: f'{tag[:-1]}-br"', 304),
+    "hit by what Apache makes of it": (lambda tag: f'{tag[:-1]}-gzip"', 304),
+    "hit by what Jetty makes of it": (lambda tag: f'W/{tag[:-1]}--gzip"', 304),
+    "a tag of another version of the form": (lambda tag: f'{tag[:-1]}.v2"', 200),
     "hit in a list": (lambda tag: f'"0", {tag}', 304),
     "any": (lambda _tag: "*", 304),
     "miss": (lambda _tag: '"999999"', 200),
@@ -170,6 +182,24 @@ def test_a_stale_writer_is_told_what_was_missed(served: Served) -> None:
     assert [line["revision"] for line in problem["revisions"]] == [3, 2]
     assert [line["reason"] for line in problem["revisions"]] == ["Not in the source", "Read again"]
     assert problem["fields"] == ["name", "status"]
+
+
+def test_a_stale_writer_is_told_what_came_after_its_tag_whatever_that_is_the_tag_of(served: Served) -> None:
+    path = _entity_in(served, "current")
+    seen = served.append(an_entity())
+    served.append(revise("entity", path.rpartition("/")[2], expect=1, name="Parler"))
+    for tag in (f'"{seen}"', f'"{seen}--gzip"', f'"1", "{seen}"', f'"{seen}", "999999"'):
+        problem = refused(served.post(f"{path}/revisions", RETRACT, If_Match=tag), 412, "stale")
+        assert [line["revision"] for line in problem["revisions"]] == [2], tag
+
+
+def test_an_if_match_that_is_none_is_named(served: Served) -> None:
+    path = _entity_in(served, "current")
+    for tag in ("5264", 'W/"5264"', ""):
+        problem = refused(
+            served.post(f"{path}/revisions", RETRACT, If_Match=tag), 400, "bad-parameter", parameter="If-Match"
+        )
+        assert "in its quotes and without W/" in problem["errors"][0]["rule"]
 
 
 def test_a_stale_writer_is_told_at_most_a_hundred_revisions(served: Served) -> None:

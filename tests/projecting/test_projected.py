@@ -9,6 +9,7 @@ import pytest
 from api.domain.computed import RULES
 from api.domain.log import event
 from api.domain.log.merkle import Frontier
+from api.domain.records.representation import VERSIONS
 from api.ledger.projecting.projection import PROJECTED
 from api.ledger.projecting.rebuild import rebuild
 from api.ledger.storage.access import Access
@@ -73,3 +74,16 @@ def test_a_start_derives_projections_of_another_version_or_under_other_rules_ane
     genesis.open_ledger(writing.database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
     assert _projections(access) == whole
     assert access.row("SELECT rules, projected FROM head") == (RULES, PROJECTED)
+
+
+def test_what_records_look_like_is_noted_under_the_versions_of_their_forms(settings):
+    """Tags stand for these. Where this fails, raise the number of the kind's form, and note the digest under its version."""
+    database = Database(settings)
+    access = database.access()
+    _copy_log(access)
+    rebuild(access)
+    sql = "SELECT v.document FROM revision v JOIN record r ON r.first_position = v.first_position WHERE r.kind = ? ORDER BY v.position"
+    for kind, version in VERSIONS.items():
+        shown = b"\n".join(bytes(row[0] or b"") for row in access.rows(sql, (kind,)))
+        assert VECTOR["shown"][kind].get(str(version)) == hashlib.sha256(shown).hexdigest(), kind
+    database.close()

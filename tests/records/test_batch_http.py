@@ -73,11 +73,32 @@ def test_lines_and_an_array_mean_the_same(served: Served) -> None:
     assert [item["revision"] for item in one.json()["items"]] == [item["revision"] for item in two.json()["items"]]
 
 
-@pytest.mark.parametrize("content_type", ["application/x-ndjson; charset=utf-8", "APPLICATION/X-NDJSON"])
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        "application/x-ndjson; charset=utf-8",
+        "APPLICATION/X-NDJSON",
+        "application/ndjson",
+        "application/ndjson;charset=utf8",
+    ],
+)
 def test_blank_lines_and_a_last_line_end_are_passed_over(served: Served, content_type: str) -> None:
     raw = b"\n\n" + _lines(an_entity()) + b"\r\n  \n" + _lines(an_entity()) + b"\n"
     response = served.client.post("/v1/batch", content=raw, headers={"Content-Type": content_type})
     assert response.status_code == 201
+    assert len(response.json()["items"]) == 2
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-ndjson", "application/ndjson"])
+def test_a_byte_order_mark_is_passed_over(served: Served, content_type: str) -> None:
+    one, two = (json.dumps(an_entity()).encode() for _ in range(2))
+    mark = b"\xef\xbb\xbf"
+    # Files that were put one behind the other bring one each.
+    raw = (
+        mark + b"[" + one + b"," + two + b"]" if content_type == "application/json" else mark + one + b"\n" + mark + two
+    )
+    response = served.client.post("/v1/batch", content=raw, headers={"Content-Type": content_type})
+    assert response.status_code == 201, response.text
     assert len(response.json()["items"]) == 2
 
 

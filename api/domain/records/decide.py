@@ -79,7 +79,8 @@ def _check_expectation(current: Record, command: Command, now: Circumstances) ->
     if expect is None:
         raise MissingExpect if now.in_batch else PreconditionMissing
     if not expect.is_met_by(position=current.position, revision=current.revision):
-        expected = max(expect.positions, default=None)
+        # What lies past the record tells of nothing that its writer may have seen.
+        expected = max((each for each in expect.positions if each < current.position), default=None)
         raise Stale(current.kind, current.id, expected, current.position, current.revision, expect.revision)
 
 

@@ -4,7 +4,9 @@ The Structs are the contract: their JSON Schemas are published, and their decode
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Annotated, Any, Final, Literal, TypeVar, Union, cast
 
@@ -15,6 +17,7 @@ from api.domain.errors import BadBody
 from api.domain.log.event import KindName
 from api.domain.records.claim import Relation
 from api.domain.records.command import Command, Expect, Link, RecordIt, Restore, Retract, Revise, Unlink
+from api.domain.records.faults import faults
 from api.domain.records.kinds import KINDS, Kind
 from api.domain.records.record import State
 from api.domain.text import Id, Reason
@@ -139,10 +142,7 @@ class _Envelope(Struct):
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 # Empty lines by the thousand, so that many are passed over at once, and not more at once than takes a moment.
 _LINE = re.compile(rb"\n{1,65536}|[^\n]+")
-_MISSING = re.compile(r"Object missing required field `(\w+)`")
-# A name of another form is not repeated: it may hold anything.
-_UNKNOWN = re.compile(r"Object contains unknown field `([A-Za-z0-9_-]{1,64})`$")
-_READABLE = 80
+_NO_JSON = "not one JSON text in UTF-8"
 
 
 def record_command(kind: str, body: Struct) -> Command:
@@ -169,7 +169,8 @@ def read_batch(raw: bytes, *, is_lines: bool, most: int) -> list[Command]:
 
 def cut_batch(raw: bytes, *, is_lines: bool, most: int) -> list[bytes]:
     """Cut a batch into its operations, and no further than there may be. Raises BadBody."""
-    operations = list(islice(_lines(raw), most + 1)) if is_lines else _array(raw)
+    text = raw.removeprefix(BOM_UTF8)
+    operations = list(islice(_lines(text), most + 1)) if is_lines else _array(text)
     if not 1 <= len(operations) <= most:
         raise BadBody(f"a batch holds 1 to {most} operations")
     return operations
@@ -187,8 +188,10 @@ def _lines(raw: bytes) -> Iterator[bytes]:
 def _array(raw: bytes) -> list[bytes]:
     try:
         return [bytes(item) for item in _ITEMS.decode(raw)]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_body(error) from None
+    except msgspec.ValidationError:
+        raise BadBody("a list of operations, or one of them on each line") from None
+    except (msgspec.DecodeError, ValueError):
+        raise BadBody(_NO_JSON) from None
 
 
 def _read(raw: bytes, index: int) -> Command:
@@ -218,21 +221,32 @@ def _operation_command(operation: Struct) -> Command:
 
 
 def decode_body(raw: bytes, wanted: type[Wanted]) -> Wanted:
-    """Decode a body as a Struct. A whole number may be written with a fraction of zero, as JSON Schema has it.
+    """Decode a body as a Struct. A byte order mark before it is passed over (RFC 8259 section 8.1).
 
-    Raises BadBody (JSON Schema 2020-12, Core section 4.2.3, on integers).
+    Raises BadBody, which tells of all that is wrong with it.
+    """
+    text = raw.removeprefix(BOM_UTF8)
+    try:
+        decoded: Wanted = decoder(wanted).decode(text)
+    except (msgspec.DecodeError, ValueError) as refusal:
+        return _decode_again(text, wanted, refusal)
+    return decoded
+
+
+def _decode_again(raw: bytes, wanted: type[Wanted], refusal: Exception) -> Wanted:
+    """Decode what was refused where all that was wrong is that whole numbers are written with a fraction of zero.
+
+    JSON Schema has those for whole numbers, too (2020-12, Core section 4.2.3). Raises BadBody.
     """
     try:
-        decoded: Wanted = decoder(wanted).decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        if "`float`" not in str(error):
-            raise bad_body(error) from None
-    else:
-        return decoded
-    try:
-        return msgspec.convert(_whole(msgspec.json.decode(raw)), wanted)
-    except msgspec.ValidationError as error:
-        raise bad_body(error) from None
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, ValueError):
+        raise BadBody(_NO_JSON) from None
+    if "`float`" in str(refusal):
+        with suppress(msgspec.ValidationError):
+            return msgspec.convert(_whole(value), wanted)
+    first, *more = faults(value, wanted)
+    raise BadBody(first.rule, first.place, more)
 
 
 _DECODERS: dict[object, msgspec.json.Decoder[Any]] = {}
@@ -262,39 +276,3 @@ def _whole(value: object) -> object:
     if isinstance(value, dict):
         return {name: _whole(item) for name, item in value.items()}
     return value
-
-
-def bad_body(error: Exception) -> BadBody:
-    """Say where a body breaks the contract, by JSON Pointer, without repeating what it said."""
-    if not isinstance(error, msgspec.ValidationError):
-        return BadBody("not one JSON text in UTF-8")
-    said, _, path = str(error).partition(" - at `")
-    pointer = _pointer(path.rstrip("`"))
-    rule, field = read_rule(said)
-    return BadBody(rule, f"{pointer}/{field}" if field else pointer)
-
-
-def read_rule(said: str) -> tuple[str, str]:
-    """Say a rule in msgspec's words, less what they quote: the value refused, and patterns too long to read.
-
-    Also gives the field that is missing or unknown, if it is the one to blame.
-    """
-    if said.startswith("Invalid "):
-        return "not one of the values that the contract names", ""
-    if missing := _MISSING.match(said):
-        return "is required", missing[1]
-    if said.startswith("Object contains unknown field"):
-        unknown = _UNKNOWN.match(said)
-        return "unknown field", unknown[1] if unknown else ""
-    form = said.partition(" matching regex ")[2]
-    if not form:
-        return said, ""
-    spelt = form[1:-1].replace("\\\\", "\\").removesuffix(r"\Z").removesuffix(r"$(?!\n)").removesuffix("$")
-    return "not of the form that the contract gives" + (f": {spelt}$" if len(spelt) <= _READABLE else ""), ""
-
-
-def _pointer(path: str) -> str:
-    """Turn msgspec's `$.answer.entities[...]` into a JSON Pointer (RFC 6901); what stands under a bad key is named by its map."""
-    place = path.removeprefix("key` in `").removeprefix("$")
-    steps = place.replace("[...]", "").replace("[", ".").replace("]", "")
-    return "".join(f"/{step}" for step in steps.split(".") if step)

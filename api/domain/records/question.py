@@ -1,13 +1,14 @@
 """Questions: what claims answer, and the unit of agreement and dispute."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from api.domain.text import Id, Note, Sentence
 
 AnswerType = Literal["time", "entity", "boolean", "text", "entities", "quantity"]
-Unit = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9 %/._-]{0,49}\Z")]
+UNIT_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9 %/._-]{0,49}\Z"
+Unit = Annotated[str, Meta(pattern=UNIT_PATTERN)]
 
 
 class QuestionBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

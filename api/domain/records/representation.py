@@ -1,7 +1,7 @@
 """Representations: the JSON in which one revision of a record is shown, the same bytes whoever renders it."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Final, cast
 
 import msgspec
 from msgspec import Raw
@@ -13,6 +13,14 @@ from api.domain.records.claim import valid_extent
 from api.domain.records.kinds import KINDS
 from api.domain.records.record import LEDGER, Record, State
 
+_FIRST_RULES: Final = 1
+# For each kind the number of the form in which a revision is shown: raised with whatever makes the JSON of one that is
+# recorded already another, its payload's schema included. What is computed is another under other rules anyway.
+_FORMS: Final = {"entity": 1, "source": 1, "question": 1, "claim": 1}
+# What a tag stands for beside the position. Tags of a first version are positions alone.
+VERSIONS: Final[Mapping[str, int]] = {
+    name: form + (RULES - _FIRST_RULES if KINDS[name].computed else 0) for name, form in _FORMS.items()
+}
 _SORTED = msgspec.json.Encoder(order="sorted")
 
 

@@ -24,12 +24,16 @@ Result = TypeVar("Result")
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+# JSON texts, one to a line, under either name: none was ever registered.
+LINES = (NDJSON, "application/ndjson")
 _THREADS = 2
 # Up to here a body is looked at in the event loop, where it takes a fraction of a millisecond.
 _SMALL = 16 * 1024
 # Seconds after which it is worth while to send again what there was no room for.
 _BUSY = "2"
 _NUMBER = re.compile("[0-9]{1,18}")
+_UTF_8 = frozenset({"utf-8", "utf8"})
+_MOST_PARAMETERS = 10
 
 
 class Bodies:
@@ -116,10 +120,11 @@ def check_head(headers: Mapping[str, str], media_types: Sequence[str], most: int
     length = headers.get("content-length", "")
     if _NUMBER.fullmatch(length) and int(length) > most:
         raise _too_large(most)
-    given, _, parameters = headers.get("content-type", "").partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"')
-    if given.strip().lower() not in media_types or charset not in ("", "utf-8"):
+    given = headers.get("content-type", "")
+    if media_type_of(given) not in media_types:
         raise HttpError("unsupported-media-type", "send " + " or ".join(media_types))
+    if not _is_utf_8(given):
+        raise HttpError("unsupported-media-type", "send the body in UTF-8, and name no other charset")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise HttpError("unsupported-media-type", "send the body without a content encoding")
 
@@ -134,9 +139,20 @@ def too_deep(most: int) -> HttpError:
     return HttpError("too-large", f"JSON nests at most {most} levels deep here")
 
 
-def is_lines(media_type: str) -> bool:
+def media_type_of(content_type: str) -> str:
+    """Give what a Content-Type names, without its parameters."""
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _is_utf_8(content_type: str) -> bool:
+    """Say whether a Content-Type names no other charset than the one of JSON (RFC 8259 section 8.1)."""
+    parameters = (each.partition("=") for each in content_type.lower().split(";", _MOST_PARAMETERS)[1:])
+    return all(value.strip(" \t\"'") in _UTF_8 for name, _, value in parameters if name.strip() == "charset")
+
+
+def is_lines(content_type: str) -> bool:
     """Say whether a body of this type is JSON texts, one to a line."""
-    return media_type.strip().lower().startswith(NDJSON)
+    return media_type_of(content_type) in LINES
 
 
 def _too_large(most: int) -> HttpError:

@@ -33,29 +33,26 @@ _EXPOSED_HEADERS = (
     b"ETag, Link, Location, Ledger-Position, Memento-Datetime, Content-Location, Retry-After, RateLimit, "
     b"RateLimit-Policy, X-Request-Id, Vary, WWW-Authenticate, Last-Modified"
 )
-_PRIVATE: RawHeaders = ((b"x-content-type-options", b"nosniff"),)
-_SHARED: RawHeaders = (
-    *_PRIVATE,
+# CORS is ours, and not the framework's: CORSConfig answers OPTIONS for paths that are not there, gives no Allow and writes
+# over Vary. Every origin may read, and write with a key: a browser sends none by itself, as it would a cookie.
+_COMMON: RawHeaders = (
+    (b"x-content-type-options", b"nosniff"),
     (b"access-control-allow-origin", b"*"),
     (b"access-control-expose-headers", _EXPOSED_HEADERS),
 )
-# CORS is ours, and not the framework's: CORSConfig answers OPTIONS for paths that are not there, gives no Allow, writes
-# over Vary, and shows other origins all answers or none, where ours shows them all but those to writes that succeed.
+# By name, as an asterisk stands for all but Authorization (Fetch standard, CORS-preflight fetch).
 _PREFLIGHT: RawHeaders = (
-    (b"access-control-allow-methods", b"GET, HEAD, OPTIONS"),
     (
         b"access-control-allow-headers",
-        b"Authorization, Accept, Accept-Datetime, If-None-Match, Idempotency-Key, X-Request-Id",
+        b"Authorization, Content-Type, Accept, Accept-Datetime, If-Match, If-None-Match, Idempotency-Key, X-Request-Id",
     ),
     (b"access-control-max-age", b"86400"),
 )
 _CLOSE = (b"connection", b"close")
-_READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUEST_ID = re.compile("[A-Za-z0-9._-]{1,64}")
 # A key that somebody put where an id belongs, or sent as a request's id, is told by its id alone.
 _KEY, _HIDDEN = re.compile(r"(dl_[a-z0-9]{12})_[A-Za-z0-9_-]+"), r"\1_..."
 _ABANDONED = 499
-_REFUSED = 400
 
 
 class Exchange:
@@ -102,9 +99,9 @@ class Exchange:
     async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.status = status
         self.is_started = True
-        common = _SHARED if status >= _REFUSED or self.method in _READS else _PRIVATE
-        merged = [*headers, *common, (b"x-request-id", self.request_id.encode())]
-        if status == HTTPStatus.NO_CONTENT and self.fields.get(b"access-control-request-method") in (b"GET", b"HEAD"):
+        merged = [*headers, *_COMMON, (b"x-request-id", self.request_id.encode())]
+        if status == HTTPStatus.NO_CONTENT and b"access-control-request-method" in self.fields:
+            merged += [(b"access-control-allow-methods", value) for name, value in merged if name == b"allow"]
             merged += _PREFLIGHT
         allowance: Allowance | None = self.scope.get("allowance")  # type: ignore[assignment]
         if allowance is not None:

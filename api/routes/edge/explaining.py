@@ -7,16 +7,16 @@ import msgspec
 from litestar import Response
 from litestar.exceptions import HTTPException, MethodNotAllowedException, NotFoundException
 
-from api.domain.dates.asof import AsOf
 from api.domain.errors import Absent, BadParameter, LedgerError, LogDamaged, Redacted, Stale
+from api.domain.records.representation import VERSIONS
 from api.ledger.reading import views
 from api.ledger.storage.database import Database
 from api.ledger.storage.faults import behind, described
-from api.ledger.storage.reads import Reads
 from api.routes.contract.shapes import GoneMark
 from api.routes.edge import problems
 from api.routes.edge.exchange import PlainRequest
 from api.routes.edge.limits import count
+from api.routes.edge.negotiation import revision_tag
 from api.routes.edge.problems import HttpError, Members
 from api.routes.edge.reply import Reply, method_not_allowed, problem, refuse
 from api.routes.edge.services import Services, services_of
@@ -74,24 +74,19 @@ async def _missed(database: Database, error: Stale) -> tuple[Members, list[tuple
         document, lines, names = await database.read(lambda access: views.since(access, error.kind, error.id, base))
         current = msgspec.json.decode(document)
         revisions = [msgspec.json.decode(line) for line in lines]
-        return {"current": current, "revisions": revisions, "fields": names}, [("ETag", f'"{current["position"]}"')]
+        tag = revision_tag(current["position"], VERSIONS[error.kind])
+        return {"current": current, "revisions": revisions, "fields": names}, [("ETag", tag)]
     return {}, []
 
 
 async def _base(database: Database, error: Stale) -> int | None:
-    """Find the position of the revision that a stale writer looked at; None where the record never had it."""
+    """Give the position that a stale writer knows of; None where a batch names a revision that the record never had."""
+    number = error.expected_revision
+    if number is None:
+        return error.expected
     with suppress(Absent, Redacted):
-        return await database.read(lambda access: _looked_at(access, error))
+        return await database.read(lambda access: views.numbered(access, error.kind, error.id, number).position)
     return None
-
-
-def _looked_at(access: Reads, error: Stale) -> int | None:
-    if error.expected_revision is not None:
-        return views.numbered(access, error.kind, error.id, error.expected_revision).position
-    if error.expected is None:
-        return None
-    view = views.as_of(access, error.kind, error.id, AsOf(position=error.expected))
-    return view.position if view.position == error.expected else None
 
 
 def explain_framework(request: PlainRequest, error: HTTPException) -> Response[bytes]:

@@ -6,7 +6,9 @@ compression leaves a strong tag as it is. Tags are cut at commas: ours hold none
 
 import asyncio
 import gzip
+import hashlib
 import re
+from itertools import islice
 from operator import itemgetter
 
 import brotli
@@ -21,58 +23,58 @@ _THREADS = 2
 # Bytes of bodies that wait to be encoded, or are.
 _MOST_HELD = 64 * 1024 * 1024
 _LEAST = 0.0001
-_ENCODED_TAG = re.compile(r'-(?:gz|br)"')
-_POSITION_TAG = re.compile(r'"([1-9][0-9]{0,15})(?:-gz|-br)?"')
+# What proxies, and this ledger, append within a tag where they encode the body; Jetty puts two hyphens before it.
+_CODINGS = "(?:--?(?:gzip|gz|br|deflate|zstd)){1,3}"
+_ENCODED_TAG = re.compile(f'{_CODINGS}"')
+_POSITION_TAG = re.compile(rf'"([1-9][0-9]{{0,15}})(?:\.v[0-9]{{1,9}})?(?:{_CODINGS})?"')
+# The elements of a list (RFC 9110 section 5.6.1): a comma within quotes separates nothing.
+_ELEMENT = re.compile(r'(?:[^,"]+|"(?:[^"\\]|\\.)*"?)+')
+# A weight, as clients really write it: .2, "0.5" and 0.3333 beside what section 12.4.2 allows.
+_WEIGHT = re.compile(r";[ \t]*q[ \t]*=([^;]*)")
+_DECIMAL = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,99})?|\.[0-9]{1,99}")
+# Nobody names more types or codings than these; what stands behind them is not read.
+_MOST_ELEMENTS = 100
 
 
 def quality(accept: str | None, media_type: str) -> float:
-    """Give the weight of a media type, 0 for one that is refused: the most specific range decides (RFC 9110 section 12.5.1)."""
-    if not accept or not accept.strip():
+    """Give the weight of a media type, 0 for one that is refused: the most specific range decides (RFC 9110 section 12.5.1).
+
+    `*` is read as `*/*`: Java has sent it so for decades.
+    """
+    weights = _weights(accept or "")
+    if not weights:
         return 1.0
-    best, weight = -1, 0.0
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        rank = _specificity(name, media_type)
-        if rank > best:
-            best, weight = rank, _weight(parameters)
-    return weight
+    ranges = (media_type, media_type.partition("/")[0] + "/*", "*/*", "*")
+    return next((weights[each] for each in ranges if each in weights), 0.0)
 
 
-def _specificity(name: str, media_type: str) -> int:
-    if name == media_type:
-        return 2
-    if name == media_type.split("/", maxsplit=1)[0] + "/*":
-        return 1
-    return 0 if name == "*/*" else -1
+def _weights(header: str) -> dict[str, float]:
+    """Read what a header names, with the weight of each; one that cannot be read counts as 1."""
+    weights: dict[str, float] = {}
+    for element in islice(_ELEMENT.finditer(header.lower()), _MOST_ELEMENTS):
+        name = element[0].partition(";")[0].strip()
+        if name:
+            weights.setdefault(name, _weight(element[0]))
+    return weights
 
 
-def _weight(parameters: list[str]) -> float:
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name.strip() == "q":
-            return float(value) if re.fullmatch(r"[01](\.[0-9]{0,3})?", value.strip()) else 0.0
-    return 1.0
+def _weight(element: str) -> float:
+    found = _WEIGHT.search(element)
+    value = found[1].strip(' \t"') if found else ""
+    return min(float(value), 1.0) if _DECIMAL.fullmatch(value) else 1.0
 
 
 def choose_encoding(accepted: str | None, size: int) -> str | None:
     """Choose a content encoding for a body, or none where it is not wanted or not worth it (RFC 9110 section 12.5.3)."""
     if accepted is None:
         return None
-    weights = _coding_weights(accepted)
+    weights = _weights(accepted)
     others = weights.get("*", 0.0)
     best, weight = max(((name, weights.get(name, others)) for name in ("br", "gzip")), key=itemgetter(1))
     # Unless it is named, to send the body as it is is what comes last, and always possible.
     plain = weights.get("identity", 0.0 if weights.get("*") == 0 else _LEAST)
     is_worth_it = size >= _WORTH_COMPRESSING or plain == 0
     return best if weight > 0 and weight >= plain and is_worth_it else None
-
-
-def _coding_weights(accepted: str) -> dict[str, float]:
-    weights = {}
-    for part in accepted.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weights[name] = _weight(parameters)
-    return weights
 
 
 class Encoders:
@@ -115,11 +117,25 @@ def is_known(etag: str, header: str) -> bool:
     """Compare weakly (RFC 9110 section 8.8.3.2), whatever encoding the client holds."""
     if header.strip() == "*":
         return True
-    tags = {_ENCODED_TAG.sub('"', part.strip().removeprefix("W/")) for part in header.split(",")}
+    tags = {part.strip().removeprefix("W/") for part in _ENCODED_TAG.sub('"', header).split(",")}
     return etag.removeprefix("W/") in tags
 
 
 def expected_positions(if_match: str) -> frozenset[int]:
-    """Read the positions that If-Match names; weak tags, and tags that no revision of ours ever had, match nothing."""
+    """Read the positions that If-Match names; strong tags that no revision of ours ever had match nothing."""
     tags = (_POSITION_TAG.fullmatch(part.strip()) for part in if_match.split(","))
     return frozenset(int(tag[1]) for tag in tags if tag)
+
+
+def revision_tag(position: int, version: int) -> str:
+    """Tag a revision, as it is shown, strongly (RFC 9110 section 8.8.1): by its position.
+
+    The version of the form that it is shown in is added from the second on: nobody is to hold what was shown before an
+    upgrade for what is shown since.
+    """
+    return f'"{position}"' if version == 1 else f'"{position}.v{version}"'
+
+
+def content_tag(shown: bytes) -> str:
+    """Tag by what is shown, weakly: it is the same whatever stands around that, and however it is encoded."""
+    return f'W/"{hashlib.blake2b(shown, digest_size=12).hexdigest()}"'

@@ -1,4 +1,4 @@
-"""Pages: some items, where to go on, and a tag that many records make. What was rendered before is joined, not read."""
+"""Pages: some items, where to go on, and a tag that what is shown makes. What was rendered before is joined, not read."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,6 +9,7 @@ from api.domain.dates.asof import Standpoint
 from api.ledger.reading.standpoint import Page
 from api.routes.contract.params import Strict
 from api.routes.edge.asked import Asked
+from api.routes.edge.negotiation import content_tag
 from api.routes.edge.reply import Headers, Reply
 
 
@@ -20,9 +21,31 @@ def send_page(
     Items that are not whole get no tag.
     """
     following = onward(asked, page.at, page.last)
-    body = page_of(page.items, {"next": following, **(more or {}), "position": page.at.position})
-    etag = weak_tag(page.at) if is_whole else None
-    return asked.reply(body, at=page.at, etag=etag, headers=link_to(following))
+    return send_shown(asked, page_of(page.items, more or {}), page.at, following, is_tagged=is_whole)
+
+
+def send_shown(
+    asked: Asked[Strict],
+    shown: bytes,
+    at: Standpoint,
+    following: str | None,
+    beside: Mapping[str, object] | None = None,
+    *,
+    is_tagged: bool = True,
+) -> Reply:
+    """Reply with an object of JSON, and in it where to go on and the position that it was read at.
+
+    The tag changes with what is shown alone, and with whether more follows: the same may be held while the ledger grows
+    elsewhere. Where to go on stands in `Link` too, where a 304 tells it anew. `beside` is not tagged, either.
+    """
+    etag = content_tag(shown + b"+" * (following is not None)) if is_tagged else None
+    around = msgspec.json.encode({**(beside or {}), "next": following, "position": at.position})
+    return asked.reply(spliced(shown, around), at=at, etag=etag, headers=link_to(following))
+
+
+def spliced(first: bytes, second: bytes) -> bytes:
+    """Make one object of JSON of two that have members."""
+    return b"".join((memoryview(first)[:-1], b",", memoryview(second)[1:]))
 
 
 def onward(asked: Asked[Strict], at: Standpoint, last: str | None) -> str | None:
@@ -35,9 +58,10 @@ def link_to(following: str | None) -> Headers:
     return [(b"link", f'<{following}>; rel="next"'.encode())] if following else []
 
 
-def page_of(items: Sequence[bytes], beside: Mapping[str, object]) -> bytes:
+def page_of(items: Sequence[bytes], more: Mapping[str, object]) -> bytes:
     """Write `{items, …}` in JSON, given the items as JSON already."""
-    return b'{"items":[%b],%b' % (b",".join(items), msgspec.json.encode(beside)[1:])
+    listed = b'{"items":[%b]}' % b",".join(items)
+    return spliced(listed, msgspec.json.encode(more)) if more else listed
 
 
 def array_of(items: Sequence[bytes]) -> Raw:
@@ -48,8 +72,3 @@ def array_of(items: Sequence[bytes]) -> Raw:
 def documents_by_id(documents: Mapping[str, bytes]) -> dict[str, Raw]:
     """Make one JSON object of representations."""
     return {public_id: Raw(document) for public_id, document in documents.items()}
-
-
-def weak_tag(at: Standpoint) -> str:
-    """Tag an answer that many records make: it changes with the position, and with a redaction."""
-    return f'W/"{at.position}.{at.redaction}"'

@@ -24,7 +24,7 @@ class ProblemType:
 
 
 class Fault(Struct, frozen=True, omit_defaults=True):
-    """One thing that is wrong: where, and which rule it breaks."""
+    """One thing that is wrong: where, and what is wanted there."""
 
     rule: str
     pointer: str | None = None
@@ -40,7 +40,7 @@ class Naming(Struct, frozen=True):
 
 
 class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """Why a request was refused (RFC 9457). `errors` name the field by JSON Pointer and the rule, never the value."""
+    """Why a request was refused (RFC 9457). `errors` name each field by JSON Pointer and say what is wanted there, and never repeat the value."""
 
     type: str
     title: str
@@ -175,16 +175,15 @@ def render(kind: ProblemType, detail: str, **members: Unpack[Members]) -> bytes:
 
 
 def _faults(error: errors.LedgerError) -> list[Fault]:
-    """Name the field or parameter that is to blame, if one is."""
+    """Name the fields or parameters that are to blame, if any are."""
     if isinstance(error, errors.BadParameter):
-        return [Fault(rule=error.rule, parameter=error.name)]
+        return [Fault(rule=each.rule, parameter=each.place) for each in error.faults]
+    if isinstance(error, errors.BadBody):
+        return [Fault(rule=each.rule, pointer=each.place) for each in error.faults]
     if error.parameter:
         return [Fault(rule=error.sentence(), parameter=error.parameter)]
     pointer = error.pointer or (_TARGET.get(type(error), "") if error.operation is not None else "")
-    if pointer:
-        rule = error.rule if isinstance(error, errors.BadBody) else error.sentence()
-        return [Fault(rule=rule, pointer=pointer)]
-    return []
+    return [Fault(rule=error.sentence(), pointer=pointer)] if pointer else []
 
 
 def _particulars(error: errors.LedgerError) -> Members:

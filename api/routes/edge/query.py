@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Struct
 
 from api.domain.dates.edtf import END
-from api.domain.errors import BadParameter
-from api.domain.records.operation import read_rule
+from api.domain.errors import BadParameter, Fault
+from api.domain.records.faults import OR_NULL, UNKNOWN, UNQUOTED, faults
 from api.routes.contract.params import ClaimListQuery, ListQuery
 
 MOST_PAIRS = 300
@@ -21,6 +21,9 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 _PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
 _PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
 IDEMPOTENCY_KEY = f"^[!-~]{{1,255}}{END}"
+# Strong tags or an asterisk (RFC 9110 sections 8.8.3 and 13.1.1); recipients pass over empty elements (section 5.6.1.2).
+STRONG_TAGS = f'^[ \\t,]*(?:[*]|"[!#-~]*"(?:[ \\t]*,[ \\t,]*"[!#-~]*")*)[ \\t,]*{END}'
+BAD_HTTP_DATE = "a date such as Mon, 11 Jan 2021 08:00:00 GMT (RFC 9110 section 5.6.7)"
 # Which days there are is for who reads the date to say.
 HTTP_DATE = (
     f"^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{{2}} [A-Z][a-z]{{2}} [0-9]{{4}} [0-9]{{2}}(?::[0-9]{{2}}){{2}} GMT{END}"
@@ -29,22 +32,31 @@ HTTP_DATE = (
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A request header: what it may be, and what it does. What is not published is explained in the description.
+    """A request header: what it does, what it may be, and what is wanted where it is something else.
 
-    Entity tags have no pattern: a tag that no revision has, or that is none at all, simply does not match.
+    What is not published is explained in the description. If-None-Match has no pattern: what is no tag does not match.
     """
 
     text: str
     pattern: str | None = None
+    wanted: str = ""
     is_published: bool = True
 
 
 HEADERS: Mapping[str, Header] = {
-    "If-Match": Header("The strong entity tag of the revision this is based on, or `*` (RFC 9110 section 13.1.1)."),
+    "If-Match": Header(
+        "The strong entity tag of the revision this is based on, or `*` (RFC 9110 section 13.1.1).",
+        STRONG_TAGS,
+        'the ETag of the revision that this is based on, in its quotes and without W/, such as "5264"; or *',
+    ),
     "If-None-Match": Header("Entity tags that are already held: 304 if one of them still fits."),
-    "Accept-Datetime": Header("Be sent to the revision then in force (RFC 7089).", HTTP_DATE, is_published=False),
+    "Accept-Datetime": Header(
+        "Be sent to the revision then in force (RFC 7089).", HTTP_DATE, BAD_HTTP_DATE, is_published=False
+    ),
     "Idempotency-Key": Header(
-        "Makes a repeated request safe for 7 days: it gets the first one's answer.", IDEMPOTENCY_KEY
+        "Makes a repeated request safe for 7 days: it gets the first one's answer.",
+        IDEMPOTENCY_KEY,
+        "1 to 255 characters of ASCII, without spaces",
     ),
 }
 _HEADER_PATTERNS = {name: re.compile(header.pattern) for name, header in HEADERS.items() if header.pattern is not None}
@@ -106,8 +118,8 @@ def convert(found: Mapping[str, object], wanted: type[Wanted], place: str) -> Wa
     typed = {name: _number(value) if name in numbers else value for name, value in found.items()}
     try:
         return msgspec.convert(typed, wanted)
-    except msgspec.ValidationError as error:
-        raise _bad_parameter(str(error), wanted, place) from None
+    except msgspec.ValidationError:
+        raise _bad_parameter(typed, wanted, place) from None
 
 
 @lru_cache(maxsize=100)
@@ -121,16 +133,17 @@ def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and _NUMBER.match(value) else value
 
 
-def _bad_parameter(text: str, wanted: type[Struct], place: str) -> BadParameter:
-    said, _, path = text.partition(" - at `$.")
-    rule, field = read_rule(said)
-    if rule == "unknown field":
-        return BadParameter(
-            place, field or place, "unknown parameter; this operation takes " + ", ".join(_taken(wanted))
-        )
-    # What is in a path at all is never null.
-    rule = rule.replace(" | null", "")
-    return BadParameter(place, field or path.rstrip("`").split("[")[0] or place, rule)
+def _bad_parameter(typed: Mapping[str, object], wanted: type[Wanted], place: str) -> BadParameter:
+    first, *more = dict.fromkeys(_of_parameter(each, wanted, place) for each in faults(typed, wanted))
+    return BadParameter(place, first.place, first.rule, more)
+
+
+def _of_parameter(fault: Fault, wanted: type[Struct], place: str) -> Fault:
+    """Tell a fault of a parameter as one: a value of a list is told by its name, and nothing is null or in quotes here."""
+    name = fault.place.removeprefix("/").partition("/")[0] or place
+    if fault.rule.startswith(UNKNOWN):
+        return Fault(name, "unknown parameter; this operation takes " + ", ".join(_taken(wanted)))
+    return Fault(name, fault.rule.removesuffix(OR_NULL).removesuffix(UNQUOTED))
 
 
 def _taken(wanted: type[Struct]) -> list[str]:
@@ -141,5 +154,5 @@ def read_header(name: str, value: str | None) -> str | None:
     """Hold a header to its pattern. Raises BadParameter."""
     pattern = _HEADER_PATTERNS.get(name)
     if value is not None and pattern is not None and not pattern.search(value):
-        raise BadParameter("header", name, "not of the form that the contract gives")
+        raise BadParameter("header", name, HEADERS[name].wanted)
     return value

@@ -10,7 +10,7 @@ from api.domain.text import measure
 from api.routes.contract.contract import PostContract
 from api.routes.contract.params import DryRunQuery
 from api.routes.edge.asked import Posted
-from api.routes.edge.bodies import JSON, NDJSON, check_depth, is_lines, too_deep
+from api.routes.edge.bodies import JSON, LINES, check_depth, is_lines, too_deep
 from api.routes.edge.operation import writes
 from api.routes.edge.problems import HttpError
 from api.routes.edge.reply import Reply
@@ -24,7 +24,7 @@ _BATCH: PostContract[DryRunQuery, None] = PostContract(
     description="All are accepted or none. Later operations may name records that earlier ones make under a chosen id.",
     query=DryRunQuery,
     headers=("Idempotency-Key",),
-    media_types=(NDJSON, JSON),
+    media_types=(*LINES, JSON),
     scope="write",
     returns="BatchResult",
     answer_headers=("Ledger-Position",),

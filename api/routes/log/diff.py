@@ -9,7 +9,7 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import LedgerDiffQuery
 from api.routes.edge.asked import LONG, Asked
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import link_to, weak_tag
+from api.routes.edge.paging import send_shown
 from api.routes.edge.reply import Reply
 
 _DIFF = Contract(
@@ -37,15 +37,10 @@ async def diff_ledger(asked: Asked[LedgerDiffQuery]) -> Reply:
     if found.last is not None:
         pinned = f"from={found.old.position}&to={found.new.position}&limit={query.limit}&cursor={found.last}"
         following = f"/v1/diff?{pinned}"
-    body = {
-        "items": found.records,
-        "agreement": found.agreement,
-        "from": found.old.position,
-        "to": found.new.position,
-        "next": following,
-        "position": found.new.position,
-    }
-    return asked.reply(msgspec.json.encode(body), at=found.new, etag=weak_tag(found.new), headers=link_to(following))
+    # Both ends say where the ledger stood, as `position` does.
+    ends = {"from": found.old.position, "to": found.new.position}
+    shown = msgspec.json.encode({"items": found.records, "agreement": found.agreement})
+    return send_shown(asked, shown, found.new, following, ends)
 
 
 HANDLERS = (diff_ledger,)

@@ -7,7 +7,7 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import FeedQuery, NoQuery
 from api.routes.edge.asked import BRIEF, LONG, Asked
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import link_to, page_of, weak_tag
+from api.routes.edge.paging import page_of, send_shown
 from api.routes.edge.reply import Reply
 
 _FEED = Contract(
@@ -47,8 +47,7 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
     else:
         page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
     following = asked.with_query(after=page.last)
-    body = page_of(page.items, {"next": following, "position": page.at.position})
-    return asked.reply(body, at=page.at, etag=weak_tag(page.at), headers=link_to(following))
+    return send_shown(asked, page_of(page.items, {}), page.at, following)
 
 
 _EVENT = Contract(

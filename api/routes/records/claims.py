@@ -16,7 +16,7 @@ from api.routes.contract.params import (
 )
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.operation import reads, writes
-from api.routes.edge.paging import link_to, onward, weak_tag
+from api.routes.edge.paging import onward, send_shown
 from api.routes.edge.reply import Reply
 from api.routes.records import contracts, listing, memento, record, writing
 
@@ -80,8 +80,8 @@ async def list_claim_links(asked: Asked[LinksQuery]) -> Reply:
     cursor, limit = int(asked.query.cursor or 0), asked.query.limit
     found = await asked.read(views.links, asked.id, asked.as_of, cursor=cursor, limit=limit)
     following = onward(asked, found.at, found.last)
-    body = {"outgoing": found.outgoing, "incoming": found.incoming, "next": following, "position": found.at.position}
-    return asked.reply(msgspec.json.encode(body), at=found.at, etag=weak_tag(found.at), headers=link_to(following))
+    shown = msgspec.json.encode({"outgoing": found.outgoing, "incoming": found.incoming})
+    return send_shown(asked, shown, found.at, following)
 
 
 HANDLERS = (

@@ -16,7 +16,8 @@ from api.ledger.reading.views import View
 from api.ledger.storage.reads import Reads
 from api.routes.contract.params import NoQuery, Strict
 from api.routes.edge.asked import Asked
-from api.routes.edge.paging import weak_tag
+from api.routes.edge.negotiation import content_tag
+from api.routes.edge.query import BAD_HTTP_DATE
 from api.routes.edge.reply import Reply, http_date
 
 LINK_FORMAT = "application/link-format"
@@ -55,7 +56,7 @@ def _read_http_date(text: str) -> int:
         # email.utils would take the year 0068 for 2068.
         return edtf.to_us(datetime.strptime(text[5:], "%d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC))
     except ValueError:
-        raise BadParameter("header", "Accept-Datetime", "not of the form that the contract gives") from None
+        raise BadParameter("header", "Accept-Datetime", BAD_HTTP_DATE) from None
 
 
 def _mementos(url: str, chosen: int, beside: Moments) -> list[str]:
@@ -74,17 +75,19 @@ async def timemap(asked: Asked[NoQuery], kind: Kind) -> Reply:
     """Reply with every revision and its time, as link-format (RFC 7089 section 5) or JSON; never paged."""
     url = f"{kind.path}/{asked.id}"
     is_link_format = asked.media_type == LINK_FORMAT
+    # The two forms differ, and so do their tags (RFC 9110 section 8.8.3).
     write = partial(_link_format, asked.in_full(url)) if is_link_format else partial(_json_map, url)
-    body, at = await asked.read(_timemap, kind.name, asked.id, write)
-    # The two forms are not the same to who holds one (RFC 9110 section 8.8.3).
-    etag = weak_tag(at) if is_link_format else f'{weak_tag(at)[:-1]}.json"'
+    body, etag, at = await asked.read(_timemap, kind.name, asked.id, write)
     return asked.reply(body, at=at, etag=etag, media_type=asked.media_type)
 
 
-def _timemap(access: Reads, kind: str, public_id: str, write: Callable[[Moments], bytes]) -> tuple[bytes, Standpoint]:
-    """Read a record's moments and write them, where the reading is done: there may be very many."""
+def _timemap(
+    access: Reads, kind: str, public_id: str, write: Callable[[Moments], bytes]
+) -> tuple[bytes, str, Standpoint]:
+    """Read a record's moments, write and tag them, where the reading is done: there may be very many."""
     known, at = views.moments(access, kind, public_id)
-    return write(known), at
+    body = write(known)
+    return body, content_tag(body), at
 
 
 def _json_map(url: str, known: Moments) -> bytes:

@@ -18,7 +18,7 @@ from api.routes.contract.params import (
 )
 from api.routes.edge.asked import MAY_COMPUTE, Asked, Posted
 from api.routes.edge.operation import reads, writes
-from api.routes.edge.paging import array_of, documents_by_id, link_to, onward, send_page, weak_tag
+from api.routes.edge.paging import array_of, documents_by_id, onward, send_page, send_shown
 from api.routes.edge.reply import Reply
 from api.routes.records import contracts, listing, memento, record, writing
 from api.routes.records.listing import at_clocks, texts_of
@@ -104,11 +104,11 @@ async def get_question_answers(asked: Asked[AnswersQuery]) -> Reply:
         MAY_COMPUTE, answers.answers, asked.id, _of_question(asked), group=query.group, with_sources=with_sources
     )
     page, following = found.page, onward(asked, found.page.at, found.page.last)
-    body = {**found.outline, "question": Raw(found.question), "claim_count": found.claim_count, "group": query.group}
-    body |= {"claims": array_of(page.items), "next": following, "position": page.at.position}
+    shown = {**found.outline, "question": Raw(found.question), "claim_count": found.claim_count, "group": query.group}
+    shown |= {"claims": array_of(page.items)}
     if found.sources is not None:
-        body["sources"] = documents_by_id(found.sources)
-    return asked.reply(msgspec.json.encode(body), at=page.at, etag=weak_tag(page.at), headers=link_to(following))
+        shown["sources"] = documents_by_id(found.sources)
+    return send_shown(asked, msgspec.json.encode(shown), page.at, following)
 
 
 @reads("/v1/questions/{id:str}/conflicts", _CONFLICTS)

@@ -1,16 +1,16 @@
 """One record: as it stands or stood, one revision of it, its history, and what changed between two revisions."""
 
-from dataclasses import replace
-
 import msgspec
 
 from api.domain.records.kinds import Kind
-from api.ledger.reading import lists, standpoint, views
+from api.domain.records.representation import VERSIONS
+from api.ledger.reading import lists, views
 from api.ledger.reading.standpoint import Page
 from api.ledger.reading.views import View
 from api.routes.contract.params import AsOfQuery, ClaimRecordQuery, HistoryQuery, NoQuery, RevisionDiffQuery, Strict
 from api.routes.edge.asked import COMPUTES, Asked
-from api.routes.edge.paging import documents_by_id, send_page, weak_tag
+from api.routes.edge.negotiation import content_tag, revision_tag
+from api.routes.edge.paging import documents_by_id, send_page, spliced
 from api.routes.edge.reply import Headers, Reply
 from api.routes.records import memento
 
@@ -32,12 +32,14 @@ async def read(asked: Asked[AsOfQuery], kind: Kind) -> Reply:
 async def _shown(asked: Asked[AsOfQuery], kind: Kind, view: View, more: Headers) -> Reply:
     headers = [_linked(asked, kind), *more]
     if not isinstance(asked.query, ClaimRecordQuery) or asked.query.include is None:
-        return asked.reply(view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
-    # The sources may have been redacted since, so the tag needs to know.
-    at = replace(view.at, redaction=(await asked.read(standpoint.locate)).redaction)
-    _, grounds = await asked.read(lists.with_grounds, Page([view.document], [""], False, at), ("source",))
-    body = msgspec.json.decode(view.document) | {"sources": documents_by_id(grounds["source"])}
-    return asked.reply(msgspec.json.encode(body), at=at, etag=weak_tag(at), headers=headers)
+        return asked.reply(view.document, at=view.at, etag=_tag(kind, view), headers=headers)
+    _, grounds = await asked.read(lists.with_grounds, Page([view.document], [""], False, view.at), ("source",))
+    body = spliced(view.document, msgspec.json.encode({"sources": documents_by_id(grounds["source"])}))
+    return asked.reply(body, at=view.at, etag=content_tag(body), headers=headers)
+
+
+def _tag(kind: Kind, view: View) -> str:
+    return revision_tag(view.position, VERSIONS[kind.name])
 
 
 def _linked(asked: Asked[Strict], kind: Kind) -> tuple[bytes, bytes]:
@@ -48,7 +50,7 @@ async def revision(asked: Asked[NoQuery], kind: Kind) -> Reply:
     """Reply with one past version."""
     view = await asked.read(views.numbered, kind.name, asked.id, asked.n)
     headers = [_linked(asked, kind), memento.dated(view)]
-    return asked.reply(view.document, at=view.at, etag=f'"{view.position}"', headers=headers)
+    return asked.reply(view.document, at=view.at, etag=_tag(kind, view), headers=headers)
 
 
 async def history(asked: Asked[HistoryQuery], kind: Kind) -> Reply:
@@ -65,4 +67,4 @@ async def diff(asked: Asked[RevisionDiffQuery], kind: Kind) -> Reply:
     """Reply with the patch from one revision to another."""
     old, new = asked.query.old, asked.query.new
     patch, at = await asked.read_at(COMPUTES, views.difference, kind.name, asked.id, old=old, new=new)
-    return asked.reply(patch, at=at, etag=weak_tag(at), media_type=asked.media_type)
+    return asked.reply(patch, at=at, etag=content_tag(patch), media_type=asked.media_type)

@@ -8,11 +8,12 @@ from api.domain.dates.asof import Standpoint
 from api.domain.records.command import Command, Expect
 from api.domain.records.kinds import Kind
 from api.domain.records.operation import action_command, record_command
+from api.domain.records.representation import VERSIONS
 from api.ledger.reading import views
 from api.ledger.writing.unit import Note, Outcome, Unit
 from api.routes.contract.params import NoQuery, Strict
 from api.routes.edge.asked import Asked, Posted
-from api.routes.edge.negotiation import expected_positions
+from api.routes.edge.negotiation import expected_positions, revision_tag
 from api.routes.edge.reply import Reply
 from api.routes.records import memento
 
@@ -70,4 +71,5 @@ async def _written(asked: Asked[Strict], kind: Kind, outcome: Outcome) -> Reply:
     location = url if item.revision == 1 else f"{url}/revisions/{item.revision}"
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)
     headers = [(b"location", location.encode()), memento.links(asked.in_full(url))]
-    return asked.reply(document, at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
+    etag = revision_tag(outcome.position, VERSIONS[kind.name])
+    return asked.reply(document, at=at, etag=etag, headers=headers, status=201)

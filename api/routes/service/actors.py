@@ -1,19 +1,17 @@
 """Actors: the opaque ids of whoever wrote, with the names that an operator published. No part of the log."""
 
-import hashlib
-
 import msgspec
 
-from api.domain.dates.asof import Standpoint
 from api.domain.log.event import stamp
 from api.ledger.reading import standpoint
 from api.ledger.writing import keys
 from api.routes.contract.contract import Contract
-from api.routes.contract.params import ActorListQuery, NoQuery, Strict
+from api.routes.contract.params import ActorListQuery, NoQuery
 from api.routes.edge.asked import Asked
+from api.routes.edge.negotiation import content_tag
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import link_to
-from api.routes.edge.reply import Headers, Reply
+from api.routes.edge.paging import send_shown
+from api.routes.edge.reply import Reply
 
 _ACTORS = Contract(
     id="listActors",
@@ -45,22 +43,15 @@ async def list_actors(asked: Asked[ActorListQuery]) -> Reply:
     following = None
     if len(rows) > query.limit:
         following = f"/v1/actors?limit={query.limit}&cursor={rows[query.limit - 1][2]}"
-    body = {"items": items, "next": following, "position": at.position}
-    return _send_names(asked, msgspec.json.encode(body), at, link_to(following))
+    return send_shown(asked, msgspec.json.encode({"items": items}), at, following)
 
 
 @reads("/v1/actors/{id:str}", _ACTOR)
 async def get_actor(asked: Asked[NoQuery]) -> Reply:
     name, since = await asked.read(keys.actor, asked.id)
-    return _send_names(
-        asked, msgspec.json.encode(_actor(asked.id, name, since)), await asked.read(standpoint.locate), []
-    )
-
-
-def _send_names(asked: Asked[Strict], body: bytes, at: Standpoint, headers: Headers) -> Reply:
-    """Names are no part of the log: no position tells whether they changed, so what is said is its own tag."""
-    etag = f'W/"{hashlib.sha256(body).hexdigest()[:16]}"'
-    return asked.reply(body, at=at, etag=etag, headers=headers, is_pinned=False)
+    body = msgspec.json.encode(_actor(asked.id, name, since))
+    # Names are no part of the log: no position tells whether one changed.
+    return asked.reply(body, at=await asked.read(standpoint.locate), etag=content_tag(body))
 
 
 def _actor(public_id: str, name: str | None, since: int) -> dict[str, str | None]:

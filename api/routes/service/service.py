@@ -15,8 +15,9 @@ from api.routes.contract.params import AsOfQuery, NoQuery
 from api.routes.edge import problems
 from api.routes.edge.asked import LONG, Asked
 from api.routes.edge.bodies import JSON
+from api.routes.edge.negotiation import content_tag
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import weak_tag
+from api.routes.edge.paging import spliced
 from api.routes.edge.problems import HttpError
 from api.routes.edge.reply import Reply
 from api.routes.service import pages
@@ -139,8 +140,9 @@ _STATS = Contract(
 @reads("/v1/stats", _STATS)
 async def get_stats(asked: Asked[AsOfQuery]) -> Reply:
     counts, at = await asked.read_at(LONG, stats.count, asked.as_of)
-    body = msgspec.json.encode({**counts, "position": at.position})
-    return asked.reply(body, at=at, etag=weak_tag(at))
+    shown = msgspec.json.encode(counts)
+    body = spliced(shown, msgspec.json.encode({"position": at.position}))
+    return asked.reply(body, at=at, etag=content_tag(shown))
 
 
 _PROBLEM = Contract(

@@ -1,0 +1,242 @@
+"""What is said of a body that the contract forbids: all of it at once, where, and what is wanted there."""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from msgspec import Struct
+
+from api.domain.errors import BadBody, Fault
+from api.domain.records.faults import MOST
+from api.domain.records.operation import ACTIONS, NEW, OPERATIONS, decode_body, decoder
+from api.domain.records.redaction import NewRedaction
+
+SECRET = "s3cret-value"
+CLAIM = {"source": "s", "question": "q", "statement": "x", "answer": {"type": "boolean", "value": True}}
+ENTITY = {"type": "platform", "name": "Parler"}
+SOURCE = {"type": "article", "title": "An article"}
+QUESTION = {"about": ["parler"], "text": "When?", "answer_type": "time"}
+COPY = {"sha256": "0" * 64, "bytes": 1, "completeness": "full"}
+TYPES = "one of app-store, company, court, government, group, occurrence, other, person, platform, publisher"
+LANGUAGE = "a language tag such as en or pt-BR (BCP 47)"
+ID = "small letters a to z, digits and hyphens, a letter or digit first"
+
+
+def told(body: Any, wanted: type[Struct]) -> list[str]:
+    with pytest.raises(BadBody) as refused:
+        decode_body(json.dumps(body).encode(), wanted)
+    assert SECRET not in str(refused.value)
+    return [f"{place}: {rule}" for place, rule in refused.value.faults]
+
+
+# What is sent, as a new record of a kind, and all that is said of it.
+TOLD: list[tuple[str, Any, list[str]]] = [
+    ("entity", {}, ["/type: is required", "/name: is required"]),
+    ("entity", [], [": an object"]),
+    ("entity", None, [": an object"]),
+    ("entity", SECRET, [": an object"]),
+    ("entity", {**ENTITY, "type": SECRET}, [f"/type: {TYPES}"]),
+    ("entity", {**ENTITY, "type": 5}, [f"/type: {TYPES}"]),
+    ("entity", {"type": None, "name": None}, [f"/type: {TYPES}", "/name: a text of 1 to 500 characters"]),
+    ("entity", {**ENTITY, "name": ""}, ["/name: a text of 1 to 500 characters"]),
+    ("entity", {**ENTITY, "name": "x" * 501}, ["/name: a text of 1 to 500 characters"]),
+    ("entity", {**ENTITY, "name": 5}, ["/name: a text of 1 to 500 characters, in quotes"]),
+    ("entity", {**ENTITY, "name": 5.5}, ["/name: a text of 1 to 500 characters, in quotes"]),
+    ("entity", {**ENTITY, "note": ["x"]}, ["/note: a text of at most 10000 characters, or null"]),
+    ("entity", {**ENTITY, "note": 5}, ["/note: a text of at most 10000 characters, in quotes, or null"]),
+    ("entity", {**ENTITY, "id": "UPPER"}, [f"/id: {ID}"]),
+    ("entity", {**ENTITY, "part_of": "Not An Id"}, [f"/part_of: {ID}"]),
+    ("entity", {**ENTITY, "nam": 1, "position": 5, "status": SECRET}, [
+        f"/{name}: unknown field; here there are type, name, names, part_of, same_as, note, id, reason"
+        for name in ("nam", "position", "status")]),
+    ("entity", {**ENTITY, f" {SECRET}": 1, "x": 2}, [
+        ": unknown field; here there are type, name, names, part_of, same_as, note, id, reason"]),
+    ("entity", {**ENTITY, "names": ["Parler"]}, ["/names: an object of at most 100 members"]),
+    ("entity", {**ENTITY, "names": {f"not {SECRET}": "x", "fr": 5, "en": "y"}}, [
+        f"/names: each name in it: {LANGUAGE}", "/names/fr: a text of 1 to 500 characters, in quotes"]),
+    ("entity", {**ENTITY, "same_as": "https://x.example"}, [
+        "/same_as: a list of at most 50 items, in [ ] also where there is one"]),
+    ("source", {**SOURCE, "derives_from": ["a"] * 51}, ["/derives_from: a list of at most 50 items"]),
+    ("source", {**SOURCE, "derives_from": ["a", 5, "B"]}, [
+        "/derives_from/1: a text of 1 to 100 characters, in quotes", f"/derives_from/2: {ID}"]),
+    ("source", {**SOURCE, "captures": [{**COPY, "bytes": -1}, COPY, {**COPY, "bytes": 1.5, "sha256": "00"}, {}]}, [
+        "/captures/0/bytes: a whole number from 0 to 9007199254740991",
+        "/captures/2/sha256: 64 digits of 0 to 9 and a to f",
+        "/captures/2/bytes: a whole number from 0 to 9007199254740991",
+        *(f"/captures/3/{name}: is required" for name in ("sha256", "bytes", "completeness"))]),
+    ("source", {**SOURCE, "captures": [{**COPY, "bytes": "5"}]}, [
+        "/captures/0/bytes: a whole number from 0 to 9007199254740991, without quotes"]),
+    ("source", {**SOURCE, "captures": [{**COPY, "bytes": 10**30}]}, [
+        "/captures/0/bytes: a whole number from 0 to 9007199254740991"]),
+    ("question", {**QUESTION, "about": []}, ["/about: a list of 1 to 50 items"]),
+    ("question", {**QUESTION, "varies": "yes"}, ["/varies: true or false, without quotes"]),
+    ("question", {**QUESTION, "varies": 1}, ["/varies: true or false"]),
+    ("claim", {**CLAIM, "answer": {}}, [
+        "/answer/type: is required: one of time, entity, boolean, text, entities, quantity"]),
+    ("claim", {**CLAIM, "answer": {"type": SECRET}}, ["/answer/type: one of time, entity, boolean, text, entities, quantity"]),
+    ("claim", {**CLAIM, "answer": "2021"}, ["/answer: an object"]),
+    ("claim", {**CLAIM, "answer": {"type": "boolean"}, "stance": SECRET}, [
+        "/answer/value: is required", "/stance: one of alleges, asserts, denies, doubts, predicts, reports-hearsay"]),
+    ("claim", {**CLAIM, "answer": {"type": "quantity", "amount": 15, "unit": "users"}}, [
+        "/answer/amount: a text of at most 40 characters, in quotes, or null"]),
+    ("claim", {**CLAIM, "locator": {"paragraph": 0, "sha256": "0" * 64}}, [
+        "/locator/paragraph: a whole number from 1 to 1000000"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "body", "said"), TOLD)
+def test_all_that_is_wrong_is_told_at_once_in_sentences_that_help(kind: str, body: Any, said: list[str]) -> None:
+    assert told(body, NEW[kind]) == said
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "said"),
+    [
+        ("claim", {"action": SECRET}, ["/action: one of revise, retract, restore, link, unlink"]),
+        ("entity", {}, ["/action: is required: one of revise, retract, restore"]),
+        ("entity", {"action": "revise", "changes": {"name": 5, "nam": 1}}, [
+            "/reason: is required", "/changes/name: a text of 1 to 500 characters, in quotes",
+            "/changes/nam: unknown field; here there are id, type, name, names, part_of, same_as, note"]),
+        ("entity", {"action": "restore", "reason": "x", "revision": 0}, [
+            "/revision: a whole number from 1 to 2147483647"]),
+    ],
+)  # fmt: skip
+def test_an_action_is_told_all_that_is_wrong_with_it(kind: str, body: Any, said: list[str]) -> None:
+    assert told(body, ACTIONS[kind]) == said
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"contains": 5}, ["a text of 1 to 500 characters or a list of 1 to 20 items, in quotes, or null"]),
+        ({"contains": []}, ["a list of 1 to 20 items"]),
+        ({"contains": ""}, ["a text of 1 to 500 characters"]),
+    ],
+)
+def test_where_several_types_may_stand_all_are_told(body: Any, said: list[str]) -> None:
+    whole = {"kind": "entity", "id": "x", "basis": "error", "reason": "Wrong", **body}
+    assert told(whole, NewRedaction) == [f"/contains: {each}" for each in said]
+
+
+def test_whole_numbers_may_be_written_with_a_fraction_of_zero_beside_what_is_wrong() -> None:
+    locator = {"paragraph": 3.0, "sha256": "0" * 64}
+    read = decode_body(json.dumps({**CLAIM, "locator": locator}).encode(), NEW["claim"])
+    assert msgspec.to_builtins(read)["locator"]["paragraph"] == 3
+    assert told({**CLAIM, "locator": locator, "stance": 1, "source": None}, NEW["claim"]) == [
+        "/source: a text of 1 to 100 characters",
+        "/stance: one of alleges, asserts, denies, doubts, predicts, reports-hearsay",
+    ]
+
+
+def test_no_more_than_twenty_faults_are_told() -> None:
+    assert MOST == 20
+    assert len(told({f"x{number}": 1 for number in range(1000)}, NEW["claim"])) == MOST
+    assert len(told({**SOURCE, "authors": [5] * 100}, NEW["source"])) == MOST
+    assert len(told({**ENTITY, "names": {f"x {number}": 1 for number in range(100)}}, NEW["entity"])) == MOST
+
+
+def test_the_sentence_of_all_names_the_first_fault_and_where_others_are() -> None:
+    with pytest.raises(BadBody) as refused:
+        decode_body(b'{"name": 5, "note": 6, "part_of": 7, "same_as": 8}', NEW["entity"])
+    assert str(refused.value) == "/type: is required; and more, at /name, /part_of, /same_as"
+
+
+# Bodies of 256 KiB, or what one operation of a batch may hold, that are full of faults in every way.
+_SIZE = 256 * 1024
+FULL: dict[str, Any] = {
+    "unknown fields": {f"{number:x}": 0 for number in range(_SIZE // 9)},
+    "unknown fields of other names": {f" {number:x}": 0 for number in range(_SIZE // 10)},
+    "a list too long of what it may hold": {**SOURCE, "derives_from": ["a"] * (_SIZE // 5)},
+    "a list too long of what it may not hold": {**SOURCE, "derives_from": [{}] * (_SIZE // 4)},
+    "a map too large": {**ENTITY, "names": {f"x-{number:x}": 0 for number in range(_SIZE // 12)}},
+    "a text too long with a pattern": {**SOURCE, "url": "https://" + "%" * _SIZE},
+    "a note too long": {**SOURCE, "note": "x" * _SIZE},
+    "a long text that is no date": {**SOURCE, "published": "2021-01-11/" * (_SIZE // 11)},
+    "nests of lists": {**SOURCE, "note": [[[[[[[0] * 9] * 9] * 9] * 9] * 9]]},
+    "fractions of zero": {**CLAIM, "locator": {"paragraph": 1.0, "sha256": [1.0] * (_SIZE // 5)}},
+    "long names": {"x" * (_SIZE // 2): 0, "y" * (_SIZE // 2): 0},
+    "captures in which all is wrong": {**SOURCE, "captures": [dict.fromkeys("abcdefgh", 0)] * 5000},
+    "urls that nearly are some": {**ENTITY, "same_as": ["https://x.example/" + "%2" * 990] * 120},
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_to_tell_what_is_wrong_costs_no_more_than_to_read_it(name: str) -> None:
+    raw = json.dumps(FULL[name]).encode()
+    wanted = NEW["claim" if "source" in FULL[name] else "source" if "title" in FULL[name] else "entity"]
+    spent, read = min(_seconds(raw, wanted) for _ in range(3)), min(_seconds_to_read(raw) for _ in range(3))
+    assert spent < 0.02 + 10 * read, f"{spent * 1000:.1f} ms, and {read * 1000:.1f} ms to read it"
+
+
+def _seconds(raw: bytes, wanted: type[Struct]) -> float:
+    began = time.process_time()
+    with pytest.raises(BadBody):
+        decode_body(raw, wanted)
+    return time.process_time() - began
+
+
+def _seconds_to_read(raw: bytes) -> float:
+    began = time.process_time()
+    msgspec.json.decode(raw)
+    return time.process_time() - began
+
+
+_ALL = [*NEW.values(), *ACTIONS.values(), *OPERATIONS.values(), NewRedaction]
+_NAMES = st.sampled_from(
+    sorted({name for each in NEW.values() for name in each.__struct_fields__} | {"action", "changes", "edtf", "value"})
+)
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5)
+    | st.sampled_from(["parler", "time", "2021", "revise", "platform", "boolean", "1.5", "en", "asserts", "x" * 3000])
+)
+_JSON = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_NAMES | st.text(max_size=3), inner, max_size=8),
+    max_leaves=20,
+)
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(wanted=st.sampled_from(_ALL), body=st.dictionaries(_NAMES | st.just("type"), _JSON, max_size=12) | _JSON)
+def test_where_the_decoder_refuses_faults_are_told_and_its_own_is_one_of_them(wanted: type[Struct], body: Any) -> None:
+    raw = json.dumps(body).encode()
+    try:
+        decoder(wanted).decode(raw)
+    except msgspec.ValidationError as error:
+        first = str(error)
+    else:
+        return
+    found = _faults(raw, wanted)
+    assert not found or found[0].rule != "not of the form that the contract gives"
+    assert not found or len(found) == MOST or any(each.place.startswith(_place(first)) for each in found), (
+        first,
+        found,
+    )
+
+
+def _faults(raw: bytes, wanted: type[Struct]) -> Sequence[Fault]:
+    try:
+        decode_body(raw, wanted)
+    except BadBody as refused:
+        return refused.faults
+    return ()
+
+
+def _place(said: str) -> str:
+    """Turn a place as msgspec spells it into a JSON Pointer, as far as it does: what a map holds has no place of its own."""
+    rule, _, path = said.partition(" - at `")
+    path = path.rstrip("`").removeprefix("key` in `").removeprefix("$")
+    steps = [step for step in path.replace("[", ".").replace("]", "").split(".") if step]
+    blamed = re.fullmatch(r"Object (?:missing required|contains unknown) field `([A-Za-z0-9_-]{1,64})`", rule)
+    return "".join(f"/{step}" for step in [*steps, *([blamed[1]] if blamed else [])])
