@@ -10,6 +10,7 @@ LedgerError
 │   ├── UnknownRecord
 │   ├── UnknownRevision
 │   ├── UnknownActor
+│   ├── UnknownBatch       no batch begins at a position
 │   ├── UnknownGroup       the claims on a question form fewer groups
 │   └── NotYet             a position or time the ledger has not reached
 ├── Redacted               what was asked for was lawfully removed
@@ -31,6 +32,7 @@ LedgerError
 │   ├── NoChange
 │   ├── NotApplicable
 │   ├── NotRedactable
+│   ├── NotRevertible      records of a batch have moved on since
 │   ├── RedactedReference
 │   ├── ReviseFirst
 │   ├── StatusRefused
@@ -143,6 +145,13 @@ class UnknownActor(Absent):
 
     def sentence(self) -> str:
         return "no actor has this id"
+
+
+class UnknownBatch(Absent):
+    """No batch begins at this position: it is of an event that came alone, or within a batch."""
+
+    def sentence(self) -> str:
+        return "no batch begins at this position: `batch` of its events, in the feed, names the first and the last"
 
 
 @dataclass(eq=False)
@@ -360,6 +369,21 @@ class NotRedactable(Conflict):
 
     def sentence(self) -> str:
         return self.rule
+
+
+@dataclass(eq=False)
+class NotRevertible(Conflict):
+    """Records that a batch touched cannot be brought back: each by kind, id, the position of its latest event, and why.
+
+    `records` are the first of them, of `count`.
+    """
+
+    records: list[tuple[str, str, int, str]]
+    count: int
+
+    def sentence(self) -> str:
+        are = "record of this batch has moved on" if self.count == 1 else "records of this batch have moved on"
+        return f"{self.count} {are} since, or cannot be what it was before: nothing was written"
 
 
 @dataclass(eq=False)

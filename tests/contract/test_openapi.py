@@ -72,7 +72,8 @@ def test_examples_run_and_their_answers_are_what_a_seeded_ledger_gives(tmp_path:
 
 
 @pytest.mark.parametrize(
-    "operation_id", [each for each, example in sorted(EXAMPLES.items()) if example["body"] and each != "redact"]
+    "operation_id",
+    [each for each, example in sorted(EXAMPLES.items()) if example["body"] and each not in ("redact", "revertBatch")],
 )
 def test_example_bodies_would_be_accepted_one_after_another(operation_id: str, seeded: TestClient[Litestar]) -> None:
     operations = _as_operations(operation_id, EXAMPLES[operation_id], seeded)

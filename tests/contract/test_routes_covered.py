@@ -41,6 +41,40 @@ def _with_redaction(served: Served) -> httpx.Response:
     return served.post("/v1/redactions", {"kind": "entity", "id": person, "basis": "safety", "reason": "Asked for"})
 
 
+def _reverting(*more: Any, query: str = "", **headers: str) -> Ask:
+    """Revert a batch of one entity, after other operations on it."""
+
+    def ask(served: Served) -> httpx.Response:
+        entity = an_id("e")
+        first = served.append(an_entity(entity))
+        if more:
+            served.append(*(operation(entity) for operation in more))
+        return served.post(f"/v1/batch/{first}/revert{query}", {"reason": "By mistake"}, **headers)
+
+    return ask
+
+
+def _replayed(path: str, body: Any, **headers: str) -> Ask:
+    def ask(served: Served) -> httpx.Response:
+        key = an_id("key")
+        first = served.post(path, body, Idempotency_Key=key, **headers)
+        again = served.post(path, body, Idempotency_Key=key, **headers)
+        assert (again.content, again.headers["idempotency-replayed"]) == (first.content, "true")
+        return again
+
+    return ask
+
+
+def _redacted_since(served: Served) -> httpx.Response:
+    """Repeat a revert of which something is gone."""
+    entity, key = an_id("e"), an_id("key")
+    first = served.append(an_entity(entity))
+    body = {"reason": "By mistake"}
+    served.post(f"/v1/batch/{first}/revert", body, Idempotency_Key=key)
+    served.post("/v1/redactions", {"kind": "entity", "id": entity, "basis": "error", "reason": "X"})
+    return served.post(f"/v1/batch/{first}/revert", body, Idempotency_Key=key)
+
+
 LONG_AGO = {"Accept-Datetime": "Mon, 11 Jan 2021 08:00:00 GMT"}
 RETRACT = {"action": "retract", "reason": "Not in the source"}
 REVISED = {
@@ -63,6 +97,7 @@ ASKED: dict[str, Ask] = {
     "listActors": _get("/v1/actors"),
     "getActor": _with_actor,
     "appendBatch": lambda served: served.post("/v1/batch", [an_entity(), an_entity()]),
+    "revertBatch": _reverting(),
     "listEntities": _get("/v1/entities?facets=type,status&limit=2"),
     "listSources": _get("/v1/sources?published_by=2021"),
     "listQuestions": _get("/v1/questions?agreement=open&valid_at=2021&fields=text"),
@@ -122,6 +157,8 @@ REFUSED: dict[str, list[tuple[int, Ask]]] = {
     "getRedaction": [(404, _get("/v1/redactions/nothing"))],
     "diffLedger": [(404, _get("/v1/diff?from=99999")), (409, _get("/v1/diff?from=2&to=1"))],
     "recordClaim": [
+        (200, _post("/v1/claims?dry_run=true", {"source": "paper", "question": "q-time", "statement": "X", "answer": {"type": "time", "edtf": "2021"}})),
+        (201, _replayed("/v1/claims", {"source": "paper", "question": "q-time", "statement": "X", "answer": {"type": "time", "edtf": "2021"}})),
         (401, _post("/v1/claims", {}, Authorization="Bearer x")),
         (409, _post("/v1/claims", {"source": "nobody", "question": "q-time", "statement": "X", "answer": {"type": "time", "edtf": "2021"}})),
         (413, lambda served: served.post("/v1/claims", "x" * served.settings.max_body)),
@@ -129,6 +166,7 @@ REFUSED: dict[str, list[tuple[int, Ask]]] = {
         (422, _post("/v1/claims", {})),
     ],
     "reviseClaim": [
+        (200, _post("/v1/claims/said/revisions?dry_run=true", RETRACT, If_Match="*")),
         (404, _post("/v1/claims/nobody/revisions", RETRACT, If_Match="*")),
         (409, _post("/v1/claims/unsaid/revisions", RETRACT, If_Match="*")),
         (412, _post("/v1/claims/said/revisions", RETRACT, If_Match='"1"')),
@@ -143,7 +181,36 @@ REFUSED: dict[str, list[tuple[int, Ask]]] = {
         (413, lambda served: served.post("/v1/batch", "x" * served.settings.max_batch)),
         (415, _post("/v1/batch", [], Content_Type="text/plain")),
         (422, _post("/v1/batch", [])),
+        (201, _replayed("/v1/batch", [an_entity()])),
     ],
+    "revertBatch": [
+        (200, _reverting(query="?dry_run=true")),
+        (201, _reverting(Idempotency_Key="covered")),
+        (400, _post("/v1/batch/0/revert", {"reason": "X"})),
+        (401, _reverting(Authorization="Bearer x")),
+        (403, lambda served: served.post("/v1/batch/2/revert", {"reason": "X"}, Authorization=f"Bearer {served.make_key('redact')}")),
+        (404, _post("/v1/batch/1/revert", {"reason": "X"})),
+        (404, _post("/v1/batch/99999/revert", {"reason": "X"})),
+        (406, _reverting(Accept="image/png")),
+        (409, _reverting(lambda entity: revise("entity", entity, expect=1, name="Two"))),
+        (410, _redacted_since),
+        (413, lambda served: served.post("/v1/batch/2/revert", "x" * served.settings.max_body)),
+        (415, _reverting(Content_Type="text/plain")),
+        (422, _post("/v1/batch/2/revert", {})),
+    ],
+    **{
+        f"record{kind}": [(200, _post(f"/v1/{plural}?dry_run=true", body)), (201, _replayed(f"/v1/{plural}", body))]
+        for kind, plural, body in (
+            ("Entity", "entities", {"type": "other", "name": "X"}),
+            ("Source", "sources", {"type": "wire", "title": "X"}),
+            ("Question", "questions", {"about": ["parler"], "text": "When?", "answer_type": "time"}),
+        )
+    },
+    **{
+        f"revise{kind}": [(200, _post(f"/v1/{path}/revisions?dry_run=true", RETRACT, If_Match="*"))]
+        for kind, path in READ.items()
+        if kind != "Claim"
+    },
 }  # fmt: skip
 
 

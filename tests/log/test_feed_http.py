@@ -12,16 +12,19 @@ from tests.support.served import Served, refused
 
 
 def _follow(served: Served, query: str = "after=0&limit=7") -> list[dict[str, Any]]:
-    """Read the feed as a follower does, until nothing more comes."""
-    url, found = f"/v1/events?{query}", list[dict[str, Any]]()
-    while True:
-        page = served.get(url)
-        assert page.status_code == 200, page.text
-        assert page.headers["link"] == f'<{page.json()["next"]}>; rel="next"'
-        found += page.json()["items"]
-        if page.json()["next"] == url:
-            return found
-        url = page.json()["next"]
+    """Read the feed as a follower does, until nothing more is there."""
+    url: str | None = f"/v1/events?{query}"
+    found = list[dict[str, Any]]()
+    while url is not None:
+        response = served.get(url)
+        assert response.status_code == 200, response.text
+        page = response.json()
+        assert response.headers.get("link") == (f'<{page["next"]}>; rel="next"' if page["next"] else None)
+        assert page["next"] in (None, page["resume"])
+        found += page["items"]
+        url = page["next"]
+    assert served.get(page["resume"]).json()["items"] == []
+    return found
 
 
 def test_the_feed_has_every_event_in_order_without_a_gap(ground: Served) -> None:
@@ -46,9 +49,36 @@ def test_an_item_has_the_entrys_fields_and_what_it_says(ground: Served) -> None:
     assert {name: item[name] for name in entry} == entry
     assert item["id"] == claim
     assert item["reason"] == said["reason"] == "Read again"
-    assert item["state"] == said["state"]
+    shown = ground.get(f"/v1/claims/{claim}").json()
+    computed = {name: shown[name] for name in ("answer", "valid_bounds", "rules")}
+    assert item["state"] == said["state"] | computed
     assert item["fields"] == ["statement"]
     assert item["redacted"] is None
+
+
+@pytest.mark.parametrize(
+    ("question", "body"),
+    [
+        ("q-time", {"answer": {"type": "time", "edtf": "2021-01~/.."}}),
+        ("q-boolean", {"answer": {"type": "boolean", "value": True}, "valid": "2021-01-11"}),
+        ("q-boolean", {"answer": {"type": "boolean", "value": True}}),
+        ("q-quantity", {"answer": {"type": "quantity", "amount": "5", "unit": "users"}, "valid": "[2021..]"}),
+    ],
+)
+def test_the_state_of_a_claim_has_the_bounds_that_its_representation_has(
+    ground: Served, question: str, body: dict[str, Any]
+) -> None:
+    claim, before = an_id("c"), ground.head()
+    ground.append(a_claim(claim, source="paper", question=question, **body), retract("claim", claim))
+    for item in ground.get(f"/v1/events?after={before}").json()["items"]:
+        shown = ground.get(f"/v1/claims/{claim}/revisions/{item['revision']}").json()
+        assert item["state"] == {name: shown[name] for name in item["state"]}
+        assert {"valid_bounds", "rules"} <= item["state"].keys()
+        assert (shown["valid_bounds"] is None) is ("valid" not in body and question != "q-time")
+        assert ("bounds" in item["state"]["answer"]) is (question == "q-time")
+    for kind in ("entity", "source", "question"):
+        item = ground.get(f"/v1/events?kind={kind}&limit=1").json()["items"][0]
+        assert not {"valid_bounds", "rules"} & item["state"].keys()
 
 
 def test_each_type_of_event_names_the_fields_it_changed(ground: Served) -> None:
@@ -101,8 +131,34 @@ def test_events_are_found_by_their_actor(ground: Served) -> None:
 
 def test_a_filtered_page_goes_on_behind_all_it_looked_at(ground: Served) -> None:
     page = ground.get("/v1/events?kind=ledger").json()
-    assert page["next"] == f"/v1/events?kind=ledger&after={ground.head()}"
+    assert page["next"] is None
+    assert page["resume"] == f"/v1/events?kind=ledger&after={ground.head()}"
     assert page["position"] == ground.head()
+
+
+def test_where_a_page_ends_with_the_last_that_fits_nothing_follows(ground: Served) -> None:
+    entity = an_id("e")
+    ground.append(an_entity(entity), an_entity(), revise("entity", entity, name="Two"), an_entity())
+    for limit in (2, 3):
+        page = ground.get(f"/v1/events?id={entity}&limit={limit}").json()
+        assert (len(page["items"]), page["next"]) == (2, None)
+        assert page["resume"] == f"/v1/events?id={entity}&limit={limit}&after={ground.head()}"
+    page = ground.get(f"/v1/events?id={entity}&limit=1").json()
+    assert page["next"] == page["resume"] == f"/v1/events?id={entity}&limit=1&after={page['items'][0]['position']}"
+
+
+@pytest.mark.parametrize("query", ["", "&exact=true", "&state=false", "&kind=entity"])
+def test_whoever_resumes_later_gets_what_came_since_and_no_more(ground: Served, query: str) -> None:
+    resume = ground.get(f"/v1/events?limit=3&after={ground.head()}{query}").json()["resume"]
+    for _ in range(3):
+        before = ground.head()
+        ground.append(*(an_entity() for _ in range(4)), a_source())
+        seen, following = list[int](), resume
+        while following is not None:
+            page = ground.get(following).json()
+            seen += [item["position"] for item in page["items"]]
+            following, resume = page["next"], page["resume"]
+        assert seen == list(range(before + 1, before + (5 if "kind" in query else 6)))
 
 
 def test_the_state_may_be_left_out(ground: Served) -> None:
@@ -118,11 +174,12 @@ def test_at_the_head_there_is_an_empty_page_and_past_it_nothing_yet(ground: Serv
     head = ground.head()
     page = ground.get(f"/v1/events?after={head}")
     assert page.json()["items"] == []
-    assert page.json()["next"] == f"/v1/events?after={head}"
+    assert (page.json()["next"], page.json()["resume"]) == (None, f"/v1/events?after={head}")
+    assert "link" not in page.headers
     refused(ground.get(f"/v1/events?after={head + 1}"), 404, "not-yet")
     refused(ground.get("/v1/events?after=9999999999999999"), 404, "not-yet")
     ground.append(an_entity())
-    assert [item["position"] for item in ground.get(page.json()["next"]).json()["items"]] == [head + 1]
+    assert [item["position"] for item in ground.get(page.json()["resume"]).json()["items"]] == [head + 1]
 
 
 def test_next_keeps_the_parameters_however_they_were_spelt(ground: Served) -> None:

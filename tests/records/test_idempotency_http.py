@@ -1,5 +1,7 @@
 """Idempotency-Key: a request that is repeated gets the first one's answer, and happens once."""
 
+import hashlib
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +18,8 @@ NAMED = {"type": "platform", "name": "Parler"}
 def _same(first: httpx.Response, second: httpx.Response) -> None:
     assert second.status_code == first.status_code == 201, second.text
     assert second.content == first.content
+    assert "idempotency-replayed" not in first.headers
+    assert second.headers["idempotency-replayed"] == "true"
     for name in ANSWERED:
         assert second.headers.get(name) == first.headers.get(name), name
 
@@ -104,6 +108,94 @@ def test_a_repeated_batch_gets_the_first_answer(ground: Served) -> None:
         first.json()["items"][1]["id"]
         == ground.post("/v1/batch", operations, Idempotency_Key=key).json()["items"][1]["id"]
     )
+
+
+SPELT = {"id": "{}", "type": "platform", "name": "Été\n", "names": {"fr": "Été", "en": "Summer"}, "note": None}
+# The same JSON, sent otherwise.
+SPELLINGS: dict[str, Any] = {
+    "with white space": lambda body: json.dumps(body, indent=2).encode(),
+    "in another order": lambda body: json.dumps(dict(reversed(body.items()))).encode(),
+    "in another order within": lambda body: json.dumps(
+        {**body, "names": dict(reversed(body["names"].items()))}
+    ).encode(),
+    "without escapes": lambda body: json.dumps(body, ensure_ascii=False).encode(),
+    "with escapes": lambda body: json.dumps(body).replace("type", "\\u0074ype").encode(),
+    "sorted and compact": lambda body: json.dumps(body, sort_keys=True, separators=(",", ":")).encode(),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_a_request_that_says_the_same_is_the_same_request(ground: Served, spelling: str) -> None:
+    body, headers = {**SPELT, "id": an_id("e")}, {"Idempotency-Key": an_id("key"), "Content-Type": "application/json"}
+    first = ground.client.post("/v1/entities", content=json.dumps(body).encode(), headers=headers)
+    with ground.unchanged():
+        _same(first, ground.client.post("/v1/entities", content=SPELLINGS[spelling](body), headers=headers))
+
+
+DIFFERING: dict[str, Any] = {
+    "another value": {"name": "Été"},
+    "another member": {"same_as": []},
+    "one less": {"note": ...},
+    "another value within": {"names": {"fr": "Été", "en": "summer"}},
+}
+
+
+@pytest.mark.parametrize("difference", DIFFERING)
+def test_a_request_that_says_something_else_is_another(ground: Served, difference: str) -> None:
+    body, key = {**SPELT, "id": an_id("e")}, an_id("key")
+    assert ground.post("/v1/entities", body, Idempotency_Key=key).status_code == 201
+    other = {name: value for name, value in {**body, **DIFFERING[difference]}.items() if value is not ...}
+    with ground.unchanged():
+        refused(ground.post("/v1/entities", other, Idempotency_Key=key), 409, "idempotency-key-reused")
+
+
+def test_a_whole_number_is_the_same_however_it_is_written(ground: Served) -> None:
+    body = {**CREATES["claims"], "locator": {"paragraph": 3, "sha256": "a" * 64}}
+    headers = {"Idempotency-Key": an_id("key"), "Content-Type": "application/json"}
+    first = ground.client.post("/v1/claims", content=json.dumps(body).encode(), headers=headers)
+    for written in ("3.0", "3e0", "30.0e-1"):
+        raw = json.dumps(body).replace('"paragraph": 3', f'"paragraph": {written}').encode()
+        _same(first, ground.client.post("/v1/claims", content=raw, headers=headers))
+
+
+def test_a_batch_is_the_same_in_lines_and_as_an_array(ground: Served) -> None:
+    operations, key = [an_entity(), {**an_entity(), "id": None}], an_id("key")
+    first = ground.post("/v1/batch", operations, Idempotency_Key=key)
+    lines = "\r\n\n".join(json.dumps(dict(reversed(each.items()))) for each in operations).encode()
+    headers = {"Idempotency-Key": key, "Content-Type": "application/x-ndjson"}
+    with ground.unchanged():
+        _same(first, ground.client.post("/v1/batch", content=lines, headers=headers))
+        refused(ground.post("/v1/batch", operations[::-1], Idempotency_Key=key), 409, "idempotency-key-reused")
+        refused(ground.post("/v1/batch", operations[:1], Idempotency_Key=key), 409, "idempotency-key-reused")
+
+
+def test_the_same_revisions_may_be_named_in_any_way(ground: Served) -> None:
+    entity, key = an_id("e"), an_id("key")
+    ground.append(an_entity(entity))
+    url, tag = f"/v1/entities/{entity}/revisions", ground.etag(f"/v1/entities/{entity}")
+    action = {"action": "revise", "reason": "Again", "changes": {"note": "1"}}
+    first = ground.post(url, action, If_Match=f'"1", {tag}', Idempotency_Key=key)
+    with ground.unchanged():
+        for named in (f'{tag},"1"', f'"1", {tag[:-1]}-gz"', f' "1" ,{tag}, {tag} '):
+            _same(first, ground.post(url, action, If_Match=named, Idempotency_Key=key))
+        for named in (tag, "*", f'"2", {tag}'):
+            refused(ground.post(url, action, If_Match=named, Idempotency_Key=key), 409, "idempotency-key-reused")
+
+
+def test_a_request_that_an_older_version_noted_is_held_to_its_bytes(ground: Served) -> None:
+    """Until 0.1 a request was noted by the digest of the key and all that was sent."""
+    body, key = {**SPELT, "id": an_id("e")}, an_id("key")
+    headers, raw = {"Idempotency-Key": key, "Content-Type": "application/json"}, json.dumps(body).encode()
+    first = ground.client.post("/v1/entities", content=raw, headers=headers)
+    whose = f"{first.json()['recorded_by']}\0{key}".encode()
+    digest = hashlib.sha256(whose + b"\0POST\0/v1/entities\0\0" + raw).digest()
+    access = ground.database.access()
+    sql = "UPDATE receipt SET request_digest = ? WHERE key_digest = ?"
+    access.run(sql, (digest, hashlib.sha256(whose).digest()))
+    with ground.unchanged():
+        _same(first, ground.client.post("/v1/entities", content=raw, headers=headers))
+        spaced = json.dumps(body, indent=1).encode()
+        refused(ground.client.post("/v1/entities", content=spaced, headers=headers), 409, "idempotency-key-reused")
 
 
 def test_a_dry_run_is_not_remembered(ground: Served) -> None:

@@ -49,10 +49,11 @@ class Restore(Command, frozen=True, kw_only=True):
 
 
 class Link(Command, frozen=True, kw_only=True):
-    """Make a claim point at another."""
+    """Make a claim point at another. The link says `because`, or where that is not given the event's reason."""
 
     relation: str
     claim: str
+    because: str | None = None
 
 
 class Unlink(Command, frozen=True, kw_only=True):

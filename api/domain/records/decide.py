@@ -145,7 +145,8 @@ def _(command: Link, current: Record, now: Circumstances) -> Decision:
         raise LinkRefused("this link is there already")
     if len(links) >= MOST_LINKS:
         raise LinkRefused(f"a claim makes at most {MOST_LINKS} links")
-    link = {"relation": command.relation, "claim": command.claim, "reason": command.reason, "position": now.position}
+    said = command.because or command.reason
+    link = {"relation": command.relation, "claim": command.claim, "reason": said, "position": now.position}
     return Decision("linked", {**current.state, "links": [*links, link]})
 
 

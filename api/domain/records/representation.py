@@ -1,4 +1,7 @@
-"""Representations: the JSON in which one revision of a record is shown, the same bytes whoever renders it."""
+"""Representations: the JSON in which one revision of a record is shown, the same bytes whoever renders it.
+
+The feed shows what an event says, with what is computed of it as a representation has that.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
@@ -10,8 +13,8 @@ from api.domain.computed import RULES
 from api.domain.dates import edtf
 from api.domain.log.event import stamp
 from api.domain.records.claim import valid_extent
-from api.domain.records.kinds import KINDS
-from api.domain.records.record import LEDGER, Record, State
+from api.domain.records.kinds import CLAIM, KINDS
+from api.domain.records.record import LEDGER, Record
 
 _FIRST_RULES: Final = 1
 # For each kind the number of the form in which a revision is shown: raised with whatever makes the JSON of one that is
@@ -30,14 +33,24 @@ class _Payload(msgspec.Struct):
     state: msgspec.Struct
 
 
-def represent(record: Record, payload: bytes) -> bytes:
+class _Said(msgspec.Struct):
+    """A payload, of which each field is kept as it is stored."""
+
+    reason: Raw
+    state: dict[str, Raw]
+
+
+Computed = dict[str, Raw]
+
+
+def represent(record: Record, payload: bytes, computed: Computed) -> bytes:
     """Render the JSON of one revision: its state, what is computed from that, and where it stands in the log.
 
     Fields stand in the order of their kind. What is within them is as the payload has it, in order of name.
     """
     shown = msgspec.structs.replace(
         _READERS[record.kind].decode(payload).state,
-        **(_computed(record.state) if record.kind == "claim" else {}),
+        **computed,
         revision=record.revision,
         position=record.position,
         revised_at=stamp(record.revised_at),
@@ -48,15 +61,25 @@ def represent(record: Record, payload: bytes) -> bytes:
     return msgspec.json.encode(shown)
 
 
-def _computed(claim: State) -> dict[str, Raw]:
-    """Tell when a claim's answer holds; a time answer tells it, too."""
-    extent = valid_extent(claim)
-    if extent is None:
+def said(payload: bytes, computed: Computed) -> bytes:
+    """Render what an event says: its payload, with what is computed from the state among the fields of that."""
+    if not computed:
+        return payload
+    told = _SAID.decode(payload)
+    return msgspec.json.encode({"reason": told.reason, "state": told.state | computed})
+
+
+def computed_from(record: Record) -> Computed:
+    """Give what is computed from a state, and under which rules: when a claim's answer holds; a time answer tells it, too."""
+    if record.kind != CLAIM.name:
         return {}
-    bounds = edtf.render(extent)
-    computed = {"valid_bounds": Raw(_SORTED.encode(bounds))}
-    if claim["answer"]["type"] == "time":
-        computed["answer"] = Raw(_SORTED.encode({**claim["answer"], "bounds": bounds}))
+    extent = valid_extent(record.state)
+    if extent is None:
+        return _NOT_TOLD
+    bounds, answer = edtf.render(extent), record.state["answer"]
+    computed = _NOT_TOLD | {"valid_bounds": Raw(_SORTED.encode(bounds))}
+    if answer["type"] == "time":
+        computed["answer"] = Raw(_SORTED.encode({**answer, "bounds": bounds}))
     return computed
 
 
@@ -70,7 +93,7 @@ def _reader(kind: str, fields: Sequence[str], computed: Sequence[str] = ()) -> m
             ("revision", int, 0),
             ("status", Raw),
             *((name, Raw) for name in fields),
-            *((name, object, _COMPUTED[name]) for name in computed),
+            *((name, object, None) for name in computed),
             ("links", Raw),
             ("position", int, 0),
             ("revised_at", str, ""),
@@ -84,8 +107,9 @@ def _reader(kind: str, fields: Sequence[str], computed: Sequence[str] = ()) -> m
     return cast("msgspec.json.Decoder[_Payload]", msgspec.json.Decoder(payload))
 
 
-# What is computed, where nothing is told.
-_COMPUTED = {"valid_bounds": None, "rules": RULES}
+# What is computed of a claim that does not tell when it holds.
+_NOT_TOLD: Computed = {"rules": Raw(b"%d" % RULES), "valid_bounds": Raw(b"null")}
+_SAID = msgspec.json.Decoder(_Said)
 _READERS = {kind.name: _reader(kind.name, kind.fields, kind.computed) for kind in KINDS.values()} | {
     LEDGER: _reader(LEDGER, ("formats", "keys", "log_origin"))
 }

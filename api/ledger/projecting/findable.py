@@ -4,11 +4,13 @@ Which these are is told by the table of kinds. A claim's source and question are
 stand with the record.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from api.domain.dates.edtf import Extent
+from api.domain.log.event import Entry
 from api.domain.records.kinds import KINDS, Said, texts_in
 from api.domain.records.record import ASSERTED, REDACTED, Record, State
+from api.domain.records.redaction import REDACTION
 
 # What a record is found by: a field, as `kind.term`, and a value.
 Found = tuple[str, str]
@@ -48,6 +50,20 @@ def terms(record: Record) -> set[Found]:
     if state["status"] != ASSERTED:
         found.add((f"{kind}.status", state["status"]))
     return found
+
+
+def passes(redaction: Record, entry: Entry, covers: Collection[tuple[str, str | None]]) -> set[Found]:
+    """Name the values of the feed's filters that a redaction passes: its own, and those of what it covers.
+
+    `covers` are type and actor of each event that it covers. Nothing of this is ever redacted.
+    """
+    passed = {
+        "kind": {REDACTION, redaction.state["kind"]},
+        "id": {redaction.id, redaction.state["target"]},
+        "type": {entry.type, *(each for each, _ in covers)},
+        "actor": {entry.actor, *(actor for _, actor in covers)},
+    }
+    return {(f"{REDACTION}.{name}", value) for name, values in passed.items() for value in values if value is not None}
 
 
 def span(record: Record) -> Span | None:

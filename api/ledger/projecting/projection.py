@@ -4,6 +4,7 @@ Rows are pending until whoever folds has them written out, so that a group of ap
 decides, takes a lock or begins a transaction.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 import msgspec
@@ -12,7 +13,7 @@ from api.domain.log.event import Entry
 from api.domain.records.record import Record, State, changed_fields
 from api.domain.records.redaction import REDACTION, Mark
 from api.domain.records.redaction import represent as represent_redaction
-from api.domain.records.representation import represent
+from api.domain.records.representation import Computed, computed_from, represent, said
 from api.domain.text import spaced
 from api.ledger.projecting import findable
 from api.ledger.projecting.known_questions import KnownQuestions
@@ -25,7 +26,7 @@ from api.ledger.storage.tables import FOREVER
 
 # Of this version are the projections that are derived here. Whoever changes what an event makes of them raises it: a
 # database that holds older ones derives all of them again at its next start.
-PROJECTED: Final = 1
+PROJECTED: Final = 2
 MOST_REMEMBERED = 5_000
 _SAYS_NOTHING = b'"reason":null,"state":null}'
 
@@ -34,7 +35,8 @@ class Fact(msgspec.Struct, frozen=True):
     """An event and its payload, as they are read and as they are stored.
 
     Of a redacted one the entry alone is left, and the mark of who removed the rest. `earlier` is the last state before
-    that is still there, where it is not the one just before.
+    that is still there, where it is not the one just before. `covers` are type and actor of each event that a redaction
+    covers.
     """
 
     entry: Entry
@@ -43,6 +45,7 @@ class Fact(msgspec.Struct, frozen=True):
     payload: bytes
     mark: Mark | None = None
     earlier: State | None = None
+    covers: Collection[tuple[str, str | None]] = ()
 
 
 class Projector:
@@ -61,14 +64,15 @@ class Projector:
 
     def project(self, before: Record | None, after: Record, fact: Fact) -> bytes:
         """Fold one event in and give the representation it makes. Events come in the order of their positions."""
-        document, fields = self._render(after, fact), _changed(before, after, fact)
+        computed, fields = {} if after.is_redacted else computed_from(after), _changed(before, after, fact)
+        document = _render(after, fact, computed)
         self._pending.overlay.put(after)
         self.records.put(after)
         may_turn = self.questions.put(before, after)
         self._keep_record(before, after)
         self._keep_revision(before, after, fact, document, fields)
-        self._add_to_feed(fact, after.id, fields)
-        self._keep_terms(before, after)
+        self._add_to_feed(fact, after.id, fields, computed)
+        self._keep_terms(before, after, fact)
         self._keep_span(before, after)
         self._keep_words(before, after)
         if may_turn and not self._stays_disputed(before, after):
@@ -102,16 +106,7 @@ class Projector:
 
     def note_erased(self, fact: Fact) -> None:
         """Keep the place of an event whose record was erased, id and all: it stands in the feed and nowhere else."""
-        self._add_to_feed(fact, None, None)
-
-    def _render(self, after: Record, fact: Fact) -> bytes:
-        if fact.mark is not None:
-            return msgspec.json.encode(fact.mark.shown())
-        return (
-            represent_redaction(after, fact.entry, fact.reason)
-            if after.kind == REDACTION
-            else represent(after, fact.payload)
-        )
+        self._add_to_feed(fact, None, None, {})
 
     def _stays_disputed(self, before: Record | None, after: Record) -> bool:
         """A new claim makes no links yet: it may add a conflict to its question, and can end none."""
@@ -158,16 +153,18 @@ class Projector:
         shown = after.state["status"], after.revised_at, document, msgspec.json.encode(summary)
         self._pending.add("revision", (after.position,), [*names, FOREVER, *shown])
 
-    def _add_to_feed(self, fact: Fact, public_id: str | None, fields: list[str] | None) -> None:
-        """Join what is stored: the entry's fields, the id, the names that changed, and what the payload says."""
+    def _add_to_feed(self, fact: Fact, public_id: str | None, fields: list[str] | None, computed: Computed) -> None:
+        """Join what is stored: the entry's fields, the id, the names that changed, and what the event says."""
         mark = fact.mark.shown() if fact.mark else None
         known = msgspec.json.encode({"id": public_id, "fields": fields, "redacted": mark})
-        position, said = fact.entry.position, fact.payload[1:] or _SAYS_NOTHING
+        position, told = fact.entry.position, said(fact.payload, computed)[1:] or _SAYS_NOTHING
         # Nothing ever closes a row of the feed.
-        self._pending.rows["feed"].append([position, b"%b,%b,%b" % (fact.raw[:-1], known[1:-1], said)])
+        self._pending.rows["feed"].append([position, b"%b,%b,%b" % (fact.raw[:-1], known[1:-1], told)])
 
-    def _keep_terms(self, before: Record | None, after: Record) -> None:
+    def _keep_terms(self, before: Record | None, after: Record, fact: Fact) -> None:
         old, new = findable.terms(before) if before else set(), findable.terms(after)
+        if after.kind == REDACTION:
+            new |= findable.passes(after, fact.entry, fact.covers)
         if old == new:
             return
         first, position = after.first_position, after.position
@@ -209,6 +206,19 @@ class Projector:
         if new is not None:
             self._pending.add("agreement", key, [question.first_position, position, FOREVER, new])
         self.questions.note_state(public_id, new)
+
+
+def render(after: Record, fact: Fact) -> bytes:
+    """Give the representation that an event makes, as it would be projected."""
+    return _render(after, fact, computed_from(after))
+
+
+def _render(after: Record, fact: Fact, computed: Computed) -> bytes:
+    if fact.mark is not None:
+        return msgspec.json.encode(fact.mark.shown())
+    if after.kind == REDACTION:
+        return represent_redaction(after, fact.entry, fact.reason)
+    return represent(after, fact.payload, computed)
 
 
 def _changed(before: Record | None, after: Record, fact: Fact) -> list[str] | None:

@@ -3,7 +3,7 @@
 A payload may be missing only where a later entry redacts it; any other that is missing is damage, said by position.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -55,7 +55,7 @@ class Burial:
     """What redactions did to one record. `id` is None where they erased it, and none of its payloads is left then.
 
     `parents` are a claim's source and question, told by a payload that is left. While events are folded in, `before` is
-    the record after the last one, and `earlier` the last state that is still there.
+    the record after the last one, `earlier` the last state that is still there, and `events` are type and actor of each.
     """
 
     id: str | None = None
@@ -63,6 +63,7 @@ class Burial:
     parents: State = field(default_factory=dict)
     before: Record | None = None
     earlier: State | None = None
+    events: list[tuple[str, str | None]] = field(default_factory=list)
 
     def mark(self, entry: Entry) -> Mark | None:
         """Name the redaction that removed what this event said: the first that covers it."""
@@ -170,9 +171,17 @@ def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], bu
         if said is None or told is None:
             raise _damaged(entry.position)
         before = projector.records.find(entry.kind, told.state["id"]) if entry.revision > 1 else None
-        projector.project(before, evolve(before, entry, told.state), Fact(entry, told.reason, raw, said))
+        fact = Fact(entry, told.reason, raw, said, covers=_covered(entry, buried))
+        projector.project(before, evolve(before, entry, told.state), fact)
     projector.write_out()
     projector.forget_if_much()
+
+
+def _covered(entry: Entry, buried: dict[str, Burial]) -> Collection[tuple[str, str | None]]:
+    """Give type and actor of each event that a redaction covers; nothing for any other event."""
+    if entry.redacts is None:
+        return ()
+    return set(buried[entry.redacts.record].events[entry.redacts.first - 1 : entry.redacts.last])
 
 
 def _asked_for(entry: Entry, state: State) -> Iterable[tuple[str, str]]:
@@ -185,6 +194,7 @@ def _asked_for(entry: Entry, state: State) -> Iterable[tuple[str, str]]:
 
 def _fold_buried(projector: Projector, entry: Entry, raw: bytes, said: bytes | None, burial: Burial) -> None:
     """Fold in an event of a record of which something was redacted: this event, or another."""
+    burial.events.append((entry.type, entry.actor))
     mark = burial.mark(entry)
     if mark is None:
         if said is None:

@@ -1,4 +1,17 @@
-"""The log as readers follow it: events in order of position, as they are shown and to the byte."""
+"""The log as readers follow it: events in order of position, as they are shown and to the byte.
+
+A redaction passes every filter that it passes itself, or that one of the events passes that it covers: whoever follows a
+part of the log learns what has to go from what he holds. Its own `kind` is redaction and its `type` redacted, and it has an
+`id` and an `actor` of its own; beside those it passes
+
+- `kind`: the kind of its target;
+- `type` and `actor`: the type and the actor of any event that it covers;
+- `id`: the id of its target, unless the redaction erased that: then nobody knows it;
+- `source` and `question`: those of its target, if that is a claim. What a claim that is redacted as a whole stood on is
+  gone with it, so such a redaction passes any `source` and any `question`.
+
+With several filters each is passed by itself: `type=redacted&kind=claim` are the redactions of claims.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,13 +21,17 @@ import sqlalchemy as sa
 
 from api.domain.dates.asof import Standpoint
 from api.domain.errors import NotYet
+from api.domain.records.kinds import CLAIM
+from api.domain.records.redaction import REDACTION
 from api.ledger.reading.composed import (
     BESIDE,
     Condition,
+    Led,
     Narrowing,
     Place,
     Query,
     Walk,
+    exists,
     given,
     record,
     revision,
@@ -24,7 +41,7 @@ from api.ledger.reading.selection import stands_on
 from api.ledger.reading.soundness import check_gapless, check_gone, check_payload, checked_entry
 from api.ledger.reading.standpoint import PAGE, fixed, locate
 from api.ledger.storage.reads import Reads, Row
-from api.ledger.storage.tables import FOREVER, Event, FeedRow
+from api.ledger.storage.tables import FOREVER, Event, FeedRow, RecordRow, Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +51,11 @@ class Stretch:
     items: list[bytes]
     last: int
     at: Standpoint
+
+    @property
+    def is_more(self) -> bool:
+        """Whether the log went on behind this part, when it was read."""
+        return self.last < self.at.position
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,29 +89,74 @@ _WITH_RECORDS = Walk(
 )
 
 
+# Redactions that pass a filter, in order: each has its terms from its own position on, for ever.
+_passed, _also, _named, _claim = rows_of(Term, "t"), rows_of(Term, "h"), rows_of(Term, "n"), rows_of(RecordRow, "c")
+_REDACTIONS = Walk(
+    Led(_passed, _feed),
+    _passed.c.first_position,
+    sa.and_(
+        _passed.c.field == given("field"),
+        _passed.c.value == given("value"),
+        _passed.c.first_position > given("after"),
+        _passed.c.first_position <= given("end"),
+        _feed.c.position == _passed.c.first_position,
+    ),
+)
+
+
 def follow(access: Reads, wanted: Following) -> Stretch:
-    """Give the events after a position. `last` is where to go on, never skipping any."""
-    # Positions have no gaps, so an unfiltered page ends where its count says.
-    end = FOREVER if wanted.is_narrowed else wanted.after + wanted.limit
-    rows, is_cut = _events(access, wanted, end)
+    """Give the events after a position. `last` is where to go on, never skipping any. Raises NotYet past the head."""
+    at, rows, last = (_chosen if wanted.is_narrowed else _every)(access, wanted)
+    return Stretch([row[0] if wanted.with_state else _without_state(row[0]) for row in rows], last, at)
+
+
+def _every(access: Reads, wanted: Following) -> tuple[Standpoint, list[Row], int]:
+    """Give all events: positions have no gaps, so a page ends where its count says."""
+    end = wanted.after + wanted.limit
+    rows, is_cut = _events(access, wanted, end=end, limit=wanted.limit)
     at = fixed(None, *rows[0][2:]) if rows else locate(access)
     if wanted.after > at.head:
         raise NotYet(at.head)
+    end = min(end, at.position)
     if not rows:
         # Before the page is known to be empty up to the head, something may have been recorded.
-        rows, is_cut = _events(access, wanted, min(end, at.position))
-    if not wanted.is_narrowed:
-        check_gapless([row[1] for row in rows], wanted.after, rows[-1][1] if is_cut else min(end, at.position))
-    items = [row[0] for row in rows] if wanted.with_state else [_without_state(row[0]) for row in rows]
-    last = rows[-1][1] if is_cut or len(rows) == wanted.limit else at.position
-    return Stretch(items, last, at)
+        rows, is_cut = _events(access, wanted, end=end, limit=wanted.limit)
+    last = rows[-1][1] if is_cut else end
+    check_gapless([row[1] for row in rows], wanted.after, last)
+    return at, rows, last
 
 
-def _events(access: Reads, wanted: Following, end: int) -> tuple[list[Row], bool]:
-    """Read a page up to `end`: item, position, head, last redaction.
+def _chosen(access: Reads, wanted: Following) -> tuple[Standpoint, list[Row], int]:
+    """Give the events that pass the filters, and the redactions of such, up to one position: that of the head."""
+    at = locate(access)
+    if wanted.after > at.head:
+        raise NotYet(at.head)
+    # One more than a page holds tells whether anything follows.
+    own = _events(access, wanted, end=at.position, limit=wanted.limit + 1)
+    redactions = _redactions(access, wanted, end=at.position, limit=wanted.limit + 1)
+    rows, is_more = _in_order([own, redactions], wanted.limit)
+    return at, rows, rows[-1][1] if is_more else at.position
 
-    Says also whether rows were left out because those before came to as many bytes as a page may have.
-    """
+
+# Rows of the feed, and whether more were left out because these came to as many bytes as a page may have.
+_Rows = tuple[list[Row], bool]
+
+
+def _in_order(parts: Sequence[_Rows], limit: int) -> _Rows:
+    """Put rows in one order, as many as a page holds. Of what follows a part that was cut short nothing is known."""
+    known = min([rows[-1][1] for rows, is_cut in parts if is_cut], default=FOREVER)
+    found = {row[1]: row for rows, _ in parts for row in rows if row[1] <= known}
+    taken, size = list[Row](), 0
+    for position in sorted(found):
+        size += len(found[position][0])
+        if taken and (size > PAGE or len(taken) == limit):
+            return taken, True
+        taken.append(found[position])
+    return taken, known < FOREVER
+
+
+def _events(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
+    """Read events up to `end` that pass the filters themselves: item, position, head, last redaction."""
     events = Narrowing(_WITH_RECORDS if wanted.is_narrowed else _ALL, after=wanted.after, end=end)
     for column, value in (
         (_event.c.kind, wanted.kind),
@@ -101,11 +168,64 @@ def _events(access: Reads, wanted: Following, end: int) -> tuple[list[Row], bool
             events.where_own(_equals, column, value=value)
     for kind, public_id in wanted.parents:
         events.where_own(stands_on, kind, id=public_id)
-    return access.rows_within(*events.query(access, _items, limit=wanted.limit), PAGE)
+    return access.rows_within(*events.query(access, _items, limit=limit), PAGE)
 
 
 def _equals(own: Place, column: sa.ColumnElement[str]) -> Condition:
     return column == own("value")
+
+
+def _redactions(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
+    """Read redactions up to `end` that pass the filters, by themselves or by what they cover, as `_events` does events.
+
+    The filter that the fewest pass leads the walk, and what every redaction passes is not asked.
+    """
+    filters = [("id", wanted.id), ("actor", wanted.actor), ("type", wanted.type), ("kind", wanted.kind)]
+    passed = [(name, value) for name, value in filters if value is not None and (name, value) not in _ITS_OWN]
+    if wanted.parents:
+        passed.append(("kind", CLAIM.name))
+    (name, value), *others = passed or _ITS_OWN
+    found = Narrowing(_REDACTIONS, after=wanted.after, end=end, field=_field(name), value=value)
+    for name, value in others:
+        found.where_own(_passes, field=_field(name), value=value)
+    for kind, public_id in wanted.parents:
+        found.where_own(_may_stand_on, kind, id=public_id)
+    return access.rows_within(*found.query(access, _items, limit=limit), PAGE)
+
+
+_ITS_OWN = [("kind", REDACTION), ("type", "redacted")]
+
+
+def _field(name: str) -> str:
+    return f"{REDACTION}.{name}"
+
+
+def _passes(own: Place) -> Condition:
+    """Say that a redaction passes a further filter."""
+    return exists(
+        _also.c.field == own("field"),
+        _also.c.value == own("value"),
+        _also.c.first_position == _passed.c.first_position,
+    )
+
+
+def _may_stand_on(own: Place, parent: str) -> Condition:
+    """Say that the claim which a redaction covers is not known to stand on a source, or answer a question, but this one."""
+    those = rows_of(RecordRow, "y")
+    wanted = sa.select(those.c.first_position).where(those.c.kind == parent, those.c.id == own("id"))
+    others = (
+        sa.select(sa.literal(1))
+        .select_from(Led(_named, _claim))
+        .where(
+            _named.c.first_position == _passed.c.first_position,
+            _named.c.field == _field("id"),
+            _claim.c.kind == CLAIM.name,
+            _claim.c.id == _named.c.value,
+            # What is null, of a claim that is redacted as a whole, differs from nothing.
+            _claim.c[parent] != sa.func.coalesce(wanted.scalar_subquery(), 0),
+        )
+    )
+    return sa.not_(sa.exists(others))
 
 
 def _items(walk: Walk) -> Query:

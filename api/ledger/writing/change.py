@@ -1,7 +1,7 @@
 """An event about to be written: what a decision makes, to the byte (CONTRIBUTING). Nothing here touches a database."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -50,8 +50,12 @@ def change(
     actor: str | None,
     batch: tuple[int, int] | None,
     record: str | None = None,
+    covers: Collection[tuple[str, str | None]] = (),
 ) -> Change:
-    """Make the event that a decision calls for: entry, salt and payload, to the byte (CONTRIBUTING)."""
+    """Make the event that a decision calls for: entry, salt and payload, to the byte (CONTRIBUTING).
+
+    `covers` are type and actor of the events that a redaction covers.
+    """
     position, moment, salt = slot
     # The Structs that commands are read by let nothing through that has no canonical form.
     said = canonical({"reason": command.reason, "state": decision.state})
@@ -70,9 +74,8 @@ def change(
         redacts=decision.redacts,
         basis=decision.basis,
     )
-    return Change(
-        current, evolve(current, entry, decision.state), Fact(entry, command.reason, encode(entry), said), salt
-    )
+    fact = Fact(entry, command.reason, encode(entry), said, covers=covers)
+    return Change(current, evolve(current, entry, decision.state), fact, salt)
 
 
 def event_row(change: Change, leaf: bytes) -> tuple[Value, ...]:

@@ -232,7 +232,11 @@ class Ledger:
 
     def _answer(self, group: _Group) -> None:
         self._learn(group)
-        written = sum(len(outcome.items) for outcome in group.outcomes if isinstance(outcome, Outcome))
+        written = sum(
+            len(outcome.items)
+            for (unit, *_), outcome in zip(group.waiting, group.outcomes, strict=True)
+            if isinstance(outcome, Outcome) and not (unit.is_dry_run or outcome.is_replay)
+        )
         self.tally.groups += 1
         self.tally.units += len(group.waiting)
         self.tally.refused += sum(isinstance(outcome, LedgerError) for outcome in group.outcomes)

@@ -9,7 +9,9 @@ from dataclasses import replace
 
 from api.domain import errors
 from api.ledger.reading import removal
+from api.ledger.storage import clock
 from api.ledger.storage.access import Access
+from api.ledger.storage.reads import Reads
 from api.ledger.writing.unit import NewRevision, Note, Outcome
 
 _FOR_EVER = 2**62
@@ -39,18 +41,7 @@ class Receipts:
         if pending is not None:
             _check_same(note, pending[0].request_digest)
             return replace(pending[1], is_replay=True)
-        found = self._access.row(_KEPT, (note.key_digest,))
-        if found is None or found[3] <= self._clock():
-            return None
-        _check_same(note, bytes(found[0]))
-        return self._replayed(first=found[1], last=found[2])
-
-    def _replayed(self, *, first: int, last: int) -> Outcome:
-        mark = removal.first_gone(self._access, first, last)
-        if mark is not None:
-            raise errors.Redacted(mark.position, mark.basis)
-        items = tuple(NewRevision(*row) for row in self._access.rows(_ITEMS, (first, last)))
-        return Outcome(items, last, is_replay=True)
+        return answered(self._access, note, now=self._clock)
 
     def keep(self, note: Note, outcome: Outcome) -> None:
         """Remember what a request did, from its events' commit on."""
@@ -81,6 +72,19 @@ class Receipts:
         self._access.run("DELETE FROM receipt WHERE key_digest = ?", (_PROBED,))
 
 
+def answered(access: Reads, note: Note, *, now: Callable[[], int] = clock.now) -> Outcome | None:
+    """Give what an earlier request under the same key wrote, as `Receipts.answered` does of what is committed."""
+    found = access.row(_KEPT, (note.key_digest,))
+    if found is None or found[3] <= now():
+        return None
+    _check_same(note, bytes(found[0]))
+    first, last = found[1], found[2]
+    mark = removal.first_gone(access, first, last)
+    if mark is not None:
+        raise errors.Redacted(mark.position, mark.basis)
+    return Outcome(tuple(NewRevision(*row) for row in access.rows(_ITEMS, (first, last))), last, is_replay=True)
+
+
 def _check_same(note: Note, request_digest: bytes) -> None:
-    if request_digest != note.request_digest:
+    if request_digest not in (note.request_digest, note.bytes_digest):
         raise errors.IdempotencyKeyReused

@@ -41,14 +41,22 @@ _IS_SAID = (
 _BETWEEN = "SELECT 1 FROM record WHERE kind = 'redaction' AND first_position > ? AND first_position < ?"
 # One purge at a time: each sees to it that those before are done.
 _PURGING = threading.Lock()
+# Type and actor of each event that a redaction covers, also of those that an earlier one covers.
+_COVERED = (
+    "SELECT DISTINCT e.type, e.actor FROM revision v JOIN event e ON e.position = v.position"
+    " WHERE v.first_position = ? AND v.revision BETWEEN ? AND ?"
+)
 _REMOVED = (
     "SELECT v.position, p.salt, p.payload FROM revision v JOIN payload p ON p.position = v.position"
     " WHERE v.first_position = ? AND v.revision BETWEEN ? AND ?"
 )
 
 
-def cover(access: Access, target: Record | None, command: Redact) -> Redacts:
-    """Give what a command covers. Raises the Conflict that refuses it; what is pending must be written out before."""
+def cover(access: Access, target: Record | None, command: Redact) -> tuple[Redacts, list[tuple[str, str | None]]]:
+    """Give what a command covers, and of which types and by whom those events are.
+
+    Raises the Conflict that refuses it; what is pending must be written out before.
+    """
     redacts = judge(command, target)
     if target is None or not covered(access, target, redacts):
         raise NotRedactable("all that this would remove was redacted before", "/id")
@@ -56,7 +64,8 @@ def cover(access: Access, target: Record | None, command: Redact) -> Redacts:
         named = naming(access, target, redacts)
         if named.count:
             raise StillNamed([(each.kind, each.id, each.revision) for each in named.items], named.count)
-    return redacts
+    events = access.rows(_COVERED, (target.first_position, redacts.first, redacts.last))
+    return redacts, [(row[0], row[1]) for row in events]
 
 
 def remove(access: Access, command: Redact, redacts: Redacts, target: Record) -> Traces:

@@ -16,11 +16,13 @@ NOTE_LIFE = 7 * 24 * 3600 * _SECOND
 class Note:
     """An idempotency note: digests of the key, and of the key with the request (draft-ietf-httpapi-idempotency-key).
 
-    `life` is in microseconds; None is for ever.
+    `bytes_digest` is that of the key with the request to the byte, where the request's own is of what it says: by bytes
+    alone were requests noted before. `life` is in microseconds; None is for ever.
     """
 
     key_digest: bytes
     request_digest: bytes
+    bytes_digest: bytes | None = None
     life: int | None = NOTE_LIFE
 
 

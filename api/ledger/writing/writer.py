@@ -17,7 +17,7 @@ from api.domain.records.decide import Circumstances, Decision, decide
 from api.domain.records.record import LEDGER, State
 from api.domain.records.redaction import state_of
 from api.domain.records.rules import MOST_WEIGHED
-from api.ledger.projecting.projection import PROJECTED, Projector
+from api.ledger.projecting.projection import PROJECTED, Projector, render
 from api.ledger.storage.access import Access, begin_at_head, lock_head
 from api.ledger.storage.reads import Row
 from api.ledger.storage.upkeep import Traces
@@ -191,7 +191,7 @@ class Writer:
         items = tuple(_made_by(change) for change in changes)
         outcome = Outcome(items, items[-1].position)
         if unit.is_dry_run:
-            return outcome
+            return replace(outcome, document=render(changes[-1].after, changes[-1].fact))
         document = self._accept(changes)
         traces = self._remove(unit.commands[0], changes[0])
         if note is not None:
@@ -232,9 +232,9 @@ class Writer:
     def _redaction(self, command: Redact, unit: Unit, slot: Slot) -> Change:
         """Make the event that a redaction is: a record of its own, of one revision."""
         target = self.projector.records.find(command.target_kind, command.target)
-        redacts = redacting.cover(self._access, target, command)
+        redacts, covers = redacting.cover(self._access, target, command)
         made = Decision("redacted", state_of(command, str(uuid7())), redacts, command.basis)
-        return change(None, command, made, slot, actor=unit.actor, batch=None)
+        return change(None, command, made, slot, actor=unit.actor, batch=None, covers=covers)
 
     def _remove(self, command: Command, made: Change) -> Traces | None:
         """Let a redaction's effect follow its event, in the same transaction."""

@@ -372,9 +372,14 @@ class ActorListQuery(Strict, frozen=True):
 
 
 class DryRunQuery(Strict, frozen=True):
-    """How a batch, or a redaction, is taken."""
+    """How a write is taken."""
 
     dry_run: Annotated[Literal["true", "false"], Meta(description="Write nothing; answer what would happen.")] = "false"
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the request is judged as ever, and nothing is written."""
+        return self.dry_run == "true"
 
 
 class RedactionListQuery(AsOfQuery, frozen=True):

@@ -346,7 +346,7 @@ class Written(Shape, frozen=True):
 
 
 class BatchResult(Shape, frozen=True):
-    """What a batch wrote; after a dry run, what it would have written."""
+    """What a batch, or the revert of one, wrote; after a dry run, what it would have written."""
 
     items: list[Written]
     position: Place
@@ -378,7 +378,11 @@ class FeedItem(Shape, frozen=True):
     state: dict[str, AnyJson] | msgspec.UnsetType | None = msgspec.UNSET
 
 
-FeedPage = _page_of("FeedPage", FeedItem)
+FeedPage = _page_of(
+    "FeedPage",
+    FeedItem,
+    [("resume", Annotated[str, Meta(description="Where to ask again later: behind all that was looked at.")])],
+)
 
 
 class ExactEvent(Shape, frozen=True):

@@ -31,7 +31,7 @@ _PIECE = 16 * 1024
 _LINGER = 2
 _EXPOSED_HEADERS = (
     b"ETag, Link, Location, Ledger-Position, Memento-Datetime, Content-Location, Retry-After, RateLimit, "
-    b"RateLimit-Policy, X-Request-Id, Vary, WWW-Authenticate, Last-Modified"
+    b"RateLimit-Policy, X-Request-Id, Vary, WWW-Authenticate, Last-Modified, Idempotency-Replayed"
 )
 # CORS is ours, and not the framework's: CORSConfig answers OPTIONS for paths that are not there, gives no Allow and writes
 # over Vary. Every origin may read, and write with a key: a browser sends none by itself, as it would a cookie.

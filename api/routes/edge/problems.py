@@ -39,6 +39,15 @@ class Naming(Struct, frozen=True):
     revision: int
 
 
+class Unmoved(Struct, frozen=True):
+    """A record that a batch touched and that cannot be brought back: where its latest event stands, and why."""
+
+    kind: str
+    id: str
+    position: int
+    rule: str
+
+
 class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Why a request was refused (RFC 9457). `errors` name each field by JSON Pointer and say what is wanted there, and never repeat the value."""
 
@@ -53,6 +62,7 @@ class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     fields: list[str] | None = None
     redacted: GoneMark | None = None
     named_by: list[Naming] | None = None
+    records: list[Unmoved] | None = None
 
 
 class Members(TypedDict, total=False):
@@ -65,6 +75,7 @@ class Members(TypedDict, total=False):
     fields: list[str]
     redacted: GoneMark
     named_by: list[Naming]
+    records: list[Unmoved]
 
 
 class HttpError(Exception):
@@ -100,6 +111,7 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.BadBody: ProblemType("bad-body", 422, "The body breaks the contract"),
     errors.UnknownRecord: ProblemType("unknown-record", 404, "There is no such record here"),
     errors.UnknownRevision: ProblemType("unknown-revision", 404, "The record has no such revision"),
+    errors.UnknownBatch: ProblemType("unknown-batch", 404, "No batch begins here"),
     errors.UnknownActor: ProblemType("unknown-actor", 404, "There is no such actor"),
     errors.UnknownGroup: ProblemType("unknown-group", 404, "The claims form no such group"),
     errors.NotYet: ProblemType("not-yet", 404, "The ledger has not reached this yet"),
@@ -123,6 +135,7 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.NoChange: ProblemType("no-change", 409, "The revision changes nothing"),
     errors.NotApplicable: ProblemType("not-applicable", 409, "These do not go together"),
     errors.NotRedactable: ProblemType("not-redactable", 409, "There is nothing here that is redacted"),
+    errors.NotRevertible: ProblemType("not-revertible", 409, "Records of the batch have moved on since"),
     errors.RedactedReference: ProblemType("redacted-reference", 409, "What this refers to is redacted"),
     errors.ReviseFirst: ProblemType("revise-first", 409, "The latest revision is not redacted alone"),
     errors.StillNamed: ProblemType("still-named", 409, "The id is still named"),
@@ -192,4 +205,6 @@ def _particulars(error: errors.LedgerError) -> Members:
         return {"redacted": GoneMark(position=error.position, basis=error.basis)}  # type: ignore[arg-type]
     if isinstance(error, errors.StillNamed):
         return {"named_by": [Naming(*each) for each in error.named_by]}
+    if isinstance(error, errors.NotRevertible):
+        return {"records": [Unmoved(*each) for each in error.records]}
     return {}

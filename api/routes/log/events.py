@@ -14,7 +14,13 @@ _FEED = Contract(
     id="listEvents",
     tag="events",
     summary="Follow the log",
-    description="Events after a position, in order, without gaps. `next` is where to go on, at once or later.",
+    description=(
+        "Events after a position, in order, without gaps. `next` is where the rest of what is there goes on, and null where "
+        "nothing follows, as in every list; `resume` is where to ask again later, with the same filters. A redaction passes "
+        "every filter that one of the events passes which it covers, and each by itself; after `erase_id` no `id`, and for a "
+        "claim redacted as a whole any `source` and `question`, since nobody knows them any more. `state` of a claim has the "
+        "bounds of its dates, as its representation has."
+    ),
     query=FeedQuery,
     headers=("If-None-Match",),
     returns="FeedPage",
@@ -46,8 +52,9 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
         page = await asked.read_at(LONG, feed.exact, wanted.after, wanted.limit)
     else:
         page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
-    following = asked.with_query(after=page.last)
-    return send_shown(asked, page_of(page.items, {}), page.at, following)
+    resume = asked.with_query(after=page.last)
+    following = resume if page.is_more else None
+    return send_shown(asked, page_of(page.items, {}), page.at, following, {"resume": resume})
 
 
 _EVENT = Contract(

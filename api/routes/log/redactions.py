@@ -2,7 +2,6 @@
 
 import msgspec
 
-from api.domain.dates.asof import Standpoint
 from api.domain.records.redaction import REDACTION, NewRedaction, redact_command
 from api.ledger.reading import lists, removal, views
 from api.ledger.reading.removal import Left, Preview
@@ -32,7 +31,7 @@ _REDACT = PostContract(
     body=NewRedaction,
     scope="redact",
     returns="RedactionDone",
-    answer_headers=("Location", "ETag", "Ledger-Position"),
+    answer_headers=("Location", "ETag", "Ledger-Position", "Idempotency-Replayed"),
     conflicts=True,
 )
 
@@ -40,7 +39,7 @@ _REDACT = PostContract(
 @writes(_PATH, _REDACT)
 async def redact(asked: Posted[DryRunQuery, NewRedaction]) -> Reply:
     command = redact_command(asked.body)
-    if asked.query.dry_run == "true":
+    if asked.query.is_dry_run:
         found = await asked.read_at(LONG, removal.preview, command, asked.body.texts)
         return asked.reply(_preview(found, asked.body))
     outcome = await writing.append(asked, [command])
@@ -49,10 +48,9 @@ async def redact(asked: Posted[DryRunQuery, NewRedaction]) -> Reply:
     await database.at_length(redacting.purge, database, outcome.position, outcome.traces)
     view = await asked.read(views.written, outcome.position)
     left = await asked.read_at(LONG, removal.left_by, command, outcome.position, asked.body.texts)
-    at = Standpoint(outcome.position, outcome.position, is_pinned=False)
-    location = f"{_PATH}/{outcome.items[0].id}"
-    headers = [(b"location", location.encode())]
-    return asked.reply(_with(view.document, left), at=at, etag=f'"{outcome.position}"', headers=headers, status=201)
+    headers = [(b"location", f"{_PATH}/{outcome.items[0].id}".encode())]
+    body = _with(view.document, left)
+    return writing.answer(asked, outcome, body, headers=headers, etag=f'"{outcome.position}"')
 
 
 def _preview(found: Preview, body: NewRedaction) -> bytes:

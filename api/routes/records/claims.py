@@ -9,6 +9,7 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import (
     ClaimListQuery,
     ClaimRecordQuery,
+    DryRunQuery,
     HistoryQuery,
     LinksQuery,
     NoQuery,
@@ -22,7 +23,7 @@ from api.routes.records import contracts, listing, memento, record, writing
 
 
 @writes("/v1/claims", contracts.record("recordClaim", CLAIM))
-async def record_claim(asked: Posted[NoQuery, Struct]) -> Reply:
+async def record_claim(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.record(asked, CLAIM)
 
 
@@ -37,7 +38,7 @@ async def get_claim(asked: Asked[ClaimRecordQuery]) -> Reply:
 
 
 @writes("/v1/claims/{id:str}/revisions", contracts.revise("reviseClaim", CLAIM))
-async def revise_claim(asked: Posted[NoQuery, Struct]) -> Reply:
+async def revise_claim(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.revise(asked, CLAIM)
 
 

@@ -5,25 +5,25 @@ from msgspec import Struct
 from api.domain.records.kinds import Kind
 from api.domain.records.operation import ACTIONS, NEW
 from api.routes.contract.contract import Contract, PostContract, Query_co
-from api.routes.contract.params import HistoryQuery, NoQuery, RevisionDiffQuery
+from api.routes.contract.params import DryRunQuery, HistoryQuery, NoQuery, RevisionDiffQuery
 from api.routes.edge.bodies import JSON
 from api.routes.records.memento import LINK_FORMAT
 from api.routes.records.record import PATCH
 
 
-def record(operation_id: str, kind: Kind) -> PostContract[NoQuery, Struct]:
+def record(operation_id: str, kind: Kind) -> PostContract[DryRunQuery, Struct]:
     """Record one."""
     return PostContract(
         id=operation_id,
         tag=kind.plural,
         summary=f"Record {kind.one}",
         description="The id may be chosen, or is minted. A repeated request with the same Idempotency-Key is safe.",
-        query=NoQuery,
+        query=DryRunQuery,
         headers=("Idempotency-Key",),
         body=NEW[kind.name],
         scope="write",
         returns=_shape(kind),
-        answer_headers=("Location", "ETag", "Ledger-Position", "Link"),
+        answer_headers=("Location", "ETag", "Ledger-Position", "Link", "Idempotency-Replayed"),
         conflicts=True,
     )
 
@@ -60,19 +60,19 @@ def read(operation_id: str, kind: Kind, query: type[Query_co]) -> Contract[Query
     )
 
 
-def revise(operation_id: str, kind: Kind) -> PostContract[NoQuery, Struct]:
+def revise(operation_id: str, kind: Kind) -> PostContract[DryRunQuery, Struct]:
     """Append to its history."""
     return PostContract(
         id=operation_id,
         tag=kind.plural,
         summary="Revise, retract or restore" + (", link or unlink" if kind.name == "claim" else ""),
         description="Nothing is overwritten: each action appends a revision with its reason. `If-Match` names the one it is based on.",
-        query=NoQuery,
+        query=DryRunQuery,
         headers=("If-Match", "Idempotency-Key"),
         body=ACTIONS[kind.name],
         scope="write",
         returns=_shape(kind),
-        answer_headers=("Location", "ETag", "Ledger-Position", "Link"),
+        answer_headers=("Location", "ETag", "Ledger-Position", "Link", "Idempotency-Replayed"),
         absent=True,
         gone=True,
         conflicts=True,

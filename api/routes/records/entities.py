@@ -3,7 +3,14 @@
 from msgspec import Struct
 
 from api.domain.records.kinds import ENTITY
-from api.routes.contract.params import EntityListQuery, HistoryQuery, NoQuery, RecordQuery, RevisionDiffQuery
+from api.routes.contract.params import (
+    DryRunQuery,
+    EntityListQuery,
+    HistoryQuery,
+    NoQuery,
+    RecordQuery,
+    RevisionDiffQuery,
+)
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.operation import reads, writes
 from api.routes.edge.reply import Reply
@@ -11,7 +18,7 @@ from api.routes.records import contracts, listing, memento, record, writing
 
 
 @writes("/v1/entities", contracts.record("recordEntity", ENTITY))
-async def record_entity(asked: Posted[NoQuery, Struct]) -> Reply:
+async def record_entity(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.record(asked, ENTITY)
 
 
@@ -26,7 +33,7 @@ async def get_entity(asked: Asked[RecordQuery]) -> Reply:
 
 
 @writes("/v1/entities/{id:str}/revisions", contracts.revise("reviseEntity", ENTITY))
-async def revise_entity(asked: Posted[NoQuery, Struct]) -> Reply:
+async def revise_entity(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.revise(asked, ENTITY)
 
 

@@ -10,6 +10,7 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import (
     AnswersQuery,
     ConflictsQuery,
+    DryRunQuery,
     HistoryQuery,
     NoQuery,
     QuestionListQuery,
@@ -25,7 +26,7 @@ from api.routes.records.listing import at_clocks, texts_of
 
 
 @writes("/v1/questions", contracts.record("recordQuestion", QUESTION))
-async def record_question(asked: Posted[NoQuery, Struct]) -> Reply:
+async def record_question(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.record(asked, QUESTION)
 
 
@@ -40,7 +41,7 @@ async def get_question(asked: Asked[RecordQuery]) -> Reply:
 
 
 @writes("/v1/questions/{id:str}/revisions", contracts.revise("reviseQuestion", QUESTION))
-async def revise_question(asked: Posted[NoQuery, Struct]) -> Reply:
+async def revise_question(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.revise(asked, QUESTION)
 
 

@@ -3,7 +3,14 @@
 from msgspec import Struct
 
 from api.domain.records.kinds import SOURCE
-from api.routes.contract.params import HistoryQuery, NoQuery, RecordQuery, RevisionDiffQuery, SourceListQuery
+from api.routes.contract.params import (
+    DryRunQuery,
+    HistoryQuery,
+    NoQuery,
+    RecordQuery,
+    RevisionDiffQuery,
+    SourceListQuery,
+)
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.operation import reads, writes
 from api.routes.edge.reply import Reply
@@ -11,7 +18,7 @@ from api.routes.records import contracts, listing, memento, record, writing
 
 
 @writes("/v1/sources", contracts.record("recordSource", SOURCE))
-async def record_source(asked: Posted[NoQuery, Struct]) -> Reply:
+async def record_source(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.record(asked, SOURCE)
 
 
@@ -26,7 +33,7 @@ async def get_source(asked: Asked[RecordQuery]) -> Reply:
 
 
 @writes("/v1/sources/{id:str}/revisions", contracts.revise("reviseSource", SOURCE))
-async def revise_source(asked: Posted[NoQuery, Struct]) -> Reply:
+async def revise_source(asked: Posted[DryRunQuery, Struct]) -> Reply:
     return await writing.revise(asked, SOURCE)
 
 

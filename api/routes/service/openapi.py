@@ -66,6 +66,10 @@ _ANSWER_HEADERS = {
     "Location": ("Where the revision is found.", {"type": "string"}),
     "Memento-Datetime": ("When this revision was recorded (RFC 7089).", {"type": "string"}),
     "Content-Location": ("Where this revision is found for good.", {"type": "string"}),
+    "Idempotency-Replayed": (
+        "There where an earlier request under the same `Idempotency-Key` was answered so: nothing was written anew.",
+        {"type": "string", "const": "true"},
+    ),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string"}),
     "Retry-After": ("Seconds until a request is let through.", {"type": "string"}),
 }
@@ -76,7 +80,11 @@ _EVERYWHERE = {
     "RateLimit-Policy": ("The caller's quota (draft-ietf-httpapi-ratelimit-headers).", {"type": "string"}),
     "RateLimit": ("What is left of it, and the seconds until it is whole again.", {"type": "string"}),
 }
-_SOMETIMES = {"Link", "Memento-Datetime", "Content-Location", "ETag", "Ledger-Position"}
+_SOMETIMES = {"Link", "Memento-Datetime", "Content-Location", "ETag", "Ledger-Position", "Idempotency-Replayed"}
+_TRIED = (
+    "What would have been written, after `dry_run=true`: nothing was. Ids that are minted here are not kept; the header tells "
+    "the position that it was judged by."
+)
 _STATUSES = {
     400: "A path, query or header value is outside this document.",
     401: "A key is needed, or the one sent is not valid.",
@@ -278,9 +286,9 @@ def _responses(path: str, method: str, contract: Contract[Strict]) -> Part:
     if "Accept-Datetime" in contract.headers:
         headers = _headers(["Location", "Link", "Ledger-Position"])
         responses["302"] = {"description": "The revision in force then.", "headers": headers}
-    if contract.id == "appendBatch":
-        text = "What would have been written. Ids that are minted here are not kept; the header tells what it was judged by."
-        responses["200"] = {**responses["201"], "description": text}
+    if isinstance(contract, PostContract) and contract.id != "redact":
+        content, headers = responses["201"]["content"], _headers(["Ledger-Position"])
+        responses["200"] = {"description": _TRIED, "content": content, "headers": headers}
     if contract.id == "redact":
         preview = {"schema": {"$ref": _REF.format(name="RedactionPreview")}, **_example("redact")}
         text = "What would be removed, and what would still name or hold it."
@@ -367,6 +375,9 @@ _TO_REDACTION = {"redact": "id", "listRedactions": "items/0/id"}
 
 def _links(path: str, method: str, contract: Contract[Strict]) -> Part:
     """Say what may follow: from a record to its history and its next revision, from a list to what it lists."""
+    if contract.tag == "batch":
+        first = {"position": "$response.body#/items/0/position"}
+        return {"revertBatch": {"operationId": "revertBatch", "parameters": first}}
     if contract.id in _TO_REDACTION:
         found = {"id": f"$response.body#/{_TO_REDACTION[contract.id]}"}
         return {"getRedaction": {"operationId": "getRedaction", "parameters": found}}
