@@ -109,15 +109,15 @@ def build(settings: Settings, metrics: Metrics, ending: Connection | None = None
         request_max_body_size=None,
         logging_config=None,
     )
-    app.state.document = _document()
+    app.state.document = _document(settings.public_url, settings.contact)
     return app
 
 
 @cache
-def _document() -> pages.Asset:
-    """Give the OpenAPI document: the same for every application, and longer in the making than one."""
+def _document(address: str | None, contact: str | None) -> pages.Asset:
+    """Give the OpenAPI document: the same for every application of a ledger, and longer in the making than one."""
     described = Litestar([*_HANDLERS, _get_document], openapi_config=None, logging_config=None)
-    return pages.asset_of(msgspec.json.encode(openapi.build(described)), "application/json")
+    return pages.asset_of(msgspec.json.encode(openapi.build(described, address, contact)), "application/json")
 
 
 def _living(

@@ -18,6 +18,7 @@ _ORIGIN = re.compile(r"[^\s+]{1,200}")
 _RATE = re.compile(r"off|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})?")
 # SQLite gives each connection a memory of its own, so a ledger cannot be kept there.
 _DATABASE = re.compile(r"sqlite:///(?!:memory:).+|postgresql(\+psycopg)?://.+")
+_MAIL = re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -48,6 +49,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="URL that the ledger is reached by, for links in full; default: as the client names the host"
     )
+    contact: str | None = Field(None, description="URL or mail address of whoever runs the ledger, for `/openapi.json`")
     rate_limit: str = Field("1000,6000", description="requests a minute for an anonymous address, for a key; or `off`")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed"
@@ -113,6 +115,11 @@ class Settings(BaseSettings):
     @classmethod
     def _plain_url(cls, url: str | None) -> str | None:
         return None if url is None else check_url(url).rstrip("/")
+
+    @field_validator("contact")
+    @classmethod
+    def _reachable(cls, contact: str | None) -> str | None:
+        return contact if contact is None or _MAIL.fullmatch(contact) else check_url(contact)
 
     @model_validator(mode="after")
     def _room_for_one(self) -> "Settings":

@@ -25,12 +25,15 @@ from api.ledger.writing import keys
 from api.logs import configure_logging
 from api.routes.edge.metrics import Metrics
 from api.settings import Settings
+from openapi.lint import operations as described_in
+from openapi.refusals import REFUSALS, refusals
 
 EXAMPLES = Path(__file__).parent.parent / "api" / "assets" / "examples.json"
 # What each ledger mints for itself, or takes from its clock.
 _MINTED = re.compile(
     r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
     r"|\b[0-9a-f]{64}\b|\b2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{6}Z|\+[0-9a-f]{8}\+[A-Za-z0-9+/=]+"
+    r"|(?<=again in )[0-9]+"
 )
 LAST = ("getRedaction", "listRedactions")
 Operation = tuple[str, str, dict[str, Any]]
@@ -42,14 +45,25 @@ def main() -> None:
     examples = json.loads(EXAMPLES.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder, seeded(Path(folder)) as client:
         captured = capture(client, examples)
-    EXAMPLES.write_text(json.dumps(captured, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"{len(captured)} operations captured")
+        refused = keep(refusals(client, settings_of(Path(folder))))
+    _write(EXAMPLES, captured)
+    _write(REFUSALS, refused)
+    print(f"{len(captured)} operations captured, {len(refused)} refusals")
+
+
+def _write(path: Path, captured: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(captured, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def settings_of(folder: Path) -> Settings:
+    """Give the settings of a ledger whose files are in this folder."""
+    return Settings(database_url=f"sqlite:///{folder}/ledger.db", rate_limit="off", log_level="warning")
 
 
 @contextmanager
 def seeded(folder: Path) -> Iterator[TestClient[Litestar]]:
     """Give a client, with a key that may do everything, of a ledger in this folder that holds the seed alone."""
-    settings = Settings(database_url=f"sqlite:///{folder}/ledger.db", rate_limit="off", log_level="warning")
+    settings = settings_of(folder)
     prepare(settings, is_empty=False)
     database = Database(settings)
     key = keys.create(database.access(), "examples", keys.SCOPES, "Examples")
@@ -85,6 +99,15 @@ def capture(client: TestClient[Litestar], examples: Mapping[str, Any]) -> dict[s
     return dict(sorted(found.items()))
 
 
+def keep(refused: Mapping[str, Any]) -> dict[str, Any]:
+    """Give refusals, those that say the same as before as they were."""
+    before: dict[str, Any] = json.loads(REFUSALS.read_text(encoding="utf-8")) if REFUSALS.exists() else {}
+    return {
+        status: before[status] if status in before and lasting(before[status]) == lasting(problem) else problem
+        for status, problem in refused.items()
+    }
+
+
 def bodies(example: Mapping[str, Any]) -> list[Any]:
     """List the bodies to send: without a body, the request is sent once."""
     return list(example.get("body", {}).values()) or [None]
@@ -93,11 +116,11 @@ def bodies(example: Mapping[str, Any]) -> list[Any]:
 def operations(client: TestClient[Litestar]) -> dict[str, Operation]:
     """Give path, method and description of each operation of the document that this application serves."""
     document = client.get("/openapi.json").json()
-    return {
-        described["operationId"]: (path, method, described)
-        for path, methods in document["paths"].items()
-        for method, described in methods.items()
-    }
+    found: dict[str, Operation] = {}
+    for where, described in described_in(document):
+        method, path = where.split(" ")
+        found[described["operationId"]] = (path, method.lower(), described)
+    return found
 
 
 def ask(

@@ -14,7 +14,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 DOCUMENT = Path(__file__).parent / "openapi.json"
-PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+MOST_BYTES = 300_000
+PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _METHODS = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "trace"})
 _REFUSAL = 400
 Document = dict[str, Any]
@@ -36,8 +37,25 @@ def lint(document: Document) -> Iterator[str]:
             yield f"{rule.__name__}: {breach}"
 
 
+def service_is_described(document: Document) -> Iterator[str]:
+    """The document says what it is about, where that is, who answers for it and under which terms it may be used."""
+    info = document["info"]
+    yield from (f"info needs {name}" for name in ("summary", "description", "contact", "license") if not info.get(name))
+    if not info.get("license", {}).get("identifier"):
+        yield "the license needs its identifier (SPDX)"
+    if not all(server.get("url") and server.get("description") for server in document.get("servers") or [{}]):
+        yield "a server needs a url and a description"
+
+
+def document_is_small(document: Document) -> Iterator[str]:
+    """As it is served, the document has less than 300 KB."""
+    size = len(json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode())
+    if size >= MOST_BYTES:
+        yield f"it has {size} bytes"
+
+
 def operations_are_described(document: Document) -> Iterator[str]:
-    """Every operation has an id of its own, a summary that is no sentence, one tag of the document's, and its security."""
+    """Every operation has an id of its own, a summary that is no sentence, a description, one known tag, its security."""
     tags = {tag["name"] for tag in document["tags"] if tag.get("description")}
     times = Counter(described.get("operationId") for _, described in operations(document))
     for where, described in operations(document):
@@ -45,6 +63,8 @@ def operations_are_described(document: Document) -> Iterator[str]:
             yield f"{where} needs an operationId of its own"
         if not described.get("summary") or described["summary"].endswith("."):
             yield f"{where} needs a summary without a full stop"
+        if not described.get("description", "").endswith("."):
+            yield f"{where} needs a description in sentences"
         if len(described.get("tags", [])) != 1 or described["tags"][0] not in tags:
             yield f"{where} needs one tag that the document describes"
         if "security" not in described:
@@ -68,7 +88,7 @@ def paths_declare_their_parameters(document: Document) -> Iterator[str]:
     """What stands in braces in a path is what the operation declares to be in it."""
     for where, described in operations(document):
         written = set(re.findall(r"{(\w+)}", where))
-        declared = {each["name"] for each in described["parameters"] if each["in"] == "path" and each["required"]}
+        declared = {each["name"] for each in described["parameters"] if each["in"] == "path" and each.get("required")}
         if written != declared:
             yield f"{where} declares other path parameters than it has"
 
@@ -82,7 +102,7 @@ def bodies_have_examples(document: Document) -> Iterator[str]:
 
 
 def answers_have_schemas(document: Document) -> Iterator[str]:
-    """Every answer of 2xx has a schema for each type offered, and an example for JSON."""
+    """Every answer of 2xx has a schema for each type offered, and each operation an example of one in JSON."""
     for where, status, response in responses(document):
         if not status.startswith("2"):
             continue
@@ -91,15 +111,22 @@ def answers_have_schemas(document: Document) -> Iterator[str]:
         for media_type, media in response.get("content", {}).items():
             if not media.get("schema"):
                 yield f"{where} {status} {media_type} needs a schema"
-            if "json" in media_type and "example" not in media:
-                yield f"{where} {status} {media_type} needs an example"
+    for where, described in operations(document):
+        answers = [answer for status, answer in described["responses"].items() if status.startswith("2")]
+        if not any("example" in media for answer in answers for media in answer.get("content", {}).values()):
+            yield f"{where} needs an example of an answer"
 
 
 def refusals_are_problems(document: Document) -> Iterator[str]:
-    """Every refusal is a problem document, and 400 and 429 are possible everywhere."""
+    """Every refusal is a problem document with an example of that very status, and 400 and 429 are possible everywhere."""
     for where, status, response in responses(document):
-        if int(status) >= _REFUSAL and response.get("content") != PROBLEM:
+        if int(status) < _REFUSAL:
+            continue
+        media = response.get("content", {}).get("application/problem+json", {})
+        if len(response.get("content", {})) != 1 or media.get("schema") != PROBLEM:
             yield f"{where} {status} is not a problem document"
+        elif media.get("example", {}).get("status") != int(status):
+            yield f"{where} {status} needs an example of its own"
     for where, described in operations(document):
         missing = {"400", "429"} - set(described["responses"])
         if missing:
@@ -109,9 +136,7 @@ def refusals_are_problems(document: Document) -> Iterator[str]:
 def answer_headers_are_described(document: Document) -> Iterator[str]:
     """Every header of an answer has a description and a schema."""
     for where, status, response in responses(document):
-        shared = document["components"]["headers"]
-        for name, told in response.get("headers", {}).items():
-            header = shared.get(told["$ref"].rpartition("/")[2], {}) if "$ref" in told else told
+        for name, header in response.get("headers", {}).items():
             if not header.get("description") or not header.get("schema"):
                 yield f"{where} {status} header {name} needs a description and a schema"
 
@@ -123,10 +148,26 @@ def examples_fit(document: Document) -> Iterator[str]:
             yield f"{where} at {error.json_path}: {error.message[:200]}"
 
 
+def schemas_are_read_alike(document: Document) -> Iterator[str]:
+    """Schemas say what they say in words that generators of clients understand.
+
+    No tuples; of branches that a field tells apart, one fits; what is listed has a type, and one value alone is a
+    constant; numbers, times, ids and URLs have a format; a default is told in words, but for parameters; no name is numbered.
+    """
+    for name in document["components"]["schemas"]:
+        if name[-1].isdigit():
+            yield f"{name} needs a name that says more than a number"
+    for where, schema in schemas(document):
+        yield from (f"{where} {wrong}" for wrong, is_wrong in _UNLIKE.items() if is_wrong(schema))
+        if "default" in schema and "parameter" not in where:
+            yield f"{where} has a default, which makes generators take it to be always there"
+
+
 def references_hold(document: Document) -> Iterator[str]:
     """Every component is used, and every reference leads to one."""
     used = {text["$ref"] for text in _objects(document) if isinstance(text.get("$ref"), str)}
-    there = {f"#/components/{part}/{name}" for part in ("schemas", "headers") for name in document["components"][part]}
+    parts = ("schemas", "responses", "parameters", "headers")
+    there = {f"#/components/{part}/{name}" for part in parts for name in document["components"].get(part, {})}
     mapped = {to for each in _objects(document) if "mapping" in each for to in _texts(each["mapping"])}
     yield from (f"{name} is not used" for name in sorted(there - used))
     yield from (f"{name} leads nowhere" for name in sorted((used | mapped) - there))
@@ -150,6 +191,8 @@ def links_hold(document: Document) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
+    service_is_described,
+    document_is_small,
     operations_are_described,
     parameters_are_described,
     paths_declare_their_parameters,
@@ -158,16 +201,39 @@ RULES: tuple[Rule, ...] = (
     refusals_are_problems,
     answer_headers_are_described,
     examples_fit,
+    schemas_are_read_alike,
     references_hold,
     links_hold,
 )
 
 
+def _lacks_format(schema: Document) -> bool:
+    if "const" in schema or "format" in schema:
+        return False
+    return schema.get("type") in ("integer", "number") or any(
+        schema.get("pattern", "").startswith(beginning) for beginning in _FORMED
+    )
+
+
+# How patterns begin of which JSON Schema knows the format: a UUID, a time of the ledger's, a URL.
+_FORMED = ("^[0-9a-f]{8}-", "^[0-9]{4}-[0-9]{2}-[0-9]{2}T", "^https?:")
+_UNLIKE: dict[str, Callable[[Document], bool]] = {
+    "is a tuple": lambda schema: "prefixItems" in schema or schema.get("items") is False,
+    "has a discriminator beside anyOf": lambda schema: "discriminator" in schema and "oneOf" not in schema,
+    "lists values without their type": lambda schema: "enum" in schema and "type" not in schema,
+    "lists one value alone": lambda schema: len(schema.get("enum", "--")) == 1,
+    "needs a format": _lacks_format,
+}
+
+
 def operations(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
-    """List the operations, each under its method and path."""
+    """List the operations, each under its method and path, with what they refer to in its place but for schemas."""
     for path, methods in document["paths"].items():
         for method in _METHODS & set(methods):
-            yield f"{method.upper()} {path}", methods[method]
+            described = methods[method]
+            parameters = [_inlined(document, each) for each in described["parameters"]]
+            answers = {status: _answer(document, each) for status, each in described["responses"].items()}
+            yield f"{method.upper()} {path}", {**described, "parameters": parameters, "responses": answers}
 
 
 def responses(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -175,6 +241,44 @@ def responses(document: Document) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for where, described in operations(document):
         for status, response in described["responses"].items():
             yield where, status, response
+
+
+def schemas(document: Document) -> Iterator[tuple[str, dict[str, Any]]]:
+    """List all schemas, those within others too."""
+    for name, schema in document["components"]["schemas"].items():
+        yield from ((name, each) for each in _within(schema))
+    for where, described in operations(document):
+        for parameter in described["parameters"]:
+            yield from ((f"{where}, parameter {parameter['name']}", each) for each in _within(parameter["schema"]))
+        for media in described.get("requestBody", {}).get("content", {}).values():
+            yield from ((f"{where}, body", each) for each in _within(media["schema"]))
+    for where, status, response in responses(document):
+        for media in response.get("content", {}).values():
+            yield from ((f"{where} {status}", each) for each in _within(media.get("schema", {})))
+
+
+def _within(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield schema
+    inner = [schema.get(name) for name in ("items", "additionalProperties", "propertyNames")]
+    inner += [*schema.get("properties", {}).values(), *schema.get("anyOf", ()), *schema.get("oneOf", ())]
+    for each in inner:
+        if isinstance(each, dict):
+            yield from _within(each)
+
+
+def _answer(document: Document, response: dict[str, Any]) -> dict[str, Any]:
+    found = _inlined(document, response)
+    headers = {name: _inlined(document, each) for name, each in found.get("headers", {}).items()}
+    return {**found, "headers": headers}
+
+
+def _inlined(document: Document, part: dict[str, Any]) -> dict[str, Any]:
+    """Give what a reference leads to; nothing where it leads nowhere."""
+    if "$ref" not in part:
+        return part
+    *_, kind, name = part["$ref"].split("/")
+    found: dict[str, Any] = document["components"].get(kind, {}).get(name, {})
+    return found
 
 
 def examples(document: Document) -> Iterator[tuple[str, dict[str, Any], Any]]:
@@ -186,9 +290,12 @@ def examples(document: Document) -> Iterator[tuple[str, dict[str, Any], Any]]:
         for media in described.get("requestBody", {}).get("content", {}).values():
             for name, example in media.get("examples", {}).items():
                 yield f"{where}, body {name!r}", media["schema"], example["value"]
+    told: set[int] = set()
     for where, status, response in responses(document):
         for media_type, media in response.get("content", {}).items():
-            if "example" in media:
+            # What is said once, of many operations, is held to its schema once.
+            if "example" in media and id(media) not in told:
+                told.add(id(media))
                 yield f"{where} {status} {media_type}", media["schema"], media["example"]
 
 

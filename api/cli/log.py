@@ -100,7 +100,8 @@ def stats() -> None:
 )
 def print_openapi(output: Path | None) -> None:
     """Print the OpenAPI document."""
-    document = openapi.build(build(load(), Metrics()))
+    settings = load()
+    document = openapi.build(build(settings, Metrics()), settings.public_url, settings.contact)
     text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
     if output is None:
         click.echo(text, nl=False)

@@ -40,12 +40,13 @@ LANGUAGE_PATTERN = (
 UUID_FORM = re.compile(UUID_PATTERN)
 
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN, min_length=1, max_length=100)]
+Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN, extra_json_schema={"format": "uuid"})]
 Reason = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=2000)]
 Sentence = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=2000)]
 Note = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, max_length=10000)]
 Title = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=1000)]
 Name = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=500)]
-Url = Annotated[str, msgspec.Meta(pattern=URL_PATTERN, max_length=2000)]
+Url = Annotated[str, msgspec.Meta(pattern=URL_PATTERN, max_length=2000, extra_json_schema={"format": "uri"})]
 Language = Annotated[str, msgspec.Meta(pattern=LANGUAGE_PATTERN, max_length=35)]
 Sha256Hex = Annotated[str, msgspec.Meta(pattern=SHA256_PATTERN)]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from openapi import lint
 from tests.support.served import Served, refused
 
 Schema = dict[str, Any]
@@ -39,8 +40,9 @@ class Document:
     """The document, with what it refers to looked up."""
 
     def __init__(self, served: Served) -> None:
-        self.paths: Schema = served.get("/openapi.json").json()["paths"]
-        self._schemas: Schema = served.get("/openapi.json").json()["components"]["schemas"]
+        document = served.get("/openapi.json").json()
+        self.operations: list[tuple[str, Schema]] = list(lint.operations(document))
+        self._schemas: Schema = document["components"]["schemas"]
 
     def plain(self, schema: Schema) -> Schema:
         return self._schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
@@ -48,8 +50,8 @@ class Document:
     def example(self, schema: Schema) -> Any:
         """Give the least that a schema allows."""
         schema = self.plain(schema)
-        if "anyOf" in schema:
-            return self.example(schema["anyOf"][0])
+        if branches := _branches(schema):
+            return self.example(branches[0])
         if "const" in schema or "enum" in schema:
             return schema.get("const", schema.get("enum", [None])[0])
         if schema["type"] == "object":
@@ -63,7 +65,7 @@ class Document:
     def cases(self, schema: Schema, pointer: str = "") -> Iterator[Case]:
         """Give values at each limit within a schema and beyond it: where that is, the value, and whether it is allowed."""
         schema = self.plain(schema)
-        for each in schema.get("anyOf", ()):
+        for each in _branches(schema):
             yield from self.cases(each, pointer)
         if schema.get("type") == "object":
             yield from self._of_object(schema, pointer)
@@ -99,6 +101,10 @@ class Document:
             yield place, [value], fits
 
 
+def _branches(schema: Schema) -> list[Schema]:
+    return [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+
+
 def _texts(schema: Schema) -> Iterator[tuple[str, bool]]:
     sizes = {schema[name] + by for name in ("minLength", "maxLength") if name in schema for by in (-1, 0, 1)}
     for size in sorted(size for size in sizes if size >= 0):
@@ -119,12 +125,7 @@ BODIES = ["recordEntity", "recordSource", "recordQuestion", "recordClaim", "revi
 
 
 def test_every_operation_that_takes_a_body_is_held_to_it_here(document: Document) -> None:
-    bodies = {
-        method["operationId"]
-        for methods in document.paths.values()
-        for method in methods.values()
-        if "requestBody" in method
-    }
+    bodies = {described["operationId"] for _, described in document.operations if "requestBody" in described}
     assert bodies == set(BODIES)
 
 
@@ -133,9 +134,9 @@ def test_a_body_is_taken_up_to_each_limit_that_is_declared_and_no_further(
     ground: Served, document: Document, operation: str
 ) -> None:
     [(path, described)] = [
-        (path, methods["post"])
-        for path, methods in document.paths.items()
-        if methods.get("post", {}).get("operationId") == operation
+        (where.removeprefix("POST "), described)
+        for where, described in document.operations
+        if described["operationId"] == operation
     ]
     schema = document.plain(described["requestBody"]["content"]["application/json"]["schema"])
     if operation == "appendBatch":
@@ -157,11 +158,12 @@ def test_a_body_is_taken_up_to_each_limit_that_is_declared_and_no_further(
 
 
 def _parameters(document: Document) -> Iterator[tuple[str, Schema, Schema]]:
-    for path, methods in document.paths.items():
-        for parameter in methods.get("get", {}).get("parameters", ()):
+    for where, described in document.operations:
+        method, path = where.split(" ")
+        for parameter in described["parameters"] if method == "GET" else ():
             schema = document.plain(parameter["schema"])
             if parameter["in"] != "header" and LIMITED & schema.keys():
-                yield path, methods["get"], {**parameter, "schema": schema}
+                yield path, described, {**parameter, "schema": schema}
 
 
 def test_a_parameter_is_taken_up_to_each_limit_that_is_declared_and_no_further(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from openapi import lint
 from tests.support.builders import a_claim, a_question, a_source, an_entity, an_id, retract, revise
 from tests.support.served import Served, migrated, refused, serve
 
@@ -52,11 +53,10 @@ ALLOWED = {
 
 def _forbids(served: Served, operation: str, header: str, value: str | None) -> bool:
     """Whether the published document forbids a value: then it is a 400, before anything is looked at."""
-    for methods in served.client.get("/openapi.json").json()["paths"].values():
-        for described in methods.values():
-            if described["operationId"] == operation:
-                schema = next(each["schema"] for each in described["parameters"] if each["name"] == header)
-                return value is not None and "pattern" in schema and not re.search(schema["pattern"], value)
+    for _, described in lint.operations(served.client.get("/openapi.json").json()):
+        if described["operationId"] == operation:
+            schema = next(each["schema"] for each in described["parameters"] if each["name"] == header)
+            return value is not None and "pattern" in schema and not re.search(schema["pattern"], value)
     raise LookupError(operation)
 
 

@@ -59,7 +59,7 @@ def _fields(schemas: dict[str, Any], schema: dict[str, Any], name: str = "") -> 
     schema = schemas[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
     if schema.get("pattern") == ID_PATTERN:
         yield name
-    for each in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else [])):
+    for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), *([schema["items"]] if "items" in schema else [])):
         yield from _fields(schemas, each, name)
     for field, each in schema.get("properties", {}).items():
         yield from _fields(schemas, each, f"{name}.{field}".lstrip("."))

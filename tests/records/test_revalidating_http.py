@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from openapi import lint
 from tests.support.builders import Operation, a_claim, a_question, a_source, an_entity, link, revise
 from tests.support.served import Served
 
@@ -83,10 +84,9 @@ def asked(served: Served) -> dict[str, list[str]]:
     """Every address of every read that bears a tag, by operation."""
     head = served.append(*_records())
     return {
-        operation["operationId"]: list(_addresses(operation, path, head))
-        for path, methods in served.get("/openapi.json").json()["paths"].items()
-        for method, operation in methods.items()
-        if method == "get" and any(each["name"] == "If-None-Match" for each in operation.get("parameters", []))
+        operation["operationId"]: list(_addresses(operation, where.removeprefix("GET "), head))
+        for where, operation in lint.operations(served.get("/openapi.json").json())
+        if any(each["name"] == "If-None-Match" for each in operation["parameters"])
     }
 
 

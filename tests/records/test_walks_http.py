@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from api.ledger.writing import keys
+from openapi import lint
 from tests.support.builders import a_claim, a_question, a_source, an_entity, link, retract, revise
 from tests.support.served import Served
 
@@ -196,12 +197,10 @@ def _limited(path: str, limit: int, more: str = "") -> str:
 
 
 def test_every_list_of_the_contract_that_goes_on_is_walked_here(walked: Served) -> None:
-    described = walked.get("/openapi.json").json()["paths"]
     paged = {
         operation["operationId"]
-        for methods in described.values()
-        for operation in methods.values()
-        if {"cursor", "after"} & {parameter["name"] for parameter in operation.get("parameters", [])}
+        for _, operation in lint.operations(walked.get("/openapi.json").json())
+        if {"cursor", "after"} & {parameter["name"] for parameter in operation["parameters"]}
     }
     assert paged == WALKS.keys() | FEEDS.keys()
 

@@ -28,7 +28,7 @@ LOGGED_KINDS: tuple[LoggedKind, ...] = get_args(LoggedKind)
 BASES: tuple[Basis, ...] = get_args(Basis)
 
 Count = Annotated[int, msgspec.Meta(ge=1, le=text.MAX_INTEGER)]
-Uuid4 = Annotated[str, msgspec.Meta(pattern=text.UUID4_PATTERN)]
+Uuid4 = Annotated[str, msgspec.Meta(pattern=text.UUID4_PATTERN, extra_json_schema={"format": "uuid"})]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RECORDED_AT = re.compile(r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")

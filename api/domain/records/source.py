@@ -22,7 +22,8 @@ SourceType = Literal[
     "broadcast",
     "other",
 ]
-Instant = Annotated[str, Meta(pattern=edtf.INSTANT_PATTERN, max_length=40)]
+Completeness = Literal["full", "truncated", "excerpt"]
+Instant = Annotated[str, Meta(pattern=edtf.INSTANT_PATTERN, max_length=40, extra_json_schema={"format": "date-time"})]
 
 
 class Capture(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,7 +32,7 @@ class Capture(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     sha256: Sha256Hex
     bytes: Annotated[int, Meta(ge=0, le=2**53 - 1)]
     captured_at: Instant | None = None
-    completeness: Literal["full", "truncated", "excerpt"]
+    completeness: Completeness
     note: Note | None = None
 
 

@@ -15,7 +15,7 @@ from api.domain.records.entity import EntityType
 from api.domain.records.kinds import CLAIM, ENTITY, QUESTION, SOURCE, Kind
 from api.domain.records.question import AnswerType, Unit
 from api.domain.records.source import SourceType
-from api.domain.text import Id, Language
+from api.domain.text import Id, Language, Uuid
 from api.ledger.reading.lists import MOST_VALUES
 
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
@@ -339,7 +339,7 @@ class FeedQuery(Strict, frozen=True):
     kind: Annotated[LoggedKind, Meta(description="Only this kind.")] | None = None
     type: Annotated[Type, Meta(description="Only events of this type.")] | None = None
     id: Annotated[Id, Meta(description="Only records of this public id; with `kind`, one record.")] | None = None
-    actor: Annotated[str, Meta(pattern=r"^[0-9a-f-]{36}\Z", description="Only by this actor.")] | None = None
+    actor: Annotated[Uuid, Meta(description="Only by this actor.")] | None = None
     source: Annotated[Id, Meta(description="Only claims of this source.")] | None = None
     question: Annotated[Id, Meta(description="Only claims on this question.")] | None = None
     state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"

@@ -10,17 +10,30 @@ from msgspec import Meta, Struct
 
 from api.domain.agreement.agreement import StateOfAgreement
 from api.domain.log.event import Basis, KindName, LoggedKind, Redacts, Type
-from api.domain.records.answer import BooleanAnswer, EntitiesAnswer, EntityAnswer, QuantityAnswer, TextAnswer
+from api.domain.records.answer import BooleanAnswer, DecimalText, EntityAnswer, TextAnswer
 from api.domain.records.claim import Relation
 from api.domain.records.kinds import KINDS, Kind
 from api.domain.records.operation import Fields
-from api.domain.text import Id, Reason
+from api.domain.records.question import Unit
+from api.domain.records.source import Completeness, Instant
+from api.domain.text import Id, Note, Reason, Uuid
 
-Stamp = Annotated[str, Meta(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")]
+Stamp = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
+# A URL, in full or as seen from where it is read (RFC 3986 section 4.1).
+Address = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
 Hex = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Place = Annotated[int, Meta(ge=0)]
 Count = Annotated[int, Meta(ge=0)]
+Together = Annotated[
+    list[Place],
+    Meta(min_length=2, max_length=2, description="The first and the last position of the batch that it came in."),
+]
 Bound = Annotated[str, Meta(description="UTC to the microsecond; `..` where it is open")] | None
 Status = Literal["asserted", "retracted"]
 # What may be any JSON; for a schema that allows all of it, msgspec needs to read `Any`.
@@ -53,6 +66,36 @@ class ShownTimeAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     bounds: ShownExtent
 
 
+class ShownEntitiesAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="entities"):
+    """Who or what, several: these among others, or, where `complete`, these and no more."""
+
+    entities: list[Id]
+    complete: bool
+
+
+class ShownQuantityAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="quantity"):
+    """How much: an amount, inclusive bounds, or both. What was not stated is null."""
+
+    amount: DecimalText | None
+    low: DecimalText | None
+    high: DecimalText | None
+    unit: Unit
+    approximate: bool
+
+
+ShownAnswer = ShownTimeAnswer | EntityAnswer | BooleanAnswer | TextAnswer | ShownEntitiesAnswer | ShownQuantityAnswer
+
+
+class ShownCapture(Shape, frozen=True):
+    """A copy of the document that was read: the SHA-256 and size of its bytes."""
+
+    sha256: Hex
+    bytes: Count
+    captured_at: Instant | None
+    completeness: Completeness
+    note: Note | None
+
+
 class ShownLink(Shape, frozen=True):
     """A link that a claim makes; `position` is that of the event that made it."""
 
@@ -71,19 +114,21 @@ _LAST = [
     ("recorded_at", Stamp),
     ("recorded_by", Uuid | None),
 ]
-_SHOWN_ANSWER = ShownTimeAnswer | EntityAnswer | BooleanAnswer | TextAnswer | EntitiesAnswer | QuantityAnswer
-
-
 # What a representation adds to what its kind says.
 _COMPUTED = {"valid_bounds": ShownExtent | None, "rules": int}
 
 
+# What a record shows otherwise than it was sent: with all that may be left out there, and with what follows from it.
+_TOLD = {"answer": ShownAnswer, "captures": list[ShownCapture]}
+
+
+def _told(kind: Kind) -> Fields:
+    return [(each.name, _TOLD.get(each.name, each.type)) for each in msgspec.structs.fields(kind.body)]
+
+
 def _shown(kind: Kind) -> type[Struct]:
-    told = [
-        (each.name, _SHOWN_ANSWER if each.name == "answer" else each.type) for each in msgspec.structs.fields(kind.body)
-    ]
     computed = [(name, _COMPUTED[name]) for name in kind.computed]
-    return _shape(kind.name.title(), [("kind", Literal[kind.name]), *_FIRST, *told, *computed, *_LAST])
+    return _shape(kind.name.title(), [("kind", Literal[kind.name]), *_FIRST, *_told(kind), *computed, *_LAST])
 
 
 def _shape(name: str, fields: Fields) -> type[Struct]:
@@ -98,7 +143,7 @@ Pair = Annotated[
 
 
 def _page_of(name: str, item: object, more: Fields | None = None) -> type[Struct]:
-    return _shape(name, [("items", list[item]), ("next", str | None), *(more or ()), ("position", Place)])  # type: ignore[valid-type]
+    return _shape(name, [("items", list[item]), ("next", Address | None), *(more or ()), ("position", Place)])  # type: ignore[valid-type]
 
 
 class FacetValue(Shape, frozen=True):
@@ -157,7 +202,7 @@ class HistoryLine(Shape, frozen=True):
     actor: Uuid | None
     reason: str | None
     fields: list[str] | None
-    batch: tuple[int, int] | None
+    batch: Together | None
     redacted: RedactionMark | None
 
 
@@ -169,15 +214,15 @@ class Memento(Shape, frozen=True):
 
     revision: Annotated[int, Meta(ge=1)]
     datetime: Stamp
-    uri: str
+    uri: Address
 
 
 class TimeMap(Shape, frozen=True):
     """Every revision of a record (RFC 7089), never paged."""
 
-    original: str
-    timegate: str
-    timemap: str
+    original: Address
+    timegate: Address
+    timemap: Address
     mementos: list[Memento]
 
 
@@ -205,7 +250,7 @@ class ClaimLinks(Shape, frozen=True):
 
     outgoing: list[ClaimLink]
     incoming: list[ClaimLink]
-    next: str | None
+    next: Address | None
     position: Place
 
 
@@ -296,7 +341,7 @@ class Answers(Shape, frozen=True):
     rules: int
     claims: list[Claim]  # type: ignore[valid-type]
     claim_count: Count
-    next: str | None
+    next: Address | None
     position: Place
     sources: dict[str, Source] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
 
@@ -332,7 +377,7 @@ class LedgerDiff(Shape, frozen=True):
     agreement: list[TurnedQuestion]
     old: Place = msgspec.field(name="from")
     new: Place = msgspec.field(name="to")
-    next: str | None
+    next: Address | None
     position: Place
 
 
@@ -352,6 +397,46 @@ class BatchResult(Shape, frozen=True):
     position: Place
 
 
+def _state(kind: Kind) -> type[Struct]:
+    """What an event says of a record: what a representation holds beside where it stands in the log."""
+    computed = [(name, _COMPUTED[name]) for name in kind.computed]
+    return _shape(
+        f"{kind.name.title()}State",
+        [("id", Id), ("status", Status), ("links", list[ShownLink]), *_told(kind), *computed],
+    )
+
+
+class RedactionState(Shape, frozen=True):
+    """What the event of a redaction says: its own id, and of which record, unless that id was erased."""
+
+    id: Id
+    status: Status
+    links: list[ShownLink]
+    kind: LoggedKind
+    target: Id | None
+
+
+class LogKey(Shape, frozen=True):
+    """A key that signs the log, and the position from which on it does."""
+
+    vkey: str
+    since: Place = msgspec.field(name="from")
+
+
+class LedgerState(Shape, frozen=True):
+    """What an event of the ledger's own record says: how the log is called, which keys sign it, in which formats it is."""
+
+    id: Id
+    status: Status
+    links: list[ShownLink]
+    log_origin: str
+    keys: list[LogKey]
+    formats: dict[str, int]
+
+
+STATES: tuple[type[Struct], ...] = (*(_state(kind) for kind in KINDS.values()), RedactionState, LedgerState)
+
+
 class FeedItem(Shape, frozen=True):
     """An entry of the log with what it says: the entry's fields, the public id, the reason, the fields that changed.
 
@@ -366,7 +451,7 @@ class FeedItem(Shape, frozen=True):
     revision: Annotated[int, Meta(ge=1)]
     recorded_at: Stamp
     actor: Uuid | None
-    batch: tuple[int, int] | None
+    batch: Together | None
     schema: int
     payload_digest: Hex
     redacts: Redacts | None
@@ -381,7 +466,7 @@ class FeedItem(Shape, frozen=True):
 FeedPage = _page_of(
     "FeedPage",
     FeedItem,
-    [("resume", Annotated[str, Meta(description="Where to ask again later: behind all that was looked at.")])],
+    [("resume", Annotated[Address, Meta(description="Where to ask again later: behind all that was looked at.")])],
 )
 
 
@@ -529,7 +614,7 @@ class Health(Shape, frozen=True):
 class ProblemTypeShape(Shape, frozen=True):
     """A type of problem: its address, status and title are stable."""
 
-    type: str
+    type: Address
     status: int
     title: str
 

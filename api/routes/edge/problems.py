@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, json
 from api.domain import errors
 from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.record import State
-from api.routes.contract.shapes import GoneMark
+from api.routes.contract.shapes import Address, GoneMark
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -51,7 +51,7 @@ class Unmoved(Struct, frozen=True):
 class Problem(Struct, frozen=True, omit_defaults=True, kw_only=True):
     """Why a request was refused (RFC 9457). `errors` name each field by JSON Pointer and say what is wanted there, and never repeat the value."""
 
-    type: str
+    type: Address
     title: str
     status: Annotated[int, Meta(ge=400, le=599)]
     detail: str

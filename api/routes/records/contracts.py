@@ -81,25 +81,31 @@ def revise(operation_id: str, kind: Kind) -> PostContract[DryRunQuery, Struct]:
 
 def history(operation_id: str, kind: Kind) -> Contract[HistoryQuery]:
     """List its revisions."""
-    return _part(operation_id, kind, "List its revisions, newest first", "HistoryPage", HistoryQuery)
+    text = (
+        "Who changed it, when, why, and which fields. A revision that was redacted keeps its line, which says by what."
+    )
+    return _part(operation_id, kind, "List its revisions, newest first", "HistoryPage", HistoryQuery, text)
 
 
 def revision(operation_id: str, kind: Kind) -> Contract[NoQuery]:
     """Read a past version."""
     answer_headers = ("ETag", "Ledger-Position", "Link", "Memento-Datetime")
-    return _part(operation_id, kind, "Read one revision", _shape(kind), NoQuery, answer_headers=answer_headers)
+    text = "What the record said from that event until the next. It never changes; it may be redacted."
+    return _part(operation_id, kind, "Read one revision", _shape(kind), NoQuery, text, answer_headers=answer_headers)
 
 
 def timemap(operation_id: str, kind: Kind) -> Contract[NoQuery]:
     """List its mementos."""
     summary = "List every revision with its time (RFC 7089)"
-    return _part(operation_id, kind, summary, "TimeMap", NoQuery, offers=(LINK_FORMAT, JSON))
+    text = "For clients of Memento, as links or as JSON: where each revision is found, and when it was recorded."
+    return _part(operation_id, kind, summary, "TimeMap", NoQuery, text, offers=(LINK_FORMAT, JSON))
 
 
 def diff(operation_id: str, kind: Kind) -> Contract[RevisionDiffQuery]:
     """Compare two revisions."""
     summary = "Compare two revisions (RFC 6902)"
-    return _part(operation_id, kind, summary, "Patch", RevisionDiffQuery, offers=(PATCH, JSON))
+    text = "The JSON Patch that makes the state of revision `to` of that of revision `from`."
+    return _part(operation_id, kind, summary, "Patch", RevisionDiffQuery, text, offers=(PATCH, JSON))
 
 
 def _part(
@@ -108,6 +114,7 @@ def _part(
     summary: str,
     returns: str,
     query: type[Query_co],
+    description: str,
     *,
     offers: tuple[str, ...] = (JSON,),
     answer_headers: tuple[str, ...] = ("ETag", "Ledger-Position"),
@@ -116,6 +123,7 @@ def _part(
         id=operation_id,
         tag=kind.plural,
         summary=summary,
+        description=description,
         query=query,
         headers=("If-None-Match",),
         returns=returns,

@@ -21,6 +21,7 @@ _TIMELINE = Contract(
     id="getTimeline",
     tag="questions",
     summary="Read live claims in the order of when their answers hold",
+    description="Each stands where its answer may begin to hold at the earliest. The questions that they answer come with them.",
     query=TimelineQuery,
     headers=("If-None-Match",),
     returns="TimelinePage",

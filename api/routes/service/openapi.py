@@ -1,36 +1,32 @@
 """The OpenAPI 3.1 document, made from the contracts that the handlers enforce and the Structs that decode."""
 
-import inspect
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import msgspec
 from litestar import Litestar
 from litestar.routes import HTTPRoute
 
 from api import __version__
-from api.domain.errors import Redacted, Stale
+from api.domain.errors import Stale
 from api.domain.records.kinds import KIND_NAMES, KINDS
 from api.domain.records.operation import MOST_OPERATIONS, OPERATIONS
-from api.domain.text import ecma
 from api.routes.contract import params
 from api.routes.contract.contract import Contract, PostContract
 from api.routes.contract.params import Strict
-from api.routes.contract.shapes import PUBLISHED, PatchOperation
+from api.routes.contract.shapes import PUBLISHED, STATES
 from api.routes.edge import query
 from api.routes.edge.bodies import JSON
 from api.routes.edge.edge import MOST_ADDRESS_BYTES, MOST_FIELD_BYTES, MOST_FIELDS
 from api.routes.edge.exchange import PATIENCE
-from api.routes.edge.problems import EDGE, TABLE, Problem
+from api.routes.edge.problems import MEDIA_TYPE, TABLE, Problem
+from api.routes.service.schemas import Part, gather, of_parameter, ref, spelt
 
-# A part of the document, or of a schema as msgspec gives it.
-Part = dict[str, Any]
-_REF = "#/components/schemas/{name}"
-_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-_EXAMPLES = Path(__file__).parents[2] / "assets" / "examples.json"
+_ASSETS = Path(__file__).parents[2] / "assets"
 _TAGS = {
     "claims": "One assertion that one source makes in answer to one question.",
     "questions": "What claims answer, and where they agree or do not.",
@@ -55,79 +51,131 @@ _INFO = {
         "**Errors** are problem documents (RFC 9457). 400: path, query or header outside this document. 422: body outside "
         "it. 409: allowed by it, and refused by a rule between fields or by what the ledger holds. 404: not there, or not "
         "yet.\n\n"
-        "**Writing** needs a key. You add to history: there is no PUT, PATCH or DELETE."
+        "**Writing** needs a key. You add to history: there is no PUT, PATCH or DELETE.\n\n"
+        "**Not described here**, because others say what they are: `/tlog/checkpoint`, `/tlog/tile/…` and `/tlog/keys` give "
+        "the log as c2sp.org/tlog-tiles has it; `/verify.py` is the verifier, one file for Python; `/metrics` is for "
+        "Prometheus; `/docs` shows this document to people, with `/docs/assets/…` and `/favicon.ico`."
     ),
-    "license": {"name": "Apache-2.0 (code), CC0-1.0 (data)", "identifier": "Apache-2.0"},
+    "license": {"name": "Apache-2.0 (code), CC0-1.0 (data)", "identifier": "Apache-2.0 AND CC0-1.0"},
 }
-_ANSWER_HEADERS = {
+_HEADERS = {
     "ETag": ("Strong for one revision; weak for what many records make.", {"type": "string"}),
     "Ledger-Position": ("The position this answer is given at.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Link": ("Related resources (RFC 8288).", {"type": "string"}),
-    "Location": ("Where the revision is found.", {"type": "string"}),
+    "Location": ("Where the revision is found.", {"type": "string", "format": "uri-reference"}),
     "Memento-Datetime": ("When this revision was recorded (RFC 7089).", {"type": "string"}),
-    "Content-Location": ("Where this revision is found for good.", {"type": "string"}),
+    "Content-Location": ("Where this revision is found for good.", {"type": "string", "format": "uri-reference"}),
     "Idempotency-Replayed": (
         "There where an earlier request under the same `Idempotency-Key` was answered so: nothing was written anew.",
         {"type": "string", "const": "true"},
     ),
     "WWW-Authenticate": ("How to authenticate (RFC 6750).", {"type": "string"}),
     "Retry-After": ("Seconds until a request is let through.", {"type": "string"}),
-}
-# What every answer carries, refusals too; the last two only where requests are counted.
-_EVERYWHERE = {
     "X-Request-Id": ("Names this request in the server's log.", {"type": "string"}),
     "Cache-Control": ("Who may keep this, and for how long (RFC 9111).", {"type": "string"}),
     "RateLimit-Policy": ("The caller's quota (draft-ietf-httpapi-ratelimit-headers).", {"type": "string"}),
     "RateLimit": ("What is left of it, and the seconds until it is whole again.", {"type": "string"}),
 }
-_SOMETIMES = {"Link", "Memento-Datetime", "Content-Location", "ETag", "Ledger-Position", "Idempotency-Replayed"}
+# What every answer carries, refusals too; the last two only where requests are counted.
+_EVERYWHERE = ("X-Request-Id", "Cache-Control", "RateLimit-Policy", "RateLimit")
+# Those of the others that an answer never lacks where it is said to have them.
+_ALWAYS = ("Location", "WWW-Authenticate", "Retry-After")
 _TRIED = (
     "What would have been written, after `dry_run=true`: nothing was. Ids that are minted here are not kept; the header tells "
     "the position that it was judged by."
 )
-_STATUSES = {
-    400: "A path, query or header value is outside this document.",
-    401: "A key is needed, or the one sent is not valid.",
-    403: "The key may not do this.",
-    404: "There is nothing here, or not yet.",
-    406: "None of the types asked for is offered.",
-    408: f"Nothing more of the body came for {PATIENCE} seconds, or it was not whole in time.",
-    409: "Refused by a rule between fields, or by what the ledger holds.",
-    410: "What was here is redacted: by which redaction, and on what basis.",
-    412: "The record has changed since: with what it says now, the revisions in between and the fields that differ.",
-    413: "The body is too large, or nests too deeply.",
-    414: f"The address, its query included, is longer than {MOST_ADDRESS_BYTES} bytes.",
-    415: "The body is of a type that is not read here.",
-    422: "The body is outside this document.",
-    428: "Say which revision this is based on, with If-Match.",
-    429: "Too many requests.",
-    431: f"There are more than {MOST_FIELDS} header fields, or they hold more than {MOST_FIELD_BYTES} bytes.",
-    501: "The body comes in another transfer coding than chunked.",
-    503: "The ledger cannot answer now.",
+# What is answered beside what was asked for: a name for it, what it means, and the headers that it has.
+_ASIDE: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
+    302: ("Found", "The revision in force then.", ("Location", "Link", "Ledger-Position")),
+    304: ("NotModified", "You hold it already.", ("ETag", "Ledger-Position")),
+    400: ("BadRequest", "A path, query or header value is outside this document.", ()),
+    401: ("Unauthorized", "A key is needed, or the one sent is not valid.", ("WWW-Authenticate",)),
+    403: ("Forbidden", "The key may not do this.", ()),
+    404: ("NotFound", "There is nothing here, or not yet.", ()),
+    406: ("NotAcceptable", "None of the types asked for is offered.", ()),
+    408: ("RequestTimeout", f"Nothing more of the body came for {PATIENCE} seconds, or it was not whole in time.", ()),
+    409: ("Conflict", "Refused by a rule between fields, or by what the ledger holds.", ()),
+    410: ("Gone", "What was here is redacted: by which redaction, and on what basis.", ("Link",)),
+    412: (
+        "PreconditionFailed",
+        "The record has changed since: with what it says now, the revisions in between and the fields that differ.",
+        ("ETag",),
+    ),
+    413: ("ContentTooLarge", "The body is too large, or nests too deeply.", ()),
+    414: ("AddressTooLong", f"The address, its query included, is longer than {MOST_ADDRESS_BYTES} bytes.", ()),
+    415: ("UnsupportedMediaType", "The body is of a type that is not read here.", ()),
+    422: ("UnprocessableContent", "The body is outside this document.", ()),
+    428: ("PreconditionRequired", "Say which revision this is based on, with If-Match.", ()),
+    429: ("TooManyRequests", "Too many requests.", ("Retry-After",)),
+    431: (
+        "HeadersTooLarge",
+        f"There are more than {MOST_FIELDS} header fields, or they hold more than {MOST_FIELD_BYTES} bytes.",
+        (),
+    ),
+    501: ("NotImplemented", "The body comes in another transfer coding than chunked.", ()),
+    503: ("Unavailable", "The ledger cannot answer now.", ()),
 }
 
 
-def build(app: Litestar) -> Part:
-    """Give the whole document."""
+def build(app: Litestar, address: str | None = None, contact: str | None = None) -> Part:
+    """Give the whole document of a ledger that is found at this address; `contact` is how whoever runs it is reached."""
     contracts = sorted(_contracts(app), key=lambda found: (found[0], found[1]))
     schemas, components = _schemas([contract for *_, contract in contracts])
     paths: Part = {}
     for path, method, contract in contracts:
         paths.setdefault(path, {})[method] = _operation(path, method, contract, schemas)
-    return {
+    described = {
         "openapi": "3.1.0",
-        "info": _INFO,
-        "servers": [{"url": "/"}],
+        "info": {**_INFO, "contact": _contact(contact)},
+        "servers": [{"url": address or "/", "description": "The ledger that this document is about."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
-        "components": {
-            "schemas": components,
-            "headers": {name: {"description": text, "schema": schema} for name, (text, schema) in _EVERYWHERE.items()},
-            "securitySchemes": {
-                "bearer": {"type": "http", "scheme": "bearer", "description": "A key: `dl_<id>_<secret>`."}
-            },
-        },
     }
+    shared = {
+        "schemas": components,
+        "responses": {name: _aside(status) for status, (name, *_) in _ASIDE.items()},
+        "parameters": _share_parameters(paths),
+        "headers": {name: _header(name) for name in _HEADERS},
+    }
+    bearer = {"type": "http", "scheme": "bearer", "description": "A key: `dl_<id>_<secret>`."}
+    return {**described, "components": {**_used(described, shared), "securitySchemes": {"bearer": bearer}}}
+
+
+def _contact(given: str | None) -> Part:
+    name = {"name": "Whoever runs this ledger"}
+    return name if given is None else {**name, "url" if "/" in given else "email": given}
+
+
+def _share_parameters(paths: Part) -> Part:
+    """Let a parameter that several operations take stand once, under its name, in the words that most of them use."""
+    taken = [each for methods in paths.values() for described in methods.values() for each in described["parameters"]]
+    times = Counter(map(msgspec.json.encode, taken))
+    shared: Part = {}
+    for each in sorted(taken, key=lambda each: -times[msgspec.json.encode(each)]):
+        if times[msgspec.json.encode(each)] > 1:
+            shared.setdefault(each["name"], each)
+    for methods in paths.values():
+        for described in methods.values():
+            described["parameters"] = [
+                {"$ref": f"#/components/parameters/{each['name']}"} if shared.get(each["name"]) == each else each
+                for each in described["parameters"]
+            ]
+    return shared
+
+
+def _used(described: Part, shared: Part) -> Part:
+    """Give of what may be referred to what is, directly or from what is."""
+    used: dict[str, set[str]] = {part: set() for part in shared}
+    waiting: list[object] = [described]
+    while waiting:
+        for part, name in _REFERENCE.findall(msgspec.json.encode(waiting.pop()).decode()):
+            if name not in used[part]:
+                used[part].add(name)
+                waiting.append(shared[part][name])
+    return {part: {name: each for name, each in shared[part].items() if name in used[part]} for part in shared}
+
+
+_REFERENCE = re.compile(r'"#/components/(\w+)/([^"]+)"')
 
 
 def _contracts(app: Litestar) -> Iterable[tuple[str, str, Contract[Strict]]]:
@@ -142,27 +190,17 @@ def _contracts(app: Litestar) -> Iterable[tuple[str, str, Contract[Strict]]]:
 
 
 def _schemas(contracts: list[Contract[Strict]]) -> tuple[dict[int, Part], Part]:
-    """Take every schema from msgspec: what is published is what its decoder enforces."""
+    """Give the schema of each body, and all that have a name."""
     bodies = [
         contract.body for contract in contracts if isinstance(contract, PostContract) and contract.body is not None
     ]
-    types = [*PUBLISHED, list[PatchOperation], Problem, *bodies, *dict.fromkeys(OPERATIONS.values())]
-    found, components = msgspec.json.schema_components(types, ref_template=_REF)
-    components = _tidy(components)
-    components["Patch"] = _tidy(found[len(PUBLISHED)])
+    operations = list(dict.fromkeys(OPERATIONS.values()))
+    found, components = gather([*bodies, *PUBLISHED, *STATES, Problem, *operations])
     for kind in KIND_NAMES:
         _close(components[kind.title()])
-    components["Operation"] = {
-        "anyOf": [{"$ref": _REF.format(name=each.__name__)} for each in dict.fromkeys(OPERATIONS.values())]
-    }
-    components["FeedPage"]["properties"]["items"]["items"] = {
-        "anyOf": [{"$ref": _REF.format(name=name)} for name in ("FeedItem", "ExactEvent")]
-    }
-    components["Problem"]["properties"]["type"]["examples"] = [f"/problems/{TABLE_SLUG}"]
-    return dict(zip(map(id, types), map(_tidy, found), strict=True)), components
-
-
-TABLE_SLUG = next(iter(TABLE.values())).slug
+    components["Operation"] = {"oneOf": [ref(each.__name__) for each in operations]}
+    _fill_in(components)
+    return dict(zip(map(id, bodies), found, strict=False)), components
 
 
 def _close(schema: Part) -> None:
@@ -170,22 +208,22 @@ def _close(schema: Part) -> None:
     schema["required"] = list(schema["properties"])
 
 
-def _tidy(part: Part) -> Part:
-    """Spell patterns for ECMA-262, drop titles, and say the same from every Python: 3.13 takes docstrings' margins off."""
-    return {key: _tidied(key, item) for key, item in part.items() if not (key == "title" and isinstance(item, str))}
-
-
-def _tidied(key: str, item: object) -> object:
-    match key, item:
-        case "pattern", str():
-            return ecma(item).replace(r"$(?!\n)", "$")
-        case "description", str():
-            return inspect.cleandoc(item)
-        case _, dict():
-            return _tidy(item)
-        case _, list():
-            return [_tidied("", each) for each in item]
-    return item
+def _fill_in(components: Part) -> None:
+    """Say what a member is that is one of several shapes: msgspec has no type for those without a tag."""
+    kinds = {kind: ref(kind.title()) for kind in KIND_NAMES}
+    mapping = {kind: each["$ref"] for kind, each in kinds.items()}
+    components["FeedPage"]["properties"]["items"]["items"] = {"oneOf": [ref("FeedItem"), ref("ExactEvent")]}
+    components["FeedItem"]["properties"]["state"] = {
+        "oneOf": [*(ref(each.__name__) for each in STATES), {"type": "null"}]
+    }
+    components["Problem"]["properties"] |= {
+        "type": {**components["Problem"]["properties"]["type"], "examples": [f"/problems/{TABLE[Stale].slug}"]},
+        "current": {
+            "oneOf": list(kinds.values()),
+            "discriminator": {"propertyName": "kind", "mapping": mapping},
+        },
+        "revisions": {"type": "array", "items": ref("HistoryLine")},
+    }
 
 
 def _operation(path: str, method: str, contract: Contract[Strict], schemas: Mapping[int, Part]) -> Part:
@@ -210,7 +248,7 @@ def _body(contract: PostContract[Strict, object], schemas: Mapping[int, Part]) -
             "type": "array",
             "minItems": 1,
             "maxItems": MOST_OPERATIONS,
-            "items": {"$ref": _REF.format(name="Operation")},
+            "items": ref("Operation"),
         }
     else:
         schema = schemas[id(contract.body)]
@@ -225,20 +263,30 @@ def _body(contract: PostContract[Strict, object], schemas: Mapping[int, Part]) -
 @lru_cache(maxsize=1)
 def _captured() -> Part:
     """Give the examples: requests written by hand, and the answers that a seeded ledger gave to them."""
-    found: Part = msgspec.json.decode(_EXAMPLES.read_bytes()) if _EXAMPLES.exists() else {}
+    return _read("examples.json")
+
+
+@lru_cache(maxsize=1)
+def _refused() -> Part:
+    """Give the problem documents with which a seeded ledger refused, by status."""
+    return _read("refusals.json")
+
+
+def _read(asset: str) -> Part:
+    found: Part = msgspec.json.decode((_ASSETS / asset).read_bytes()) if (_ASSETS / asset).exists() else {}
     return found
 
 
 def _path_parameters(path: str, contract: Contract[Strict]) -> list[Part]:
     names = re.findall(r"\{(\w+)\}", path)
-    return [_parameter(name, "path", _schema_of(params.Path, name), contract, required=True) for name in names]
+    return [_parameter(name, "path", of_parameter(params.Path, name), contract, required=True) for name in names]
 
 
 def _query_parameters(contract: Contract[Strict]) -> list[Part]:
     fields = msgspec.structs.fields(contract.query)
     return [
         _parameter(
-            each.encode_name, "query", _schema_of(contract.query, each.encode_name), contract, required=each.required
+            each.encode_name, "query", of_parameter(contract.query, each.encode_name), contract, required=each.required
         )
         for each in fields
     ]
@@ -250,26 +298,14 @@ def _header_parameters(contract: Contract[Strict]) -> list[Part]:
         header = query.HEADERS[name]
         if header.is_published:
             pattern = {"pattern": header.pattern} if header.pattern else {}
-            schema = _tidy({"type": "string", "description": header.text, **pattern})
+            schema = spelt({"type": "string", "description": header.text, **pattern})
             found.append(_parameter(name, "header", schema, contract, required=name == "If-Match"))
     return found
 
 
-def _schema_of(struct: type[msgspec.Struct], name: str) -> Part:
-    """Give a parameter's schema as msgspec has it, without the null that no parameter can carry."""
-    (_,), components = msgspec.json.schema_components([struct], ref_template=_REF)
-    schema: Part = components[struct.__name__]["properties"][name]
-    if "anyOf" in schema:
-        rest = {key: value for key, value in schema.items() if key not in ("anyOf", "default")}
-        schema = rest | next(branch for branch in schema["anyOf"] if branch.get("type") != "null")
-    if "enum" in schema:
-        schema = {**schema, "enum": [value for value in schema["enum"] if value is not None], "type": "string"}
-    return _tidy({key: value for key, value in schema.items() if not (key == "default" and value in (None, []))})
-
-
 def _parameter(name: str, place: str, schema: Part, contract: Contract[Strict], *, required: bool) -> Part:
     text = schema.pop("description", None) or params.MEANINGS.get(name)
-    described: Part = {"name": name, "in": place, "required": required, "schema": schema}
+    described: Part = {"name": name, "in": place, "schema": schema} | ({"required": True} if required else {})
     if text:
         described["description"] = text
     schema.pop("examples", None)
@@ -281,25 +317,38 @@ def _parameter(name: str, place: str, schema: Part, contract: Contract[Strict], 
 
 def _responses(path: str, method: str, contract: Contract[Strict]) -> Part:
     responses: Part = {str(contract.status): _success(path, method, contract)}
-    if "If-None-Match" in contract.headers:
-        responses["304"] = {"description": "You hold it already.", "headers": _headers(["ETag"])}
-    if "Accept-Datetime" in contract.headers:
-        headers = _headers(["Location", "Link", "Ledger-Position"])
-        responses["302"] = {"description": "The revision in force then.", "headers": headers}
+    for status, header in ((304, "If-None-Match"), (302, "Accept-Datetime")):
+        if header in contract.headers:
+            responses[str(status)] = _to_aside(status)
     if isinstance(contract, PostContract) and contract.id != "redact":
-        content, headers = responses["201"]["content"], _headers(["Ledger-Position"])
-        responses["200"] = {"description": _TRIED, "content": content, "headers": headers}
+        headers = _headers(("Ledger-Position", *_EVERYWHERE))
+        content = {JSON: {"schema": ref(contract.returns)}}
+        responses["200"] = {"description": _TRIED, "headers": headers, "content": content}
     if contract.id == "redact":
-        preview = {"schema": {"$ref": _REF.format(name="RedactionPreview")}, **_example("redact")}
+        preview = {"schema": ref("RedactionPreview"), **_example("redact")}
         text = "What would be removed, and what would still name or hold it."
-        responses["200"] = {"description": text, "content": {JSON: preview}}
+        responses["200"] = {"description": text, "headers": _headers(_EVERYWHERE), "content": {JSON: preview}}
     for status in _refusals(contract):
-        responses[str(status)] = _refusal(status)
-    for answer, response in responses.items():
-        if answer.startswith("2") or answer == "429":
-            everywhere = {name: {"$ref": f"#/components/headers/{name}"} for name in _EVERYWHERE}
-            response["headers"] = {**response.get("headers", {}), **everywhere}
+        responses[str(status)] = _to_aside(status)
     return dict(sorted(responses.items()))
+
+
+def _to_aside(status: int) -> Part:
+    return {"$ref": f"#/components/responses/{_ASIDE[status][0]}"}
+
+
+def _aside(status: int) -> Part:
+    """Describe an answer that is the same wherever it is given."""
+    _, text, headers = _ASIDE[status]
+    response: Part = {"description": text, "headers": _headers((*headers, *_EVERYWHERE))}
+    if status >= HTTPStatus.BAD_REQUEST:
+        response["content"] = {MEDIA_TYPE: {"schema": ref("Problem"), **_refusal_example(status)}}
+    return response
+
+
+def _refusal_example(status: int) -> Part:
+    example = _refused().get(str(status))
+    return {} if example is None else {"example": example}
 
 
 def _refusals(contract: Contract[Strict]) -> list[int]:
@@ -320,26 +369,12 @@ def _refusals(contract: Contract[Strict]) -> list[int]:
     return sorted(set(found))
 
 
-def _refusal(status: int) -> Part:
-    response: Part = {"description": _STATUSES[status], "content": _PROBLEM}
-    if status == EDGE["unauthorized"].status:
-        response["headers"] = _headers(["WWW-Authenticate"])
-    if status == EDGE["too-many-requests"].status:
-        response["headers"] = _headers(["Retry-After"])
-    if status == TABLE[Redacted].status:
-        response["headers"] = _headers(["Link"])
-    if status == TABLE[Stale].status:
-        response["headers"] = _headers(["ETag"])
-    return response
-
-
 def _success(path: str, method: str, contract: Contract[Strict]) -> Part:
     example = _redaction_example() if contract.id == "redact" else _example(contract.id)
-    media = {"schema": {"$ref": _REF.format(name=contract.returns)}, **example}
+    media = {"schema": ref(contract.returns), **example}
     content = {offered: media if "json" in offered else {"schema": {"type": "string"}} for offered in contract.offers}
-    response: Part = {"description": contract.summary + ".", "content": content}
-    if contract.answer_headers:
-        response["headers"] = _headers(contract.answer_headers)
+    headers = _headers((*contract.answer_headers, *_EVERYWHERE))
+    response: Part = {"description": contract.summary + ".", "headers": headers, "content": content}
     links = _links(path, method, contract)
     if links:
         response["links"] = links
@@ -361,11 +396,13 @@ def _redaction_example() -> Part:
 
 
 def _headers(names: Iterable[str]) -> Part:
-    found = {}
-    for name in names:
-        text, schema = _ANSWER_HEADERS[name]
-        found[name] = {"description": text, "required": name not in _SOMETIMES, "schema": schema}
-    return found
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+def _header(name: str) -> Part:
+    text, schema = _HEADERS[name]
+    required = {} if name in _EVERYWHERE else {"required": name in _ALWAYS}
+    return {"description": text, **required, "schema": schema}
 
 
 _KINDS = {kind.plural: (kind.name.title(), kind.path) for kind in KINDS.values()}
