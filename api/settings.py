@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None, description="URL that the ledger is reached by, for links in full; default: as the client names the host"
     )
-    contact: str | None = Field(None, description="URL or mail address of whoever runs the ledger, for `/openapi.json`")
+    contact: str | None = Field(None, description="URL or mail address of whoever runs the ledger")
     rate_limit: str = Field("1000,6000", description="requests a minute for an anonymous address, for a key; or `off`")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
         (), description="networks, comma-separated, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed"

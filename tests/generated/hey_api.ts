@@ -1,0 +1,47 @@
+import { getClaim, recordEntity, reviseEntity, type Problem } from "./hey";
+import { client } from "./hey/client.gen";
+
+declare const process: { env: Record<string, string>; exitCode: number };
+
+client.setConfig({ baseUrl: process.env["LEDGER_ADDRESS"], auth: process.env["LEDGER_KEY"] });
+
+async function read(): Promise<string> {
+  const { data } = await getClaim({
+    path: { id: "cherif-20210111--parler-offline-when" },
+    query: { include: "source" },
+    throwOnError: true,
+  });
+  if (data.answer.type !== "time") throw new Error("the answer is no time");
+  return `${data.answer.edtf} is ${data.answer.bounds.start.earliest} at the earliest`;
+}
+
+async function record(): Promise<string> {
+  const { data } = await recordEntity({
+    body: { id: "made-by-hey-api", type: "other", name: "Made by a client" },
+    throwOnError: true,
+  });
+  return data.id;
+}
+
+async function reviseTooLate(id: string): Promise<Problem> {
+  const { error, response } = await reviseEntity({
+    path: { id },
+    headers: { "If-Match": '"1"' },
+    body: { action: "revise", reason: "A clearer name.", changes: { name: "Renamed" } },
+  });
+  if (!error || response?.status !== 412) throw new Error("412 was expected");
+  return error;
+}
+
+async function main(): Promise<void> {
+  const found = await read();
+  const id = await record();
+  const problem = await reviseTooLate(id);
+  if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");
+  console.log(`read (${found}), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});

@@ -1,0 +1,54 @@
+import createClient from "openapi-fetch";
+import type { components, paths } from "./schema";
+
+declare const process: { env: Record<string, string>; exitCode: number };
+
+type Problem = components["schemas"]["Problem"];
+
+const client = createClient<paths>({
+  baseUrl: process.env["LEDGER_ADDRESS"],
+  headers: { Authorization: `Bearer ${process.env["LEDGER_KEY"]}` },
+});
+
+function refused(problem: Problem): Error {
+  return new Error(`${problem.status} ${problem.detail}`);
+}
+
+async function read(): Promise<string> {
+  const { data, error } = await client.GET("/v1/claims/{id}", {
+    params: { path: { id: "cherif-20210111--parler-offline-when" }, query: { include: "source" } },
+  });
+  if (error) throw refused(error);
+  if (data.answer.type !== "time") throw new Error("the answer is no time");
+  return `${data.answer.edtf} is ${data.answer.bounds.start.earliest} at the earliest`;
+}
+
+async function record(): Promise<string> {
+  const { data, error } = await client.POST("/v1/entities", {
+    body: { id: "made-by-openapi-fetch", type: "other", name: "Made by a client" },
+  });
+  if (error) throw refused(error);
+  return data.id;
+}
+
+async function reviseTooLate(id: string): Promise<Problem> {
+  const { error, response } = await client.POST("/v1/entities/{id}/revisions", {
+    params: { path: { id }, header: { "If-Match": '"1"' } },
+    body: { action: "revise", reason: "A clearer name.", changes: { name: "Renamed" } },
+  });
+  if (!error || response.status !== 412) throw new Error(`412 was expected, not ${response.status}`);
+  return error;
+}
+
+async function main(): Promise<void> {
+  const found = await read();
+  const id = await record();
+  const problem = await reviseTooLate(id);
+  if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");
+  console.log(`read (${found}), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});

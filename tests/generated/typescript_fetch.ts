@@ -1,0 +1,53 @@
+import { ClaimsApi, Configuration, EntitiesApi, ProblemFromJSON, ResponseError, type Problem } from "./generator";
+
+declare const process: { env: Record<string, string>; exitCode: number };
+
+const configuration = new Configuration({
+  basePath: process.env["LEDGER_ADDRESS"],
+  accessToken: process.env["LEDGER_KEY"],
+});
+
+async function read(): Promise<string> {
+  const claim = await new ClaimsApi(configuration).getClaim({
+    id: "cherif-20210111--parler-offline-when",
+    include: "source",
+  });
+  if (claim.answer.type !== "time") throw new Error("the answer is no time");
+  return `${claim.answer.edtf} is ${claim.answer.bounds.start.earliest} at the earliest`;
+}
+
+async function record(): Promise<string> {
+  const entity = await new EntitiesApi(configuration).recordEntity({
+    newEntity: { id: "made-by-typescript-fetch", type: "other", name: "Made by a client" },
+  });
+  return entity.id;
+}
+
+async function reviseTooLate(id: string): Promise<Problem> {
+  try {
+    await new EntitiesApi(configuration).reviseEntity({
+      id,
+      ifMatch: '"1"',
+      entityAction: { action: "revise", reason: "A clearer name.", changes: { name: "Renamed" } },
+    });
+  } catch (error: unknown) {
+    if (error instanceof ResponseError && error.response.status === 412) {
+      return ProblemFromJSON(await error.response.json());
+    }
+    throw error;
+  }
+  throw new Error("412 was expected");
+}
+
+async function main(): Promise<void> {
+  const found = await read();
+  const id = await record();
+  const problem = await reviseTooLate(id);
+  if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");
+  console.log(`read (${found}), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
