@@ -67,7 +67,7 @@ def operations_are_described(document: Document) -> Iterator[str]:
             yield f"{where} needs a description in sentences"
         if len(described.get("tags", [])) != 1 or described["tags"][0] not in tags:
             yield f"{where} needs one tag that the document describes"
-        if "security" not in described:
+        if "security" not in {**document, **described}:
             yield f"{where} needs its security said"
 
 
@@ -166,7 +166,7 @@ def schemas_are_read_alike(document: Document) -> Iterator[str]:
 def references_hold(document: Document) -> Iterator[str]:
     """Every component is used, and every reference leads to one."""
     used = {text["$ref"] for text in _objects(document) if isinstance(text.get("$ref"), str)}
-    parts = ("schemas", "responses", "parameters", "headers")
+    parts = ("schemas", "responses", "parameters", "links", "headers")
     there = {f"#/components/{part}/{name}" for part in parts for name in document["components"].get(part, {})}
     mapped = {to for each in _objects(document) if "mapping" in each for to in _texts(each["mapping"])}
     yield from (f"{name} is not used" for name in sorted(there - used))
@@ -268,8 +268,10 @@ def _within(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _answer(document: Document, response: dict[str, Any]) -> dict[str, Any]:
     found = _inlined(document, response)
-    headers = {name: _inlined(document, each) for name, each in found.get("headers", {}).items()}
-    return {**found, "headers": headers}
+    told = dict(found)
+    for part in {"headers", "links"} & set(found):
+        told[part] = {name: _inlined(document, each) for name, each in found[part].items()}
+    return told
 
 
 def _inlined(document: Document, part: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ REFUSALS = Path(__file__).parent.parent / "api" / "assets" / "refusals.json"
 Client = TestClient[Litestar]
 Refuse = Callable[[Client], httpx.Response]
 
-_REVISIONS = "/v1/claims/unnamed-202101-expulse--parler-offline-when-2/revisions"
+_REVISIONS = "/v1/entities/vkontakte/revisions"
 _RETRACT = {"action": "retract", "reason": "It is not in the source."}
 _CLAIM = {
     "source": "nobody-read-this",
@@ -77,7 +77,7 @@ _REFUSED: Mapping[int, Refuse] = {
     406: _get("/v1/claims", Accept="image/png"),
     409: _post("/v1/claims", _CLAIM),
     410: _redacted,
-    412: _post(_REVISIONS, _RETRACT, If_Match='"749"'),
+    412: _post(_REVISIONS, _RETRACT, If_Match='"805"'),
     413: lambda client: client.post("/v1/claims", content=b" " * 300_000, headers={"Content-Type": "application/json"}),
     414: _get(f"/v1/claims?q={'x' * 20_000}"),
     415: lambda client: client.post(

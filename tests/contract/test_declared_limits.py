@@ -88,7 +88,7 @@ class Document:
                 names = {f"x-{number}": self.example(schema["additionalProperties"]) for number in range(size)}
                 yield pointer, names, size <= schema["maxProperties"]
             for _, value, fits in self.cases(schema["additionalProperties"]):
-                yield pointer, {"en": value}, fits
+                yield f"{pointer}/en", {"en": value}, fits
             for _, name, fits in self.cases({**schema["propertyNames"], "type": "string"}):
                 yield pointer, {name: self.example(schema["additionalProperties"])}, fits
 
@@ -121,7 +121,7 @@ def document(ground: Served) -> Document:
 
 
 BODIES = ["recordEntity", "recordSource", "recordQuestion", "recordClaim", "reviseEntity", "reviseSource", "reviseQuestion",
-          "reviseClaim", "redact", "appendBatch"]  # fmt: skip
+          "reviseClaim", "redact", "appendBatch", "revertBatch"]  # fmt: skip
 
 
 def test_every_operation_that_takes_a_body_is_held_to_it_here(document: Document) -> None:
@@ -142,7 +142,7 @@ def test_a_body_is_taken_up_to_each_limit_that_is_declared_and_no_further(
     if operation == "appendBatch":
         path, schema = f"{path}?dry_run=true", {"type": "array", "items": schema["items"]}
     # What is taken is refused for what the ledger holds; nothing of it is to be there.
-    path, headers = path.replace("{id}", "nobody"), {"If_Match": "*"}
+    path, headers = path.replace("{id}", "nobody").replace("{position}", "1"), {"If_Match": "*"}
     found = list(document.cases(schema))
     assert len(found) > 5
     for pointer, body, fits in found:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
@@ -129,12 +129,15 @@ def build(app: Litestar, address: str | None = None, contact: str | None = None)
         "info": {**_INFO, "contact": _contact(contact)},
         "servers": [{"url": address or "/", "description": "The ledger that this document is about."}],
         "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "security": [{}, {"bearer": []}],
         "paths": paths,
     }
+    parameters, links = _share(paths)
     shared = {
         "schemas": components,
         "responses": {name: _aside(status) for status, (name, *_) in _ASIDE.items()},
-        "parameters": _share_parameters(paths),
+        "parameters": parameters,
+        "links": links,
         "headers": {name: _header(name) for name in _HEADERS},
     }
     bearer = {"type": "http", "scheme": "bearer", "description": "A key: `dl_<id>_<secret>`."}
@@ -146,21 +149,38 @@ def _contact(given: str | None) -> Part:
     return name if given is None else {**name, "url" if "/" in given else "email": given}
 
 
-def _share_parameters(paths: Part) -> Part:
-    """Let a parameter that several operations take stand once, under its name, in the words that most of them use."""
-    taken = [each for methods in paths.values() for described in methods.values() for each in described["parameters"]]
-    times = Counter(map(msgspec.json.encode, taken))
-    shared: Part = {}
-    for each in sorted(taken, key=lambda each: -times[msgspec.json.encode(each)]):
-        if times[msgspec.json.encode(each)] > 1:
-            shared.setdefault(each["name"], each)
-    for methods in paths.values():
-        for described in methods.values():
-            described["parameters"] = [
-                {"$ref": f"#/components/parameters/{each['name']}"} if shared.get(each["name"]) == each else each
-                for each in described["parameters"]
-            ]
-    return shared
+def _share(paths: Part) -> tuple[Part, Part]:
+    """Let parameters and links that several operations have in the same words stand once; give them by name."""
+    described = [each for methods in paths.values() for each in methods.values()]
+    answers = [(each, answer) for each in described for answer in each["responses"].values() if "links" in answer]
+    parameters = _names([(one["name"], each, one) for each in described for one in each["parameters"]])
+    links = _names([(name, each, one) for each, answer in answers for name, one in answer["links"].items()])
+    for each in described:
+        each["parameters"] = [_short("parameters", parameters, one) for one in each["parameters"]]
+    for _, answer in answers:
+        answer["links"] = {name: _short("links", links, one) for name, one in answer["links"].items()}
+    return _by_name(parameters), _by_name(links)
+
+
+def _names(said: Sequence[tuple[str, Part, Part]]) -> dict[bytes, str]:
+    """Name what operations say alike: as it is called or, where something else so called is said more often, by the tag too."""
+    times = Counter(msgspec.json.encode(part) for *_, part in said)
+    names: dict[bytes, str] = {}
+    for name, operation, part in sorted(said, key=lambda each: -times[msgspec.json.encode(each[2])]):
+        raw = msgspec.json.encode(part)
+        free = [each for each in (name, f"{operation['tags'][0]}-{name}") if each not in names.values()]
+        if times[raw] > 1 and raw not in names and free:
+            names[raw] = free[0]
+    return names
+
+
+def _short(place: str, names: Mapping[bytes, str], part: Part) -> Part:
+    name = names.get(msgspec.json.encode(part))
+    return part if name is None else {"$ref": f"#/components/{place}/{name}"}
+
+
+def _by_name(names: Mapping[bytes, str]) -> Part:
+    return {name: msgspec.json.decode(raw) for raw, name in names.items()}
 
 
 def _used(described: Part, shared: Part) -> Part:
@@ -233,10 +253,11 @@ def _operation(path: str, method: str, contract: Contract[Strict], schemas: Mapp
         "tags": [contract.tag],
         "parameters": [*_path_parameters(path, contract), *_query_parameters(contract), *_header_parameters(contract)],
         "responses": _responses(path, method, contract),
-        "security": [{"bearer": []}] if contract.scope else [{}, {"bearer": []}],
     }
     if contract.description:
         described["description"] = contract.description
+    if contract.scope:
+        described["security"] = [{"bearer": []}]
     if isinstance(contract, PostContract):
         described["requestBody"] = {"required": True, "content": {JSON: _body(contract, schemas)}}
     return described
