@@ -72,7 +72,7 @@ def read_query(raw: bytes, wanted: type[Wanted]) -> Wanted:
     try:
         pairs = read_pairs(raw.decode("ascii"))
     except ValueError:
-        raise BadParameter("query", "query", "not a query string of at most 300 parameters in UTF-8") from None
+        raise BadParameter("query", "query", "at most 300 parameters, in UTF-8 and percent-encoded") from None
     for name, value in pairs:
         if name in many:
             found.setdefault(name, []).append(value)  # type: ignore[union-attr]
