@@ -39,7 +39,7 @@ from api.routes.edge.services import Services
 from api.routes.edge.waiting import Lines, Turns
 from api.routes.log import batch, diff, events, proofs, redactions, tlog
 from api.routes.records import claims, entities, questions, sources, timeline
-from api.routes.service import actors, openapi, pages, service
+from api.routes.service import actors, openapi, pages, reference, service
 from api.settings import Settings, load
 from api.witnessing import cosigning
 from api.witnessing.cosigning import Cosigning
@@ -64,6 +64,7 @@ _HANDLERS = (
     *service.HANDLERS,
     *actors.HANDLERS,
     *pages.HANDLERS,
+    *reference.HANDLERS,
     *tlog.HANDLERS,
 )
 
@@ -110,6 +111,7 @@ def build(settings: Settings, metrics: Metrics, ending: Connection | None = None
         logging_config=None,
     )
     app.state.document = _document(settings.public_url, settings.contact)
+    app.state.reference = _reference(app.state.document.body)
     return app
 
 
@@ -118,6 +120,11 @@ def _document(address: str | None, contact: str | None) -> pages.Asset:
     """Give the OpenAPI document: the same for every application of a ledger, and longer in the making than one."""
     described = Litestar([*_HANDLERS, _get_document], openapi_config=None, logging_config=None)
     return pages.asset_of(msgspec.json.encode(openapi.build(described, address, contact)), "application/json")
+
+
+@cache
+def _reference(document: bytes) -> reference.Reference:
+    return reference.Reference(document)
 
 
 def _living(

@@ -37,6 +37,7 @@ def _addresses(served: Served) -> list[str]:
                 "position": "1",
                 "slug": "stale",
                 "name": "docs.css",
+                "operation": "getClaim",
                 "path": "0/000.p/1",
                 "actor": "00000000-0000-4000-8000-000000000000",
             }

@@ -1,19 +1,113 @@
 "use strict";
 
-// Swagger UI has a dark sheet but leaves the choice to its host; follow the reader's system, also when it changes.
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
-dark.addEventListener("change", follow);
-follow();
+// The key is kept here and nowhere else: operations are opened without leaving the page, and a reload forgets it.
+let key = "";
+let shown = location.pathname;
 
-window.SwaggerUIBundle({
-  url: "/openapi.json",
-  domNode: document.getElementById("swagger-ui"),
-  deepLinking: true,
-  docExpansion: "list",
-  defaultModelsExpandDepth: 0,
-  displayRequestDuration: true,
-  filter: true,
-  tryItOutEnabled: true,
-  validatorUrl: null, // the default would send the document's address to a third party
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  const isPlain = event.button === 0 && !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
+  if (!link || !isPlain || link.origin !== location.origin || link.hash || !/^\/docs(\/[^/]+)?$/.test(link.pathname)) return;
+  event.preventDefault();
+  open(link.href, true);
 });
+
+// It is also told of steps within a page, which the browser takes by itself.
+window.addEventListener("popstate", () => location.pathname !== shown && open(location.href, false));
+
+document.addEventListener("input", ({ target }) => {
+  if (target.id === "key") key = target.value;
+  if (target.id === "example") target.form.elements.body.value = target.value;
+});
+
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  send(event.target, event.submitter);
+});
+
+async function open(address, isNew) {
+  const answer = await fetch(address);
+  if (!answer.ok) return location.assign(address);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (isNew) history.pushState(null, "", address);
+  shown = location.pathname;
+  document.title = page.title;
+  document.body.replaceChildren(...page.body.children);
+  arrive();
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  if (target) return target.scrollIntoView();
+  window.scrollTo(0, 0);
+  document.querySelector("h1").focus({ preventScroll: true });
+}
+
+// Shows the key that was given, and the place of this operation among the others.
+function arrive() {
+  const field = document.getElementById("key");
+  if (field) field.value = key;
+  const nav = document.querySelector(".operations");
+  const current = nav?.querySelector("[aria-current]");
+  if (current) nav.scrollTop = current.offsetTop - nav.clientHeight / 3;
+}
+
+async function send(form, button) {
+  const output = form.querySelector("output");
+  const { address, options } = request(form);
+  button.disabled = true;
+  try {
+    const began = performance.now();
+    const answer = await fetch(address, options);
+    const text = await answer.text();
+    const took = Math.round(performance.now() - began);
+    tell(output, [curl(address, options), `${answer.status} ${answer.statusText} · ${took} ms`, headers(answer), laidOut(text)]);
+  } catch (error) {
+    tell(output, [curl(address, options), `There was no answer: ${error.message}`]);
+  }
+  button.disabled = false;
+}
+
+// An empty field is not sent; of a list each line is a value.
+function request(form) {
+  let path = form.dataset.path;
+  const query = new URLSearchParams();
+  const options = { method: form.dataset.method, headers: {}, cache: "no-store" };
+  for (const field of form.querySelectorAll("[data-in]")) {
+    const values = field.value.split("\n").filter(Boolean);
+    if (field.dataset.in === "path") path = path.replace(`{${field.name}}`, encodeURIComponent(field.value));
+    if (field.dataset.in === "query") values.forEach((value) => query.append(field.name, value));
+    if (field.dataset.in === "header" && field.value) options.headers[field.name] = field.value;
+  }
+  if (key) options.headers.Authorization = `Bearer ${key}`;
+  const body = form.elements.body;
+  if (body) {
+    options.headers["Content-Type"] = body.closest("[data-type]").dataset.type;
+    options.body = body.value;
+  }
+  return { address: location.origin + path + (query.size ? `?${query}` : ""), options };
+}
+
+function curl(address, { method, headers, body }) {
+  const shown = Object.entries({ ...headers, ...(headers.Authorization && { Authorization: "Bearer $LEDGER_KEY" }) });
+  const words = [`curl -i '${address}'`];
+  if (method !== "GET") words.push(`-X ${method}`);
+  for (const [name, value] of shown) words.push(`-H "${name}: ${value.replace(/["\\`]/g, "\\$&")}"`);
+  if (body) words.push(`--data-binary '${body.replaceAll("'", `'\\''`)}'`);
+  return words.join(" \\\n  ");
+}
+
+const headers = (answer) => [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
+
+function laidOut(text) {
+  try {
+    return JSON.stringify(JSON.parse(text), null, 2);
+  } catch {
+    return text;
+  }
+}
+
+function tell(output, parts) {
+  output.replaceChildren(
+    ...parts.map((text) => Object.assign(document.createElement("pre"), { textContent: text, tabIndex: 0 })),
+  );
+}
+
+arrive();

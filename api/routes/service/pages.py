@@ -1,4 +1,4 @@
-"""The two pages for people, `/` and `/docs`, and the files they are made of, all shipped with the package.
+"""The page for people at `/`, the files that it and the reference are made of, and how any of them goes out.
 
 Nothing is loaded from elsewhere: the Content-Security-Policy allows this server alone, and no inline script or style.
 Files are read once, when first asked for, and kept with their compressed forms. Litestar's static files have no
@@ -23,7 +23,7 @@ CONTENT_SECURITY_POLICY = (
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 HTML = "text/html; charset=utf-8"
-_ASKED_AGAIN: Headers = [(b"cache-control", b"no-cache")]
+ASKED_AGAIN: Headers = [(b"cache-control", b"no-cache")]
 _KEPT: Headers = [(b"cache-control", b"public, max-age=86400")]
 PAGE_HEADERS: Headers = [
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
@@ -33,16 +33,12 @@ _ASSETS = Path(__file__).parents[2] / "assets"
 _SCRIPT = "text/javascript; charset=utf-8"
 _STYLE = "text/css; charset=utf-8"
 _SVG = "image/svg+xml"
-_TEXT = "text/plain; charset=utf-8"
 _PYTHON = "text/x-python; charset=utf-8"
 # The only files that can be asked for, by the name in the URL.
 _FILES = {
     "docs.css": ("docs/docs.css", _STYLE),
     "docs.js": ("docs/docs.js", _SCRIPT),
     "favicon.svg": ("favicon.svg", _SVG),
-    "swagger-ui-bundle.js": ("docs/swagger-ui-bundle.js", _SCRIPT),
-    "swagger-ui-bundle.js.LICENSE.txt": ("docs/swagger-ui-bundle.js.LICENSE.txt", _TEXT),
-    "swagger-ui.css": ("docs/swagger-ui.css", _STYLE),
     "welcome.css": ("welcome.css", _STYLE),
 }
 
@@ -54,12 +50,6 @@ class Asset:
     body: bytes
     media_type: str
     tag: str
-
-
-@serves("/docs")
-async def docs(request: PlainRequest) -> Reply:
-    """Show `/openapi.json` with Swagger UI, offline."""
-    return respond(request, _asset("docs/index.html", HTML), [*PAGE_HEADERS, *_ASKED_AGAIN])
 
 
 @serves("/docs/assets/{name:str}")
@@ -80,10 +70,10 @@ async def favicon(request: PlainRequest) -> Reply:
 @serves("/verify.py")
 async def verifier(request: PlainRequest) -> Reply:
     """Serve the verifier that needs nothing but Python: one file, to be read before it is run."""
-    return respond(request, _asset("verify.py", _PYTHON), _ASKED_AGAIN)
+    return respond(request, _asset("verify.py", _PYTHON), ASKED_AGAIN)
 
 
-HANDLERS = (docs, docs_asset, favicon, verifier)
+HANDLERS = (docs_asset, favicon, verifier)
 
 
 def welcome_page(position: int, origin: str) -> bytes:
@@ -119,6 +109,6 @@ def respond(request: PlainRequest, asset: Asset, headers: Headers) -> Reply:
     return Reply(200, [*sent, (b"content-encoding", encoding.encode())], _compressed(asset, encoding))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=256)
 def _compressed(asset: Asset, encoding: str) -> bytes:
     return compress(asset.body, encoding)
