@@ -390,6 +390,8 @@ def _attacks() -> Iterator[Attack]:
     for kind in (_JSON, _LINES):
         deep = partial(_repeated_body, b"[" * LARGEST, kind, 6)
         yield attack(f"6 times 16 MiB of `[`, {kind[1].rpartition('/')[2]}", deep, "413 too-large", "503 unavailable")
+    faulty = b'[{"op":"record","kind":"source","body":{%b}}]' % b",".join(b'"%x":0' % name for name in range(25_000))
+    yield attack("60 operations with 25,000 faults", partial(_repeated_body, faulty, _JSON, 60), "422 bad-body")
     yield attack(
         "bodies without an end",
         _endless,
