@@ -59,7 +59,10 @@ _INFO = {
     "license": {"name": "Apache-2.0 (code), CC0-1.0 (data)", "identifier": "Apache-2.0 AND CC0-1.0"},
 }
 _HEADERS = {
-    "ETag": ("Strong for one revision; weak for what many records make.", {"type": "string"}),
+    "ETag": (
+        "Strong for one revision; for what many records make weak, and another with what is shown.",
+        {"type": "string"},
+    ),
     "Ledger-Position": ("The position this answer is given at.", {"type": "string", "pattern": "^[0-9]+$"}),
     "Link": ("Related resources (RFC 8288).", {"type": "string"}),
     "Location": ("Where the revision is found.", {"type": "string", "format": "uri-reference"}),
@@ -87,7 +90,11 @@ _TRIED = (
 # What is answered beside what was asked for: a name for it, what it means, and the headers that it has.
 _ASIDE: Mapping[int, tuple[str, str, tuple[str, ...]]] = {
     302: ("Found", "The revision in force then.", ("Location", "Link", "Ledger-Position")),
-    304: ("NotModified", "You hold it already.", ("ETag", "Ledger-Position")),
+    304: (
+        "NotModified",
+        "You hold what is shown here. `Ledger-Position` tells how far the ledger is, and `Link` where to go on from there.",
+        ("ETag", "Ledger-Position", "Link"),
+    ),
     400: ("BadRequest", "A path, query or header value is outside this document.", ()),
     401: ("Unauthorized", "A key is needed, or the one sent is not valid.", ("WWW-Authenticate",)),
     403: ("Forbidden", "The key may not do this.", ()),
