@@ -113,7 +113,7 @@ def _implausible_quantity(answer: State) -> Iterator[str]:
             yield f"{name}: {unit} are counted in whole numbers"
         if unit == "rank" and number < _RANK_LEAST:
             yield f"{name}: ranks begin at 1"
-        if unit == "percent" and abs(number) > _PERCENT_MOST:
+        if unit == "percent" and number.copy_abs() > _PERCENT_MOST:
             yield f"{name}: more than {_PERCENT_MOST} percent"
         if unit != "percent" and number < 0:
             yield f"{name}: a negative number of {unit}"

@@ -20,6 +20,7 @@ LedgerError
 │   ├── AnswerDoesNotFit
 │   ├── BadAnswer
 │   ├── BadText
+│   ├── BadUrl             a host that leads nowhere
 │   ├── BeyondLimit        a chain too deep, or a list too long
 │   ├── Cycle
 │   ├── FieldFixed
@@ -247,6 +248,17 @@ class BadText(Conflict):
 
 
 @dataclass(eq=False)
+class BadUrl(Conflict):
+    """A URL of the published form whose host a parser refuses."""
+
+    rule: str
+    pointer: str = ""
+
+    def sentence(self) -> str:
+        return self.rule
+
+
+@dataclass(eq=False)
 class BeyondLimit(Conflict):
     """A chain of records deeper, or a list of them longer, than agreement is computed for."""
 
@@ -310,13 +322,14 @@ class IdempotencyKeyReused(Conflict):
 
 @dataclass(eq=False)
 class IntervalReversed(Conflict):
-    """An interval that ends before it starts."""
+    """An interval that ends before it starts, or where it starts."""
 
     pointer: str = ""
     parameter: str = ""
+    rule: str = "the interval ends before it starts"
 
     def sentence(self) -> str:
-        return "the interval ends before it starts"
+        return self.rule
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-r"""Text as the ledger keeps, compares and searches it: canonical JSON, folded words, paragraphs, and the forms of ids.
+r"""Text as the ledger keeps, compares and searches it: canonical JSON, folded words, paragraphs, the forms of ids and lines.
 
 Patterns end in `\Z`, because Python's `$` lets a final newline pass; `ecma` gives the spelling that a published
 JSON Schema needs. Nothing here knows what a claim or an event is, reads a file or asks the time.
@@ -26,28 +26,47 @@ ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,99}\Z"
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
 UUID4_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\Z"
 SHA256_PATTERN = r"^[0-9a-f]{64}\Z"
+# What may be looked for: whatever a payload can hold, from before there were the rules below too.
 TEXT_PATTERN = r"^[^\u0000]*$"
-URL_PATTERN = (
-    r"^https?://(?:[A-Za-z0-9._~!$&'()*+,;=:@\[\]-]|%[0-9A-Fa-f]{2})+"
-    r"(?:[/?#](?:[A-Za-z0-9._~!$&'()*+,;=:@/?#\[\]-]|%[0-9A-Fa-f]{2})*)?\Z"
+# What no line holds: control characters (category Cc), what ends lines and paragraphs (Zl, Zp), and the two that override
+# the direction of all that follows (bidirectional classes LRO and RLO).
+_UNWANTED = r"\u0000-\u001f\u007f-\u009f\u2028\u2029\u202d\u202e"
+# What shows nothing, of the Basic Multilingual Plane: spaces (Zs), what Unicode says to leave out where it is not
+# supported (Default_Ignorable_Code_Point), annotation marks, and the empty pattern of Braille.
+_UNSEEN = (
+    r"\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u202a-\u202c\u202f"
+    r"\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
 )
-LANGUAGE_PATTERN = (
-    r"^(?:(?:[A-Za-z]{2,3}(?:-[A-Za-z]{3}){0,3}|[A-Za-z]{4,8})"
-    r"(?:-[A-Za-z]{4})?(?:-(?:[A-Za-z]{2}|[0-9]{3}))?(?:-(?:[A-Za-z0-9]{5,8}|[0-9][A-Za-z0-9]{3}))*"
-    r"(?:-[0-9A-WYZa-wyz](?:-[A-Za-z0-9]{2,8})+)*(?:-[Xx](?:-[A-Za-z0-9]{1,8})+)?"
-    r"|[Xx](?:-[A-Za-z0-9]{1,8})+)\Z"
-)
+# What shows nothing, then the first that is seen, then anything: so it is read once, and never gone back over.
+LINE_PATTERN = rf"^[ {_UNSEEN}]*[^ {_UNWANTED}{_UNSEEN}][^{_UNWANTED}]*\Z"
+# Tabs and ends of lines are control characters that prose may hold.
+PROSE_PATTERN = r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u202d\u202e]*\Z"
 UUID_FORM = re.compile(UUID_PATTERN)
+_UNWANTED_SIGN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_OVERRIDE = re.compile("[\u202d\u202e]")
 
 Id = Annotated[str, msgspec.Meta(pattern=ID_PATTERN, min_length=1, max_length=100)]
 Uuid = Annotated[str, msgspec.Meta(pattern=UUID_PATTERN, extra_json_schema={"format": "uuid"})]
-Reason = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=2000)]
-Sentence = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=2000)]
-Note = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, max_length=10000)]
-Title = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=1000)]
-Name = Annotated[str, msgspec.Meta(pattern=TEXT_PATTERN, min_length=1, max_length=500)]
-Url = Annotated[str, msgspec.Meta(pattern=URL_PATTERN, max_length=2000, extra_json_schema={"format": "uri"})]
-Language = Annotated[str, msgspec.Meta(pattern=LANGUAGE_PATTERN, max_length=35)]
+Line = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=LINE_PATTERN,
+        min_length=1,
+        description="One line with something to see: no control character (Cc, Zl, Zp), no bidirectional override.",
+    ),
+]
+Reason = Annotated[Line, msgspec.Meta(max_length=2000)]
+Sentence = Annotated[Line, msgspec.Meta(max_length=2000)]
+Title = Annotated[Line, msgspec.Meta(max_length=1000)]
+Name = Annotated[Line, msgspec.Meta(max_length=500)]
+Note = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=PROSE_PATTERN,
+        max_length=10000,
+        description="No control character but tabs and ends of lines, no bidirectional override.",
+    ),
+]
 Sha256Hex = Annotated[str, msgspec.Meta(pattern=SHA256_PATTERN)]
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -154,6 +173,22 @@ def _outside_strings(raw: bytes) -> Iterator[bytes]:
 
 def _ends_in_escape(raw: bytes, start: int, end: int) -> bool:
     return bool((end - start - len(raw[start:end].rstrip(b"\\"))) % 2)
+
+
+def wanted_line(text: str) -> str:
+    """Say how a line is written: a title, a name, a sentence, a reason."""
+    if _UNWANTED_SIGN.search(text):
+        return "one line with no control character: no end of line, no tab"
+    return (
+        "no bidirectional override (U+202D, U+202E)" if _OVERRIDE.search(text) else "something to see, not blanks alone"
+    )
+
+
+def wanted_prose(text: str) -> str:
+    """Say how a note is written."""
+    if _OVERRIDE.search(text):
+        return "no bidirectional override (U+202D, U+202E)"
+    return "no control character but tabs and ends of lines"
 
 
 def fold(text: str) -> str:

@@ -272,6 +272,47 @@ def test_a_group_shares_the_numbers_that_all_its_claims_allow_in_plain_digits() 
     assert shared(small) == {"type": "quantity", "low": "0.00000001", "high": None}
 
 
+@pytest.mark.parametrize(
+    "amount",
+    [
+        "9" * 28,
+        "1" + "0" * 27 + "1",
+        "12345678901234567890123456789",
+        "1" * 39,
+        "9" * 40,
+        "-" + "7" * 39,
+        "0." + "0" * 37 + "1",
+        "1234567890123456789.0123456789012345678",
+    ],
+)
+def test_numbers_are_shown_with_every_digit_that_was_stated(amount: str) -> None:
+    found = shared(added_up(a_claim("a", number(amount)), a_claim("b", number(amount))))
+    assert found == {"type": "quantity", "low": amount, "high": amount}
+
+
+def test_what_is_about_a_number_is_told_to_the_last_digit() -> None:
+    amount = "9" * 40
+    found = shared(added_up(a_claim("a", number(amount, approximate=True))))
+    exact = int(amount)
+    assert (found["low"], found["high"]) == (_hundredths(exact * 95), _hundredths(exact * 105))
+
+
+def _hundredths(number: int) -> str:
+    return f"{number // 100}.{number % 100:02}".rstrip("0").rstrip(".")
+
+
+def test_numbers_that_differ_in_their_last_digit_conflict() -> None:
+    one, other = (a_claim(digit, number("1" * 39 + digit)) for digit in "12")
+    assert added_up(one, other).state == "disputed"
+
+
+@pytest.mark.parametrize(
+    ("stated", "shown"), [("-0", "0"), ("-0.00", "0"), ("0", "0"), ("10.50", "10.5"), ("100", "100"), ("-1.0", "-1")]
+)
+def test_a_number_is_shown_without_needless_zeros_and_zero_without_a_sign(stated: str, shown: str) -> None:
+    assert shared(added_up(a_claim("a", number(stated))))["low"] == shown
+
+
 def test_members_count_the_origins_that_name_them_or_a_part_of_them() -> None:
     couple, family = these("john-matze", "rebekah-mercer"), these("john-matze", "mercer-family")
     told = (("a", couple, "latribune"), ("b", couple, "afp"), ("c", family, "lemonde"))

@@ -123,7 +123,7 @@ def test_the_pattern_refuses(text):
         edtf.parse(text)
 
 
-@pytest.mark.parametrize("pattern", [edtf.PATTERN, edtf.INSTANT_PATTERN, edtf.CLOCK_PATTERN])
+@pytest.mark.parametrize("pattern", [edtf.PATTERN, edtf.INSTANT_PATTERN, edtf.TIME_PATTERN, edtf.CLOCK_PATTERN])
 def test_published_patterns_keep_to_what_ecma_262_and_python_share(pattern):
     jsonschema.Draft202012Validator.check_schema({"type": "string", "pattern": pattern})
     assert pattern.isascii()
@@ -140,6 +140,45 @@ def test_every_text_of_the_pattern_can_be_read_or_is_an_interval_reversed(text):
         edtf.render(edtf.parse(text))
     except IntervalReversed:
         assert "/" in text or text.startswith("[")
+
+
+BEYOND_THE_CALENDAR = [
+    "9999-12-31T23:59:59-12:00",
+    "9999-12-31T12:00-12:00",
+    "9999-12-31T23:59-00:01/9999-12-31T23:59-00:01",
+    "[9999-12-31T22:00-12:00..9999-12-31T23:00-12:00]",
+    "9999-12-31T13:00-12:00/9999-12-31T14:00-12:00",
+    "0001-01-01T00:00+14:00",
+    "0001-01-01T13:58:59+14:00?",
+    "0001-01-01T00:00:00+00:01/0001-01-01T00:00:58+00:01",
+]
+AT_ITS_EDGE = [
+    "9999-12-31T23:59:59Z",
+    "9999-12-31T23:59:59",
+    "9999-12-31",
+    "9999-12-31T11:59-12:00",
+    "9999-12-31T22:00-12:00/..",
+    "9999-12-31T22:00-12:00/",
+    "2021/9999-12-31T22:00-12:00",
+    "../9999-12-31T22:00-12:00",
+    "0001",
+    "0001-01-01T14:00:00+14:00",
+    "../0001-01-01T00:00+14:00",
+]
+
+
+@pytest.mark.parametrize("text", BEYOND_THE_CALENDAR)
+def test_what_would_be_shown_to_end_where_it_starts_is_refused_where_it_is_recorded(text):
+    shown = edtf.render(edtf.parse(text))
+    assert shown["start"]["earliest"] == shown["end"]["latest"]
+    with pytest.raises(IntervalReversed) as refusal:
+        edtf.check(text)
+    assert "end where it starts" in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", AT_ITS_EDGE)
+def test_what_reaches_into_the_calendar_is_taken(text):
+    assert edtf.check(text) == edtf.parse(text)
 
 
 @given(texts())
@@ -352,14 +391,68 @@ def test_an_rfc_3339_time_is_read_to_the_microsecond():
 
 
 @pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2021-01-11t08:00:00z", "2021-01-11T08:00:00Z"),
+        ("2021-01-11 08:00:00Z", "2021-01-11T08:00:00Z"),
+        ("2021-01-11 08:00:00+00:00", "2021-01-11T08:00:00Z"),
+        ("2021-01-11T08:00:00-00:00", "2021-01-11T08:00:00Z"),
+        ("2021-01-11T08:00:00.1234567Z", "2021-01-11T08:00:00.123456Z"),
+        ("2021-01-11T08:00:00.9999999999999999999999Z", "2021-01-11T08:00:00.999999Z"),
+        ("1969-12-31T23:59:59.0000009Z", "1969-12-31T23:59:59Z"),
+        ("2021-01-11T08:00:00." + "1" * 5000 + "z", "2021-01-11T08:00:00.111111Z"),
+        ("2021-01-12T07:59:00+23:59", "2021-01-11T08:00:00Z"),
+        ("2021-01-10T08:01:00-23:59", "2021-01-11T08:00:00Z"),
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+        ("2016-12-31T23:59:60.5Z", "2017-01-01T00:00:00.5Z"),
+        ("2016-12-31T15:59:60-08:00", "2017-01-01T00:00:00Z"),
+        ("0000-02-29T00:00:00Z", "0000-02-28T23:00:00-01:00"),
+        ("0000-12-31T23:59:60Z", "0001-01-01T00:00:00Z"),
+    ],
+)
+def test_every_time_of_rfc_3339_is_read(text, same):
+    assert edtf.parse_instant(text) == edtf.parse_instant(same)
+    assert re.search(edtf.CLOCK_PATTERN, text)
+    length = edtf.as_extent(text).end.latest - edtf.parse_instant(text)
+    assert length == (1 if "." in text else 1_000_000)
+    assert edtf.as_deadline(text) == edtf.Bounds(*[edtf.as_extent(text).end.latest] * 2)
+
+
+@given(st.from_regex(edtf.TIME_PATTERN))
+def test_every_text_of_the_time_pattern_is_a_time(text):
+    assert edtf.as_extent(text).start.earliest == edtf.parse_instant(text)
+
+
+@given(st.datetimes(), st.integers(-(24 * 60 - 1), 24 * 60 - 1))
+def test_times_agree_with_datetime(local, minutes):
+    text = local.replace(tzinfo=timezone(timedelta(minutes=minutes))).isoformat()
+    expected = (local - datetime(1970, 1, 1)) // timedelta(microseconds=1) - minutes * 60_000_000
+    assert edtf.parse_instant(text) == edtf.parse_instant(text.replace("T", " ")) == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "2021-02-29T00:00:00Z",
         "2021-02-30T00:00:00Z",
         "2021-01-11T08:00Z",
         "2021-01-11T08:00:00",
-        "2021-01-11T08:00:00.1234567Z",
         "2021-01-11T08:00:00.Z",
+        "2021-01-11T08:00:00,5Z",
+        "2021-01-11T08:00:61Z",
+        "2021-01-11T24:00:00Z",
+        "2021-01-11T08:00:00+24:00",
+        "2021-01-11T08:00:00+0100",
+        "2021-01-11T08:00:00+01",
+        "2021-01-11T08:00:00 01:00",
+        "2021-01-11  08:00:00Z",
+        "2021-01-11_08:00:00Z",
+        "2021-01-11T08:00:00 Z",
+        "2021-01-11T08:00:00UTC",
+        "20210111T080000Z",
+        "0001-02-29T00:00:00Z",
+        "10000-01-01T00:00:00Z",
+        "٢٠٢١-01-11T08:00:00Z",
         "2021-01-11T08:00:00Z\n",
         "2021-01-11T08:00:00Z~",
         "2021-01-11",

@@ -25,7 +25,7 @@ SOURCE = {"type": "article", "title": "An article"}
 QUESTION = {"about": ["parler"], "text": "When?", "answer_type": "time"}
 COPY = {"sha256": "0" * 64, "bytes": 1, "completeness": "full"}
 TYPES = "one of app-store, company, court, government, group, occurrence, other, person, platform, publisher"
-LANGUAGE = "a language tag such as en or pt-BR (BCP 47)"
+LANGUAGE = "a language tag (BCP 47), as fr, pt-BR or zh-Hant-TW"
 ID = "small letters a to z, digits and hyphens, a letter or digit first"
 
 

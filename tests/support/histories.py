@@ -60,7 +60,7 @@ def ground() -> list[Operation]:
         an_entity("matze", type="person", name="John Matze", names={"fr": "Jean Mâtze"}),
         a_source("paper", publisher="amazon", language="fr", published="2021-01-11"),
         a_source("agency", type="wire", published="2021-01-10", modified="2021-01-12"),
-        a_source("reprint", derives_from=["agency"], authors=["Élodie", "Élodie"], language="fr"),
+        a_source("reprint", derives_from=["agency"], authors=["Élodie", "Élodie"], language="FR-ca"),
         a_source("comment", type="reader-comment", part_of="paper", published="2021"),
         *(a_question(one, about="parler", text=f"{one}?", answer_type=types[one], **units.get(one, {})) for one in QUESTIONS),
         a_claim("c0", source="paper", question="when", answer={"type": "time", "edtf": DATES[0]}),
@@ -104,7 +104,7 @@ OPERATION = st.one_of(
     _claim(), _claim(),
     _changes("entity", name=ONE(_TEXTS), part_of=_WHO, names=ONE(({}, {"de": "Größe"})), note=st.none() | ONE(_TEXTS)),
     _changes("source", title=ONE(_TEXTS), derives_from=_SOME, part_of=st.none() | ONE(SOURCES), published=_DATE,
-             modified=_DATE, publisher=_WHO, language=ONE((None, "fr", "en"))),
+             modified=_DATE, publisher=_WHO, language=ONE((None, "fr", "fr-CA", "FR-ca", "frr", "en"))),
     _changes("question", text=ONE(_TEXTS), varies=st.booleans(), about=st.lists(ONE(ENTITIES), min_size=1, max_size=2)),
     _changes("claim", statement=ONE(_TEXTS), stance=ONE(STANCES), speaker=_WHO, via=_SOME, valid=_DATE,
              answer=st.one_of(*ANSWERS.values())),
@@ -160,7 +160,13 @@ def selections(random: Any) -> Iterator[Selection]:
             named |= {
                 "is_live": random.choice((None, None, True, False)),
                 "parent_terms": random.choice(
-                    ((), (), [("source", "publisher", "amazon")], [("question", "about", "parler")])
+                    (
+                        (),
+                        (),
+                        [("source", "publisher", "amazon")],
+                        [("question", "about", "parler")],
+                        [("source", "language", "fr")],
+                    )
                 ),
                 "valid": random.choice(((), (), (), [_window(random)])),
             }
@@ -188,7 +194,7 @@ def _window(random: Any) -> Window:
 
 _TERMS: dict[str, list[tuple[str, str]]] = {
     "entity": [("status", "retracted"), ("type", "company"), ("part_of", "amazon")],
-    "source": [("status", "asserted"), ("publisher", "amazon"), ("language", "fr"), ("derives_from", "agency"), ("part_of", "paper")],
+    "source": [("status", "asserted"), ("publisher", "amazon"), ("language", "fr"), ("language", "fr-CA"), ("derives_from", "agency"), ("part_of", "paper")],
     "question": [("about", "parler"), ("answer_type", "time"), ("unit", "users"), ("varies", "true"), ("status", "asserted")],
     "claim": [
         ("status", "asserted"), ("status", "retracted"), ("source", "paper"), ("question", "when"), ("question", "who"),

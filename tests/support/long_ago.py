@@ -1,13 +1,13 @@
-"""Records of a time when there were no limits: written to the log without asking `decide`."""
+"""Records of a time when there were no limits: written to the log without asking `decide`, or the contract."""
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
 from api.domain.records.command import RecordIt
 from api.domain.records.decide import Decision
 from api.domain.records.operation import read_batch
+from api.domain.records.record import State
 from api.ledger.storage.clock import now
 from api.ledger.writing.change import Slot, change, salts
 from api.ledger.writing.writer import Writer
@@ -17,12 +17,13 @@ from tests.support.builders import Operation, Writing
 class _Lenient(Writer):
     """Accepts what it is given."""
 
-    def record(self, operations: Iterable[Operation], actor: str) -> None:
+    def record(self, operations: Iterable[Operation], actor: str, said: Mapping[str, State]) -> None:
         commands = read_batch(msgspec.json.encode(list(operations)), is_lines=False, most=10_000)
         self._take_lock()
         for command in commands:
             assert isinstance(command, RecordIt)
-            state: dict[str, Any] = {**command.body, "id": command.id, "status": "asserted", "links": []}
+            body = {**command.body, **said.get(command.id or "", {})}
+            state: State = {**body, "id": command.id, "status": "asserted", "links": []}
             slot = Slot(self._position + 1, max(now(), self._recorded_at + 1), next(salts(1)))
             made = Decision("recorded", state)
             self._accept([change(None, command, made, slot, actor=actor, batch=None)])
@@ -31,9 +32,10 @@ class _Lenient(Writer):
         self._access.settle()
 
 
-def recorded_long_ago(writing: Writing, *operations: Operation) -> None:
+def recorded_long_ago(writing: Writing, *operations: Operation, said: Mapping[str, State] | None = None) -> None:
+    """Record what the contract allows; `said`, by id, what a body held that it did not forbid yet."""
     writer = _Lenient(writing.database.connect(), now)
     try:
-        writer.record(operations, writing.actor)
+        writer.record(operations, writing.actor, said or {})
     finally:
         writer.close()

@@ -289,11 +289,18 @@ def values(kind: str, name: str, state: State) -> list[str]:
         "entity": lambda: [*_named(state), *([state["speaker"]] if state["speaker"] else [])],
         "linked_to": lambda: [link["claim"] for link in state["links"]],
         "relation": lambda: [link["relation"] for link in state["links"]],
+        "language": lambda: [tag for tag in ("fr", "fr-CA", "frr", "en") if _is_in(state, tag)],
     }
     if name in special:
         return list(dict.fromkeys(special[name]()))
     value = state[name]
     return list(dict.fromkeys(value)) if isinstance(value, list) else [value] if value is not None else []
+
+
+def _is_in(source: State, tag: str) -> bool:
+    """Match as RFC 4647 section 3.3.1 says it."""
+    stated = (source["language"] or "").lower()
+    return stated == tag.lower() or stated.startswith(tag.lower() + "-")
 
 
 def _named(state: State) -> list[str]:

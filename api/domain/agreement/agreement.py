@@ -625,10 +625,11 @@ def shared_json(shared: Bounds | Range | tuple[Member, ...] | None) -> dict[str,
 
 
 def _plain(number: Decimal | None) -> str | None:
-    """Write it as answers are written: no exponent, no needless zero."""
+    """Write it as answers are written, every digit: no exponent, no needless zero, and no sign before 0."""
     if number is None:
         return None
-    text = f"{number + 0:f}"  # adding 0 takes the sign off -0
+    # No arithmetic: its results have 28 digits.
+    text = f"{number or number.copy_abs():f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 

@@ -6,7 +6,7 @@ from api.domain.dates import edtf
 
 POSITION_PATTERN = r"^(?:0|[1-9][0-9]{0,15})" + edtf.END
 AS_OF_PATTERN = (
-    f"^(?:{POSITION_PATTERN[1:].removesuffix(edtf.END)}|{edtf.INSTANT_PATTERN[1:].removesuffix(edtf.END)}){edtf.END}"
+    f"^(?:{POSITION_PATTERN[1:].removesuffix(edtf.END)}|{edtf.TIME_PATTERN[1:].removesuffix(edtf.END)}){edtf.END}"
 )
 
 

@@ -1,7 +1,7 @@
 """The one grammar of dates and what each date says about time: where its start and its end may lie, in UTC.
 
 A profile of EDTF (ISO 8601-2) published as an exact pattern, and the tests of the clocks `valid_at` and `published_by`.
-Times are integers, microseconds since 1970-01-01T00:00:00Z in the proleptic Gregorian calendar. No clock is read here.
+Whoever asks by a clock may also give any time of RFC 3339. Times are integers, microseconds since 1970-01-01T00:00:00Z in the proleptic Gregorian calendar. No clock is read here.
 """
 
 import re
@@ -37,10 +37,18 @@ _EDTF: Final = (
     rf"|\[[.][.]{_VALUE}\]"
 )  # fmt: skip
 _INSTANT: Final = f"{_DATE}{_TO_THE_SECOND}(?:[.][0-9]{{1,6}})?{_ZONE}"
+# RFC 3339 section 5.6: the year 0000, t and z in lower case, a blank instead of T (its second note, and what `date
+# --rfc-3339` prints), a second 60, any number of digits after it, and zones up to 23:59 either way.
+_TIME: Final = (
+    f"(?:[0-9]{{4}}-{_DAY_OF_YEAR}|(?:{LEAP_YEAR}|0000)-02-29)"
+    "[Tt ](?:[01][0-9]|2[0-3]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:[.][0-9]+)?"
+    "(?:[Zz]|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+)
 
 PATTERN: Final = f"^(?:{_EDTF}){END}"
 INSTANT_PATTERN: Final = f"^{_INSTANT}{END}"
-CLOCK_PATTERN: Final = f"^(?:{_EDTF}|{_INSTANT}){END}"
+TIME_PATTERN: Final = f"^{_TIME}{END}"
+CLOCK_PATTERN: Final = f"^(?:{_EDTF}|{_TIME}){END}"
 MAX_LENGTH: Final = len("[0001-01-01T00:00:00+00:00~..0001-01-01T00:00:00+00:00~]")
 
 OPEN_START: Final = -(2**63)
@@ -59,7 +67,7 @@ _FIRST_RENDERED: Final = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _MICROSE
 _LAST_RENDERED: Final = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 _is_edtf = re.compile(PATTERN).match
-_is_instant = re.compile(INSTANT_PATTERN).match
+_is_time = re.compile(TIME_PATTERN).match
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +105,34 @@ def parse(text: str) -> Extent:
     return _moment(*_first_and_last(text))
 
 
+def check(text: str) -> Extent:
+    """Read a date that is about to be recorded, as `parse` does. Raises IntervalReversed, too, where it would be shown as nothing.
+
+    Bounds are written within the years 0001 to 9999 of UTC, and what lies outside of them at their edge.
+    """
+    extent = parse(text)
+    start, end = _render_bound(extent.start.earliest), _render_bound(extent.end.latest)
+    if start is not None and start == end:
+        raise IntervalReversed(
+            rule="in UTC this lies outside of the years 0001 to 9999, so that it would end where it starts"
+        )
+    return extent
+
+
 def as_extent(text: str) -> Extent:
-    """Read a text of CLOCK_PATTERN, as `parse` does. An instant with a fraction lasts one microsecond."""
-    return _moment(text, text) if "." in text and _is_instant(text) else parse(text)
+    """Read a text of CLOCK_PATTERN: a date as `parse` does; a time lasts its second, with a fraction a microsecond."""
+    if not _is_time(text):
+        return parse(text)
+    time = _time(text)
+    bounds = Bounds(time.starts_earliest, time.ends_latest)
+    return Extent("moment", bounds, bounds)
 
 
 def as_deadline(text: str) -> Bounds:
     """Where "by then" ends, exclusive: after the whole of a date, where an interval ends. Takes CLOCK_PATTERN."""
     extent = as_extent(text)
+    if _is_time(text):
+        return Bounds(extent.end.latest, extent.end.latest)
     if extent.shape == "span":
         return extent.end
     first, _ = _first_and_last(text)
@@ -112,10 +140,13 @@ def as_deadline(text: str) -> Bounds:
 
 
 def parse_instant(text: str) -> int:
-    """Read a text of INSTANT_PATTERN (RFC 3339, section 5.6, with capital T and Z); ValueError for any other."""
-    if not _is_instant(text):
+    """Read a text of TIME_PATTERN, down to the microsecond that it lies in; ValueError for any other.
+
+    The second 60 is the first of the next minute, as clocks that know no leap seconds count (POSIX.1 section 4.19).
+    """
+    if not _is_time(text):
         raise ValueError("not an RFC 3339 time")
-    return _value(text).starts_earliest
+    return _time(text).starts_earliest
 
 
 def to_us(moment: datetime) -> int:
@@ -333,12 +364,16 @@ def _day(stated: str, *, widened: bool) -> _Value:
     return _in_every_zone(start - more, start + more, start + _DAY - more, start + _DAY + more)
 
 
+def _time(text: str) -> _Value:
+    return _time_of_day(f"{text[:10]}T{text[11:].upper()}", widened=False)
+
+
 def _time_of_day(stated: str, *, widened: bool) -> _Value:
     zone = "Z" if stated.endswith("Z") else stated[-6:] if stated[-6] in "+-" else ""
     start = _midnight(int(stated[:4]), int(stated[5:7]), int(stated[8:10]))
     clock = stated[11 : len(stated) - len(zone)]
     start += int(clock[:2]) * _HOUR + int(clock[3:5]) * _MINUTE
-    start += int(clock[6:8] or 0) * _SECOND + int(clock[9:].ljust(6, "0"))
+    start += int(clock[6:8] or 0) * _SECOND + int(clock[9:15].ljust(6, "0"))
     end = start + (_MINUTE if len(clock) == len("00:00") else _SECOND if len(clock) == len("00:00:00") else 1)
     more = _HOUR // 2 if widened else 0
     if not zone:

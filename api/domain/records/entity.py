@@ -4,7 +4,9 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from api.domain.text import Id, Language, Name, Note, Url
+from api.domain.addresses import Url
+from api.domain.languages import Language
+from api.domain.text import Id, Name, Note
 
 EntityType = Literal[
     "person",

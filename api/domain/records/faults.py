@@ -15,11 +15,12 @@ from typing import Final, NamedTuple
 
 from msgspec import inspect
 
-from api.domain import text
+from api.domain import addresses, languages, text
 from api.domain.dates import asof, edtf
+from api.domain.dates import wanted as dates
 from api.domain.errors import Fault
-from api.domain.records.answer import DECIMAL_PATTERN
-from api.domain.records.question import UNIT_PATTERN
+from api.domain.records.answer import DECIMAL_PATTERN, wanted_decimal
+from api.domain.records.question import KNOWN_UNIT_PATTERN, UNIT_PATTERN, wanted_unit
 
 # The most faults that are told of one value.
 MOST: Final = 20
@@ -32,18 +33,19 @@ FORMS: Final[Mapping[str, str | Callable[[str], str]]] = {
     text.ID_PATTERN: "small letters a to z, digits and hyphens, a letter or digit first",
     text.SHA256_PATTERN: "64 digits of 0 to 9 and a to f",
     text.TEXT_PATTERN: "text without U+0000",
-    text.URL_PATTERN: "a URL in full that begins with http:// or https://; percent-encode what is not ASCII",
-    text.LANGUAGE_PATTERN: "a language tag such as en or pt-BR (BCP 47)",
-    edtf.PATTERN: (
-        "a date such as 2021, 2021-01, 2021-01-11 or 2021-01-11T08:00Z, with ? or ~ behind it or not, "
-        "or two of them: 2020/2021 or [2020..2021]"
-    ),
-    edtf.INSTANT_PATTERN: "a time such as 2021-01-11T08:00:00Z, with its zone as Z or ±hh:mm",
-    edtf.CLOCK_PATTERN: "a time such as 2021-01-11T08:00:00Z, or a date such as 2021-01; write + as %2B",
-    asof.AS_OF_PATTERN: "a position, or a time such as 2021-01-11T08:00:00Z, with its zone as Z or ±hh:mm; write + as %2B",
+    text.LINE_PATTERN: text.wanted_line,
+    text.PROSE_PATTERN: text.wanted_prose,
+    addresses.URL_PATTERN: addresses.wanted,
+    languages.LANGUAGE_PATTERN: languages.wanted,
+    languages.RANGE_PATTERN: languages.wanted,
+    edtf.PATTERN: dates.wanted_date,
+    edtf.INSTANT_PATTERN: dates.wanted_time,
+    edtf.CLOCK_PATTERN: dates.wanted_at_a_clock,
+    asof.AS_OF_PATTERN: dates.wanted_as_of,
     asof.POSITION_PATTERN: "a position: a whole number from 0",
-    DECIMAL_PATTERN: "a decimal number such as -12 or 3.50, without exponent and without zeros in front",
-    UNIT_PATTERN: "letters, digits, spaces and % / . _ -, a letter or digit first, such as users or USD",
+    DECIMAL_PATTERN: wanted_decimal,
+    UNIT_PATTERN: wanted_unit,
+    KNOWN_UNIT_PATTERN: wanted_unit,
 }
 _UNKNOWN_FORM = "not of the form that the contract gives"
 _READABLE = 80

@@ -18,6 +18,7 @@ from typing import Final, get_args
 from msgspec import Struct
 
 from api.domain.dates.edtf import Extent
+from api.domain.languages import in_usual_case, ranges_of
 from api.domain.log.event import KindName
 from api.domain.records.answer import entities_named, text_in
 from api.domain.records.claim import ClaimBody, valid_extent
@@ -80,12 +81,13 @@ class Filter:
 
     It is looked for among the record's terms of these names: of the filter's own where none are given. With `of` they are
     terms of the source or question that the record stands on. A filter with the name of that source or question itself
-    is found by the column of the record's row.
+    is found by the column of the record's row. `spell` writes what is asked for as the terms are written.
     """
 
     name: str
     terms: tuple[str, ...] = ()
     of: KindName | None = None
+    spell: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,14 +164,18 @@ SOURCE = Kind(
         Reference("derives_from", "source", is_list=True),
         Reference("part_of", "source"),
     ),
-    other_terms=(Term("type"), Term("language"), Term("authors")),
+    other_terms=(
+        Term("type"),
+        Term("language", lambda state: ranges_of(state["language"]) if state["language"] else ()),
+        Term("authors"),
+    ),
     words=(Said("title"), Said("authors"), Said("url"), Said("note")),
     span=published_extent,
     filters=(
         Filter("status"),
         Filter("publisher"),
         Filter("type"),
-        Filter("language"),
+        Filter("language", spell=in_usual_case),
         Filter("part_of"),
         Filter("derives_from"),
     ),
@@ -217,7 +223,7 @@ CLAIM = Kind(
         Filter("source"),
         Filter("question"),
         Filter("publisher", of="source"),
-        Filter("language", of="source"),
+        Filter("language", of="source", spell=in_usual_case),
         Filter("about", of="question"),
     ),
     facets=("stance", "status", "speaker", "source", "question", "answer_type", "entity", "via", "relation"),

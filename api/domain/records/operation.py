@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from api.domain.errors import BadBody
 from api.domain.log.event import KindName
+from api.domain.members import repeated_name
 from api.domain.records.claim import Relation
 from api.domain.records.command import Command, Expect, Link, RecordIt, Restore, Retract, Revise, Unlink
 from api.domain.records.faults import faults
@@ -196,7 +197,7 @@ def _array(raw: bytes) -> list[bytes]:
 
 def _read(raw: bytes, index: int) -> Command:
     try:
-        envelope = decode_body(raw, _Envelope)
+        envelope = _decode(raw, _Envelope)
         return _operation_command(decode_body(raw, _operation_type(envelope)))
     except BadBody as refusal:
         refusal.operation = index
@@ -223,13 +224,21 @@ def _operation_command(operation: Struct) -> Command:
 def decode_body(raw: bytes, wanted: type[Wanted]) -> Wanted:
     """Decode a body as a Struct. A byte order mark before it is passed over (RFC 8259 section 8.1).
 
-    Raises BadBody, which tells of all that is wrong with it.
+    Raises BadBody, which tells of all that is wrong with it; or, if nothing else is, of a name that stands twice in one object.
     """
     text = raw.removeprefix(BOM_UTF8)
+    decoded = _decode(text, wanted)
+    pointer = repeated_name(text)
+    if pointer is not None:
+        raise BadBody("this name stands twice in one object", pointer)
+    return decoded
+
+
+def _decode(raw: bytes, wanted: type[Wanted]) -> Wanted:
     try:
-        decoded: Wanted = decoder(wanted).decode(text)
+        decoded: Wanted = decoder(wanted).decode(raw)
     except (msgspec.DecodeError, ValueError) as refusal:
-        return _decode_again(text, wanted, refusal)
+        return _decode_again(raw, wanted, refusal)
     return decoded
 
 

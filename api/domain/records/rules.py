@@ -4,11 +4,13 @@ What a kind refers to, what of it is never revised and which of its fields are c
 check raises a Conflict whose pointer is relative to the record's own fields.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from api.domain.addresses import host_refusal
 from api.domain.dates import edtf
 from api.domain.errors import (
     AnswerDoesNotFit,
+    BadUrl,
     BeyondLimit,
     Cycle,
     FieldFixed,
@@ -59,8 +61,24 @@ def _check_fixed(kind: Kind, before: State, state: State, look: Look) -> None:
             raise FieldFixed("not revised once a claim answers the question", f"/{name}")
 
 
-def _check_source(_before: State | None, state: State, _look: Look) -> None:
-    published, modified = _date(state, "published"), _date(state, "modified")
+def _check_entity(before: State | None, state: State, _look: Look) -> None:
+    _check_addresses(before, state, "same_as")
+    if _is_new(before, state, "names"):
+        _check_languages(state["names"])
+
+
+def _check_languages(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for tag in names:
+        if tag.lower() in seen:
+            raise NotApplicable("names the same language twice; case makes no difference", f"/names/{tag}")
+        seen.add(tag.lower())
+
+
+def _check_source(before: State | None, state: State, _look: Look) -> None:
+    _check_addresses(before, state, "url")
+    _check_addresses(before, state, "archived_url")
+    published, modified = _date(before, state, "published"), _date(before, state, "modified")
     if published and modified and _is_before(modified, published):
         raise IntervalReversed("/modified")
 
@@ -74,18 +92,19 @@ def _check_claim(before: State | None, state: State, look: Look) -> None:
     _check_answer(before, state, look)
     if state["valid"] is not None and state["answer"]["type"] == "time":
         raise NotApplicable("a time answer is its own valid; leave this out", "/valid")
-    _date(state, "valid")
+    _date(before, state, "valid")
 
 
 def _check_answer(before: State | None, state: State, look: Look) -> None:
     question = look.find("question", state["question"])
     given = answers.from_state(state["answer"])
-    answers.check(given)
+    if _is_new(before, state, "answer"):
+        answers.check(given)
     if question is None:
         return
     if question.is_redacted:
         # What it asked is gone, so nothing tells whether another answer fits.
-        if before is None or before["answer"] != state["answer"]:
+        if _is_new(before, state, "answer"):
             raise RedactedReference("question", "/answer")
         return
     kind, unit = question.state["answer_type"], question.state["unit"]
@@ -165,13 +184,30 @@ def _height_above(look: Look, kind: str, field: str, state: State) -> int:
     return steps
 
 
-def _date(state: State, field: str) -> edtf.Extent | None:
+def _date(before: State | None, state: State, field: str) -> edtf.Extent | None:
     if state[field] is None:
         return None
-    try:
+    if not _is_new(before, state, field):
         return edtf.parse(state[field])
-    except IntervalReversed:
-        raise IntervalReversed(f"/{field}") from None
+    try:
+        return edtf.check(state[field])
+    except IntervalReversed as refusal:
+        refusal.pointer = f"/{field}"
+        raise
+
+
+def _check_addresses(before: State | None, state: State, field: str) -> None:
+    if not _is_new(before, state, field):
+        return
+    for index, url in enumerate(values_of(state, field)):
+        refusal = host_refusal(url)
+        if refusal is not None:
+            raise BadUrl(refusal, f"/{field}/{index}" if isinstance(state[field], list) else f"/{field}")
+
+
+def _is_new(before: State | None, state: State, field: str) -> bool:
+    """Say whether a field is stated now: what was recorded under the rules of its time goes on being said."""
+    return before is None or before[field] != state[field]
 
 
 def _is_before(one: edtf.Extent, other: edtf.Extent) -> bool:
@@ -180,4 +216,4 @@ def _is_before(one: edtf.Extent, other: edtf.Extent) -> bool:
     return end is not None and start is not None and end <= start
 
 
-_OWN_RULES = {"source": _check_source, "question": _check_question, "claim": _check_claim}
+_OWN_RULES = {"entity": _check_entity, "source": _check_source, "question": _check_question, "claim": _check_claim}

@@ -4,10 +4,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from api.domain.addresses import Url
 from api.domain.dates import edtf
+from api.domain.languages import Language
 from api.domain.records.answer import Edtf
 from api.domain.records.record import State
-from api.domain.text import Id, Language, Name, Note, Sha256Hex, Title, Url
+from api.domain.text import Id, Name, Note, Sha256Hex, Title
 
 SourceType = Literal[
     "article",

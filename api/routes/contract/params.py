@@ -9,13 +9,14 @@ from api.domain.agreement.agreement import StateOfAgreement
 from api.domain.dates import edtf
 from api.domain.dates.asof import AS_OF_PATTERN, POSITION_PATTERN
 from api.domain.dates.edtf import END
+from api.domain.languages import LanguageRange
 from api.domain.log.event import LoggedKind, Type
 from api.domain.records.claim import Relation, Stance
 from api.domain.records.entity import EntityType
 from api.domain.records.kinds import CLAIM, ENTITY, QUESTION, SOURCE, Kind
-from api.domain.records.question import AnswerType, Unit
+from api.domain.records.question import AnswerType, KnownUnit
 from api.domain.records.source import SourceType
-from api.domain.text import Id, Language, Uuid
+from api.domain.text import Id, Uuid
 from api.ledger.reading.lists import MOST_VALUES
 
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
@@ -24,12 +25,11 @@ AsOfText = Annotated[
     str,
     Meta(
         pattern=AS_OF_PATTERN,
-        max_length=40,
         description="As the ledger had it: a position or an RFC 3339 time (write `+` as `%2B`). Inclusive.",
         examples=["42", "2026-11-21T12:00:00Z"],
     ),
 ]
-Clock = Annotated[str, Meta(pattern=edtf.CLOCK_PATTERN, max_length=64)]
+Clock = Annotated[str, Meta(pattern=edtf.CLOCK_PATTERN)]
 PublishedBy = Annotated[
     Clock, Meta(description="Only where the source was published by then: RFC 3339, or a date of the ledger's grammar.")
 ]
@@ -170,7 +170,7 @@ class SourceListQuery(ListQuery, frozen=True):
 
     type: SourceType | None = None
     publisher: Id | None = None
-    language: Language | None = None
+    language: LanguageRange | None = None
     part_of: Id | None = None
     derives_from: Id | None = None
     published_from: (
@@ -202,7 +202,7 @@ class QuestionListQuery(ListQuery, frozen=True):
 
     about: Id | None = None
     answer_type: AnswerType | None = None
-    unit: Unit | None = None
+    unit: KnownUnit | None = None
     varies: Literal["true", "false"] | None = None
     agreement: AgreementName | None = None
     published_by: PublishedBy | None = None
@@ -219,7 +219,10 @@ class ClaimFilters(AsOfQuery, frozen=True):
     limit: Limit = 50
     source: Id | None = None
     publisher: Annotated[Id, Meta(description="Only claims of sources by this publisher.")] | None = None
-    language: Annotated[Language, Meta(description="Only claims of sources in this language.")] | None = None
+    language: (
+        Annotated[LanguageRange, Meta(description="Only claims of sources in this language: `pt` finds `pt-BR`.")]
+        | None
+    ) = None
     question: Id | None = None
     about: Annotated[Id, Meta(description="Only claims on questions about this entity.")] | None = None
     speaker: Id | None = None
@@ -409,7 +412,7 @@ MEANINGS: Mapping[str, str] = {
     "type": "Only this type.",
     "part_of": "Only what is part of this record, stated of itself.",
     "publisher": "Only sources by this publisher.",
-    "language": "Only sources in this language (BCP 47).",
+    "language": "Only sources in this language (RFC 4647): `pt` finds `pt-BR`, and case makes no difference.",
     "derives_from": "Only sources that reprint or retell this one.",
     "about": "Only questions about this entity.",
     "answer_type": "Only questions, or claims, with answers of this type.",

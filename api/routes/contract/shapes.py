@@ -10,13 +10,13 @@ from msgspec import Meta, Struct
 
 from api.domain.agreement.agreement import StateOfAgreement
 from api.domain.log.event import Basis, KindName, LoggedKind, Redacts, Type
-from api.domain.records.answer import BooleanAnswer, DecimalText, EntityAnswer, TextAnswer
+from api.domain.records.answer import BooleanAnswer, DecimalText, EntityAnswer
 from api.domain.records.claim import Relation
 from api.domain.records.kinds import KINDS, Kind
 from api.domain.records.operation import Fields
-from api.domain.records.question import Unit
+from api.domain.records.question import KnownUnit
 from api.domain.records.source import Completeness, Instant
-from api.domain.text import Id, Note, Reason, Uuid
+from api.domain.text import Id, Uuid
 
 Stamp = Annotated[
     str,
@@ -66,6 +66,12 @@ class ShownTimeAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     bounds: ShownExtent
 
 
+class ShownTextAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="text"):
+    """What or why, in words."""
+
+    text: str
+
+
 class ShownEntitiesAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag="entities"):
     """Who or what, several: these among others, or, where `complete`, these and no more."""
 
@@ -79,11 +85,13 @@ class ShownQuantityAnswer(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     amount: DecimalText | None
     low: DecimalText | None
     high: DecimalText | None
-    unit: Unit
+    unit: KnownUnit
     approximate: bool
 
 
-ShownAnswer = ShownTimeAnswer | EntityAnswer | BooleanAnswer | TextAnswer | ShownEntitiesAnswer | ShownQuantityAnswer
+ShownAnswer = (
+    ShownTimeAnswer | EntityAnswer | BooleanAnswer | ShownTextAnswer | ShownEntitiesAnswer | ShownQuantityAnswer
+)
 
 
 class ShownCapture(Shape, frozen=True):
@@ -93,7 +101,7 @@ class ShownCapture(Shape, frozen=True):
     bytes: Count
     captured_at: Instant | None
     completeness: Completeness
-    note: Note | None
+    note: str | None
 
 
 class ShownLink(Shape, frozen=True):
@@ -101,7 +109,7 @@ class ShownLink(Shape, frozen=True):
 
     relation: Relation
     claim: Id
-    reason: Reason
+    reason: str
     position: Place
 
 
@@ -118,8 +126,20 @@ _LAST = [
 _COMPUTED = {"valid_bounds": ShownExtent | None, "rules": int}
 
 
-# What a record shows otherwise than it was sent: with all that may be left out there, and with what follows from it.
-_TOLD = {"answer": ShownAnswer, "captures": list[ShownCapture]}
+_Url = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
+# What a record shows otherwise than it was sent: with all that may be left out there, and with what follows from it. Texts
+# may have been recorded before there was a rule for them.
+_TOLD = {
+    "answer": ShownAnswer,
+    "captures": list[ShownCapture],
+    **dict.fromkeys(("name", "title", "text", "statement"), str),
+    **dict.fromkeys(("note", "rights", "language"), str | None),
+    **dict.fromkeys(("url", "archived_url"), _Url | None),
+    "authors": list[str],
+    "names": dict[str, str],
+    "same_as": list[_Url],
+    "unit": KnownUnit | None,
+}
 
 
 def _told(kind: Kind) -> Fields:
@@ -240,7 +260,7 @@ class ClaimLink(Shape, frozen=True):
 
     relation: Relation
     claim: Id
-    reason: Reason
+    reason: str
     position: Place
     redacted: RedactionMark | None
 

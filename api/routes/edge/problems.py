@@ -121,6 +121,7 @@ TABLE: Mapping[type[errors.LedgerError], ProblemType] = {
     errors.AnswerDoesNotFit: ProblemType("answer-does-not-fit", 409, "The answer does not fit the question"),
     errors.BadAnswer: ProblemType("bad-answer", 409, "The answer contradicts itself"),
     errors.BadText: ProblemType("bad-text", 409, "The text has no canonical form"),
+    errors.BadUrl: ProblemType("bad-url", 409, "The URL has no host that a browser would find"),
     errors.BeyondLimit: ProblemType(
         "beyond-limit", 409, "The chain is too deep, the list too long, or the batch reaches too far"
     ),

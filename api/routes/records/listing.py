@@ -91,7 +91,7 @@ def _only(page: Page, names: list[str]) -> Page:
 def selection(kind: Kind, query: AnyListQuery | TimelineQuery, asked: AsOf) -> Selection:
     """Read a query as a selection. Raises NotApplicable or IntervalReversed, naming the parameter."""
     given = texts_of(query)
-    filters = [(each, given[each.name]) for each in kind.filters if each.name in given]
+    filters = [(each, each.spell(given[each.name])) for each in kind.filters if each.name in given]
     chosen = Selection(
         kind=kind.name,
         asked=asked,

@@ -12,16 +12,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from api.domain.addresses import Url
 from api.domain.agreement.agreement import StateOfAgreement
+from api.domain.languages import Language, LanguageRange
 from api.domain.log.event import Basis, KindName, LoggedKind, Type
 from api.domain.records.answer import Answer, DecimalText, Edtf
 from api.domain.records.claim import Relation, Stance
 from api.domain.records.entity import EntityType
 from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.operation import ACTIONS
-from api.domain.records.question import AnswerType, Unit
+from api.domain.records.question import AnswerType, KnownUnit, Unit
 from api.domain.records.source import SourceType
-from api.domain.text import Id, Language, Name, Note, Sentence, Title, Url, Uuid, ecma
+from api.domain.text import Id, Name, Note, Sentence, Title, Uuid, ecma
 from api.routes.contract.params import AsOfText, Clock, Order
 from api.routes.contract.shapes import Hex, PatchOperation, ShownAnswer, Stamp, Status
 
@@ -42,8 +44,10 @@ _NAMED: Mapping[str, object] = {
     "AsOf": AsOfText,
     "Url": Url,
     "Language": Language,
+    "LanguageRange": LanguageRange,
     "Decimal": DecimalText,
     "Unit": Unit,
+    "KnownUnit": KnownUnit,
     "Sentence": Sentence,
     "Name": Name,
     "Title": Title,
@@ -90,7 +94,8 @@ def of_parameter(struct: type[Struct], name: str) -> Part:
         schema = rest | next(branch for branch in schema["anyOf"] if branch.get("type") != "null")
     if "enum" in schema:
         schema["enum"] = [value for value in schema["enum"] if value is not None]
-    return spelt(schema) | ({} if default in (None, []) else {"default": default})
+    described = {key: schema[key] for key in ("description",) if key in schema}
+    return spelt(schema) | described | ({} if default in (None, []) else {"default": default})
 
 
 def spelt(schema: Part) -> Part:
@@ -98,18 +103,20 @@ def spelt(schema: Part) -> Part:
     if "$ref" in schema:
         return schema
     told = _spelt(schema)
-    name = _names().get(_key(told))
-    if name is None:
+    found = _names().get(_key(told))
+    if found is None:
         return told
-    return ref(name) | ({"description": told["description"]} if "description" in told else {})
+    name, described = found
+    said = told.get("description")
+    return ref(name) | ({} if said in (None, described) else {"description": said})
 
 
 @cache
-def _names() -> Mapping[bytes, str]:
-    """Give the name of each schema that has one, by how it is spelt. Within them are no others but by their names."""
+def _names() -> Mapping[bytes, tuple[str, str | None]]:
+    """Give the name of each schema that has one, and what it says, by how it is spelt. Within them are no others but by name."""
     found, _ = msgspec.json.schema_components(list(_NAMED.values()), ref_template=_REF)
-    spelled = [_key(_spelt(each)) for each in found]
-    return dict(reversed(list(zip(spelled, _NAMED, strict=True))))
+    named = [(_spelt(each), name) for each, name in zip(found, _NAMED, strict=True)]
+    return {_key(each): (name, each.get("description")) for each, name in reversed(named)}
 
 
 def _key(schema: Part) -> bytes:
