@@ -88,6 +88,15 @@ def test_every_operation_refuses_types_it_does_not_offer(served: Served) -> None
             refused(_send(served, method, _filled(path, IN_PATH), contract, Accept=accept), 406, "not-acceptable")
 
 
+@pytest.mark.parametrize(
+    "accept",
+    ["text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2", "*", "*;q=0.1234", '*/*;q="0.5"', "*/*;q=high", ", ,"],
+)
+def test_every_operation_understands_accept_as_clients_send_it(served: Served, accept: str) -> None:
+    for method, path, contract in _operations(served):
+        assert _send(served, method, _filled(path, IN_PATH), contract, Accept=accept).status_code != 406, path
+
+
 def test_every_path_refuses_other_methods_and_says_which_it_takes(served: Served) -> None:
     operations = _operations(served)
     for _, path, _ in operations:

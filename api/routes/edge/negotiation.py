@@ -137,5 +137,8 @@ def revision_tag(position: int, version: int) -> str:
 
 
 def content_tag(shown: bytes) -> str:
-    """Tag by what is shown, weakly: it is the same whatever stands around that, and however it is encoded."""
-    return f'W/"{hashlib.blake2b(shown, digest_size=12).hexdigest()}"'
+    """Tag by what is shown, weakly: it is the same whatever stands around that, and however it is encoded.
+
+    Processors have instructions for SHA-256: a page costs a quarter of what it would by BLAKE2.
+    """
+    return f'W/"{hashlib.sha256(shown).hexdigest()[:24]}"'
