@@ -2,7 +2,9 @@
 
 // The key is kept here and nowhere else: operations are opened without leaving the page, and a reload forgets it.
 let key = "";
+// The page that is shown, and the one that was asked for last.
 let shown = location.pathname;
+let wanted;
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a");
@@ -22,22 +24,27 @@ document.addEventListener("input", ({ target }) => {
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();
-  send(event.target, event.submitter);
+  if (!event.target.ariaBusy) send(event.target);
 });
 
 async function open(address, isNew) {
+  wanted = address;
   const answer = await fetch(address);
+  const text = await answer.text();
+  if (wanted !== address) return;
   if (!answer.ok) return location.assign(address);
-  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-  if (isNew) history.pushState(null, "", address);
+  if (isNew) {
+    history.replaceState({ y: scrollY }, "");
+    history.pushState(null, "", address);
+  }
   shown = location.pathname;
+  const page = new DOMParser().parseFromString(text, "text/html");
   document.title = page.title;
   document.body.replaceChildren(...page.body.children);
   arrive();
-  const target = location.hash && document.getElementById(location.hash.slice(1));
-  if (target) return target.scrollIntoView();
-  window.scrollTo(0, 0);
   document.querySelector("h1").focus({ preventScroll: true });
+  const target = location.hash && document.getElementById(location.hash.slice(1));
+  target ? target.scrollIntoView() : window.scrollTo(0, history.state?.y ?? 0);
 }
 
 // Shows the key that was given, and the place of this operation among the others.
@@ -49,20 +56,26 @@ function arrive() {
   if (current) nav.scrollTop = current.offsetTop - nav.clientHeight / 3;
 }
 
-async function send(form, button) {
-  const output = form.querySelector("output");
+async function send(form) {
   const { address, options } = request(form);
-  button.disabled = true;
+  form.ariaBusy = "true";
   try {
     const began = performance.now();
     const answer = await fetch(address, options);
     const text = await answer.text();
     const took = Math.round(performance.now() - began);
-    tell(output, [curl(address, options), `${answer.status} ${answer.statusText} · ${took} ms`, headers(answer), laidOut(text)]);
+    tell(form, `${answer.status} ${answer.statusText} · ${took} ms`, [laidOut(text), headers(answer), curl(address, options)]);
   } catch (error) {
-    tell(output, [curl(address, options), `There was no answer: ${error.message}`]);
+    tell(form, `There was no answer: ${error.message}`, [curl(address, options)]);
   }
-  button.disabled = false;
+  form.ariaBusy = null;
+}
+
+// The status alone is read out; the rest is there to be looked at.
+function tell(form, status, rest) {
+  const told = rest.filter(Boolean).map((text) => Object.assign(document.createElement("pre"), { textContent: text, tabIndex: 0 }));
+  form.querySelector("output").textContent = status;
+  form.querySelector(".answer").replaceChildren(...told);
 }
 
 // An empty field is not sent; of a list each line is a value.
@@ -102,12 +115,6 @@ function laidOut(text) {
   } catch {
     return text;
   }
-}
-
-function tell(output, parts) {
-  output.replaceChildren(
-    ...parts.map((text) => Object.assign(document.createElement("pre"), { textContent: text, tabIndex: 0 })),
-  );
 }
 
 arrive();

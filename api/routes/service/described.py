@@ -53,7 +53,7 @@ class Schema(_Part, frozen=True):
         yield from (each for each in (self.items, self.additional_properties) if isinstance(each, Schema))
 
 
-class Example(_Part, frozen=True):
+class Example(msgspec.Struct, frozen=True):
     """A value, as it is sent or answered."""
 
     value: msgspec.Raw = msgspec.Raw(b"null")
@@ -82,10 +82,6 @@ class Parameter(_Part, frozen=True):
     required: bool = False
     schema: Schema = Schema()
     example: msgspec.Raw = msgspec.Raw()
-
-    @property
-    def is_list(self) -> bool:
-        return self.schema.type == "array"
 
     def sample(self) -> str:
         """Give the example as it would be typed: of a list one value a line."""
@@ -154,7 +150,6 @@ class Components(msgspec.Struct, frozen=True, rename="camel"):
     request_bodies: dict[str, Body] = {}
     responses: dict[str, Response] = {}
     headers: dict[str, _Part] = {}
-    examples: dict[str, Example] = {}
 
 
 class Document(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from api.routes.service.described import Body, Document, Media, Parameter, Response, Route, Schema
+from api.routes.service.described import Body, Document, Media, Parameter, Response, Route, Schema, Value
 from api.routes.service.markup import Content, code, link, paragraphs, prose, tag
 
 _PLACES = {"path": "In the path", "query": "In the query", "header": "In headers"}
@@ -63,6 +63,9 @@ class Told:
             class_="field",
         )
 
+    def _schema_of(self, given: Schema) -> Schema:
+        return self._components.schemas[_name(given.ref)] if given.ref else given
+
     def _control(self, given: Parameter) -> ET.Element:
         """Give what the value is put in: empty, but for what must be sent and for a write, which begins as a dry run."""
         dry = self._route.method != "GET" and given.name == "dry_run"
@@ -71,11 +74,12 @@ class Told:
             "id": f"{given.place}-{given.name}", "name": given.name, "data-in": given.place,
             "aria-describedby": f"{given.place}-{given.name}-said", **({"required": ""} if given.required else {}),
         }  # fmt: skip
-        choices = ["true", "false"] if given.schema.type == "boolean" else [str(each) for each in given.schema.enum]
+        schema = self._schema_of(given.schema)
+        choices = ["true", "false"] if schema.type == "boolean" else [str(each) for each in schema.enum]
         if choices:
             return _choose(["", *choices], value, common)
         hint = {"placeholder": given.sample(), "autocomplete": "off", "spellcheck": "false"}
-        if given.is_list:
+        if schema.type == "array":
             return tag("textarea", value, rows="2", **common, **hint)
         return tag("input", value=value, **common, **hint)
 
@@ -97,19 +101,33 @@ class Told:
         )
 
     def _answers(self) -> Iterator[ET.Element]:
+        """Tell what is answered to what can be done in full, the rest folded."""
+        refusals = []
         for status, given in self._operation.responses.items():
             answer = self._components.responses[_name(given.ref)] if given.ref else given
-            yield tag("h3", status, " ", tag("span", *prose(answer.description)))
-            if answer.headers:
-                yield tag("p", "Headers: ", *_joined([[code(name)] for name in answer.headers], ", "))
-            yield from self._contents(answer, in_full=status.startswith("2"))
+            said = (status, " ", tag("span", *prose(answer.description)))
+            if status.startswith("2"):
+                yield tag("h3", *said)
+                yield from self._answer(answer, in_full=True)
+            else:
+                refusals.append(tag("details", tag("summary", *said), *self._answer(answer, in_full=False)))
+        yield tag("h3", "Otherwise")
+        yield from refusals
 
-    def _contents(self, answer: Response, *, in_full: bool) -> Iterator[ET.Element]:
+    def _answer(self, answer: Response, *, in_full: bool) -> Iterator[ET.Element]:
         for media_type, media in answer.content.items():
             yield tag("p", code(media_type), ": ", *self._kind(media.schema))
+            yield from _folded(media)
             if in_full:
                 yield from self._shape(media.schema)
-            yield from _folded(media)
+        if answer.headers:
+            yield tag("details", tag("summary", "headers"), tag("dl", *self._headers(answer)))
+
+    def _headers(self, answer: Response) -> Iterator[ET.Element]:
+        for name, given in answer.headers.items():
+            header = self._components.headers[_name(given.ref)] if given.ref else given
+            yield tag("dt", code(name))
+            yield tag("dd", *paragraphs(header.description))
 
     def _schemas(self) -> Iterator[ET.Element]:
         """Tell what was linked to and not told yet, and what that links to, until nothing is missing."""
@@ -121,13 +139,11 @@ class Told:
             yield from self._fields(schema)
         elif _name(schema.ref) not in self._told:
             yield self._component(_name(schema.ref))
-        else:
-            yield tag("p", *self._kind(schema))
 
     def _component(self, name: str) -> ET.Element:
         self._told.add(name)
         schema = self._components.schemas[name]
-        return tag("section", tag("h4", name), *paragraphs(schema.description), *self._fields(schema), id=name)
+        return tag("section", tag("h3", name), *paragraphs(schema.description), *self._fields(schema), id=name)
 
     def _fields(self, schema: Schema) -> Iterator[ET.Element]:
         """Tell what a schema allows: the fields of an object; or else its kind and its bounds."""
@@ -135,13 +151,16 @@ class Told:
             yield tag("p", *self._kind(schema))
             yield from self._meaning("", schema)
             return
+        is_whole = set(schema.required) >= set(schema.properties)
         fields: list[ET.Element] = []
         for name, each in schema.properties.items():
-            needed = _if(name in schema.required, " · ", tag("strong", "required"))
+            needed = _if(name in schema.required and not is_whole, " · ", tag("strong", "required"))
             fields += [
                 tag("dt", code(name), " ", *self._kind(each), *needed),
                 tag("dd", *self._meaning(each.description, each), *self._nested(each)),
             ]
+        if is_whole:
+            yield tag("p", "All fields are required.")
         yield tag("dl", *fields)
 
     def _nested(self, schema: Schema) -> Iterator[ET.Element]:
@@ -162,7 +181,8 @@ class Told:
         """Say in a few words what a value is; a schema with a name is linked to."""
         if schema.ref:
             self._wanted[_name(schema.ref)] = None
-            return [link(f"#{_name(schema.ref)}", _name(schema.ref))]
+            values = self._schema_of(schema).enum
+            return [link(f"#{_name(schema.ref)}", _name(schema.ref)), *_if(bool(values), ": ", *_spelt_out(values))]
         for parts, between in ((schema.choices, " or "), (schema.all_of, " and "), (schema.prefix_items, " then ")):
             if parts:
                 return _joined([self._kind(each) for each in parts], between)
@@ -174,7 +194,7 @@ class Told:
 
 def _simple(schema: Schema) -> list[Content]:
     if schema.enum:
-        return _joined([[code(_spelt(each))] for each in schema.enum], " | ")
+        return _spelt_out(schema.enum)
     if schema.const is not msgspec.UNSET:
         return [code(_spelt(schema.const))]
     types = [schema.type] if isinstance(schema.type, str) else schema.type or ["anything"]
@@ -191,7 +211,8 @@ def _sending(*, needs_key: bool) -> Iterator[ET.Element]:
     yield tag("input", id="key", type="password", autocomplete="off", placeholder="dl_…")
     yield tag("p", tag("button", "Send", type="submit"))
     yield tag("noscript", tag("p", "To try it here takes JavaScript."))
-    yield tag("output", aria_live="polite")
+    yield tag("output")
+    yield tag("div", class_="answer")
 
 
 def _choose(choices: Iterable[str], value: str, attributes: Mapping[str, str]) -> ET.Element:
@@ -232,6 +253,10 @@ def _between(least: float | None, most: float | None) -> str:
 
 def _patterns(schema: Schema) -> Iterator[str]:
     yield from (each.pattern for each in (schema, *schema.choices) if each.pattern)
+
+
+def _spelt_out(values: Iterable[Value]) -> list[Content]:
+    return _joined([[code(_spelt(each))] for each in values], " | ")
 
 
 def _joined(parts: Iterable[list[Content]], between: str) -> list[Content]:
