@@ -80,7 +80,7 @@ def openapi_python_client(shop: Shop) -> str:
 def datamodel_code_generator(shop: Shop) -> str:
     made = (
         "--input", shop.document, "--input-file-type", "openapi", "--output", "models.py",
-        "--output-model-type", "pydantic_v2.BaseModel", "--target-python-version", "3.11", "--use-annotated",
+        "--output-model-type", "pydantic_v2.BaseModel", "--target-python-version", "3.11", "--use-annotated", "--enum-field-as-literal", "all",
     )  # fmt: skip
     shop.python("datamodel-codegen", *made, packages=(MODELS,))
     return _python(shop, "datamodel.py", "models.py", packages=("httpx", "pydantic", "email-validator"))

@@ -3,7 +3,7 @@
 import os
 
 import httpx
-from models import ClaimView, Entity, NewEntity, Problem, ReviseEntityAction, ShownTimeAnswer
+from models import ClaimView, Entity, FeedItem, FeedPage, NewEntity, Problem, ReviseEntityAction, ShownTimeAnswer
 
 KEY = {"Authorization": f"Bearer {os.environ['LEDGER_KEY']}"}
 JSON = {"Content-Type": "application/json"}
@@ -15,6 +15,9 @@ def main() -> None:
         answer = claim.answer.root
         assert isinstance(answer, ShownTimeAnswer)
 
+        page = FeedPage.model_validate_json(client.get("/v1/events?after=700&limit=100").content)
+        kinds = {type(item.state).__name__ for item in page.items if isinstance(item, FeedItem)}
+
         new = NewEntity.model_validate({"id": "made-by-datamodel", "type": "other", "name": "Made by a client"})
         sent = new.model_dump_json(exclude_unset=True)
         recorded = client.post("/v1/entities", content=sent, headers=JSON).raise_for_status()
@@ -24,7 +27,7 @@ def main() -> None:
             {"action": "revise", "reason": "A clearer name.", "changes": {"name": "Renamed"}}
         )
         stale = client.post(
-            f"/v1/entities/{entity.id}/revisions",
+            f"/v1/entities/{entity.id.root}/revisions",
             content=action.model_dump_json(exclude_unset=True),
             headers={**JSON, "If-Match": '"1"'},
         )
@@ -32,8 +35,8 @@ def main() -> None:
         problem = Problem.model_validate_json(stale.content)
         assert isinstance(problem.current, Entity)
     print(
-        f"read ({answer.edtf.root} is {answer.bounds.start.earliest} at the earliest), recorded {entity.id}, "
-        f"{problem.status} {problem.type} (now {problem.current.type.value})"
+        f"read ({answer.edtf} is {answer.bounds.start.earliest} at the earliest; {sorted(kinds)}), recorded {entity.id.root}, "
+        f"{problem.status} {problem.type} (now {problem.current.type.root})"
     )
 
 

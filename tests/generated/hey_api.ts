@@ -1,4 +1,4 @@
-import { getClaim, recordEntity, reviseEntity, type Problem } from "./hey";
+import { getClaim, listEvents, recordEntity, reviseEntity, type Problem } from "./hey";
 import { client } from "./hey/client.gen";
 
 declare const process: { env: Record<string, string>; exitCode: number };
@@ -13,6 +13,15 @@ async function read(): Promise<string> {
   });
   if (data.answer.type !== "time") throw new Error("the answer is no time");
   return `${data.answer.edtf} is ${data.answer.bounds.start.earliest} at the earliest`;
+}
+
+async function follow(): Promise<number> {
+  const { data: page } = await listEvents({ query: { after: "700", limit: 100 }, throwOnError: true });
+  let told = 0;
+  for (const item of page.items) {
+    if ("state" in item && item.state && "statement" in item.state && item.state.statement) told += 1;
+  }
+  return told;
 }
 
 async function record(): Promise<string> {
@@ -35,10 +44,11 @@ async function reviseTooLate(id: string): Promise<Problem> {
 
 async function main(): Promise<void> {
   const found = await read();
+  const told = await follow();
   const id = await record();
   const problem = await reviseTooLate(id);
   if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");
-  console.log(`read (${found}), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
+  console.log(`read (${found}; ${told} of 100 events tell of claims), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
 }
 
 main().catch((error: unknown) => {

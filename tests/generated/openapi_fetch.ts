@@ -23,6 +23,17 @@ async function read(): Promise<string> {
   return `${data.answer.edtf} is ${data.answer.bounds.start.earliest} at the earliest`;
 }
 
+async function follow(): Promise<number> {
+  const { data, error } = await client.GET("/v1/events", { params: { query: { after: "700", limit: 100 } } });
+  if (error) throw refused(error);
+  const page = data;
+  let told = 0;
+  for (const item of page.items) {
+    if ("state" in item && item.state && "statement" in item.state && item.state.statement) told += 1;
+  }
+  return told;
+}
+
 async function record(): Promise<string> {
   const { data, error } = await client.POST("/v1/entities", {
     body: { id: "made-by-openapi-fetch", type: "other", name: "Made by a client" },
@@ -42,10 +53,11 @@ async function reviseTooLate(id: string): Promise<Problem> {
 
 async function main(): Promise<void> {
   const found = await read();
+  const told = await follow();
   const id = await record();
   const problem = await reviseTooLate(id);
   if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");
-  console.log(`read (${found}), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
+  console.log(`read (${found}; ${told} of 100 events tell of claims), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
 }
 
 main().catch((error: unknown) => {

@@ -5,7 +5,18 @@ import os
 from python import AuthenticatedClient
 from python.api.claims import get_claim
 from python.api.entities import record_entity, revise_entity
-from python.models import ClaimView, Entity, EntityChanges, NewEntity, Problem, ReviseEntityAction, ShownTimeAnswer
+from python.api.events import list_events
+from python.models import (
+    ClaimView,
+    Entity,
+    EntityChanges,
+    FeedItem,
+    FeedPage,
+    NewEntity,
+    Problem,
+    ReviseEntityAction,
+    ShownTimeAnswer,
+)
 from python.models.entity_type import EntityType
 
 
@@ -14,6 +25,10 @@ def main() -> None:
     claim = get_claim.sync("cherif-20210111--parler-offline-when", client=client)
     assert isinstance(claim, ClaimView)
     assert isinstance(claim.answer, ShownTimeAnswer)
+
+    page = list_events.sync(client=client, after="700", limit=100)
+    assert isinstance(page, FeedPage)
+    kinds = {type(item.state).__name__ for item in page.items if isinstance(item, FeedItem)}
 
     new = NewEntity(id="made-by-openapi-python-client", type_=EntityType.OTHER, name="Made by a client")
     entity = record_entity.sync(client=client, body=new)
@@ -25,7 +40,7 @@ def main() -> None:
     assert isinstance(stale.parsed, Problem)
     assert isinstance(stale.parsed.current, Entity)
     print(
-        f"read ({claim.answer.edtf} is {claim.answer.bounds.start.earliest} at the earliest), recorded {entity.id}, "
+        f"read ({claim.answer.edtf} is {claim.answer.bounds.start.earliest} at the earliest; {sorted(kinds)}), recorded {entity.id}, "
         f"{stale.parsed.status} {stale.parsed.type_} (now {stale.parsed.current.type_})"
     )
 

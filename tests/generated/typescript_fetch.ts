@@ -1,4 +1,4 @@
-import { ClaimsApi, Configuration, EntitiesApi, ProblemFromJSON, ResponseError, type Problem } from "./generator";
+import { ClaimsApi, Configuration, EntitiesApi, EventsApi, ProblemFromJSON, ResponseError, type Problem } from "./generator";
 
 declare const process: { env: Record<string, string>; exitCode: number };
 
@@ -14,6 +14,15 @@ async function read(): Promise<string> {
   });
   if (claim.answer.type !== "time") throw new Error("the answer is no time");
   return `${claim.answer.edtf} is ${claim.answer.bounds.start.earliest} at the earliest`;
+}
+
+async function follow(): Promise<number> {
+  const page = await new EventsApi(configuration).listEvents({ after: "700", limit: 100 });
+  let told = 0;
+  for (const item of page.items) {
+    if ("state" in item && item.state && "statement" in item.state && item.state.statement) told += 1;
+  }
+  return told;
 }
 
 async function record(): Promise<string> {
@@ -41,10 +50,11 @@ async function reviseTooLate(id: string): Promise<Problem> {
 
 async function main(): Promise<void> {
   const found = await read();
+  const told = await follow();
   const id = await record();
   const problem = await reviseTooLate(id);
   if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");
-  console.log(`read (${found}), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
+  console.log(`read (${found}; ${told} of 100 events tell of claims), recorded ${id}, ${problem.status} ${problem.type} (now ${problem.current.type})`);
 }
 
 main().catch((error: unknown) => {

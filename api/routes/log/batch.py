@@ -27,7 +27,8 @@ _BATCH: PostContract[DryRunQuery, None] = PostContract(
     tag="batch",
     summary="Append many operations as one",
     description=(
-        "All are accepted or none. Later operations may name records that earlier ones make under a chosen id. "
+        "An array, or one operation a line (`application/x-ndjson`). All are accepted or none. Later operations may name records "
+        "that earlier ones make under a chosen id. "
         "A dry run keeps all rules but one: for how many claims a batch has agreement weighed anew is found when it is written."
     ),
     query=DryRunQuery,

@@ -54,7 +54,7 @@ _INFO = {
         "**Writing** needs a key. You add to history: there is no PUT, PATCH or DELETE.\n\n"
         "**Not described here**, because others say what they are: `/tlog/checkpoint`, `/tlog/tile/…` and `/tlog/keys` give "
         "the log as c2sp.org/tlog-tiles has it; `/verify.py` is the verifier, one file for Python; `/metrics` is for "
-        "Prometheus; `/docs` shows this document to people, with `/docs/assets/…` and `/favicon.ico`."
+        "Prometheus; `/docs` and `/docs/…` show this document to people, with `/docs/assets/…` and `/favicon.ico`."
     ),
     "license": {"name": "Apache-2.0 (code), CC0-1.0 (data)", "identifier": "Apache-2.0 AND CC0-1.0"},
 }
