@@ -38,6 +38,7 @@ class Schema(_Part, frozen=True):
     items: "Schema | bool | None" = None
     prefix_items: "list[Schema]" = []
     additional_properties: "Schema | bool | None" = None
+    property_names: "Schema | None" = None
     any_of: "list[Schema]" = []
     one_of: "list[Schema]" = []
     all_of: "list[Schema]" = []

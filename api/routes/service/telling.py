@@ -188,7 +188,8 @@ class Told:
                 return _joined([self._kind(each) for each in parts], between)
         for held, what in ((schema.items, "list of "), (schema.additional_properties, "object of ")):
             if isinstance(held, Schema):
-                return [what, *self._kind(held)]
+                named = () if schema.property_names is None else (" by ", *self._kind(schema.property_names))
+                return [what, *self._kind(held), *named]
         return _simple(schema)
 
 
