@@ -154,9 +154,9 @@ def test_what_a_rule_forbids_is_refused_with_its_field_and_takes_no_position(wri
 
 def test_the_table_above_meets_every_kind_of_conflict_but_those_that_other_files_do():
     # No body gets as far as BadText, its Structs forbid that (test_event); the keys have their tests in test_ledger.
-    # Redactions have files of their own.
+    # Redactions, and batches that are undone, have files of their own.
     met = {error for error, _, _ in REFUSED} | {errors.BadText, errors.IdempotencyKeyReused}
-    met |= {errors.NotRedactable, errors.RedactedReference, errors.ReviseFirst, errors.StillNamed}
+    met |= {errors.NotRedactable, errors.RedactedReference, errors.ReviseFirst, errors.StillNamed, errors.NotRevertible}
     assert met >= set(errors.Conflict.__subclasses__())
 
 
