@@ -126,18 +126,15 @@ _LAST = [
 _COMPUTED = {"valid_bounds": ShownExtent | None, "rules": int}
 
 
-_Url = Annotated[str, Meta(extra_json_schema={"format": "uri"})]
 # What a record shows otherwise than it was sent: with all that may be left out there, and with what follows from it. Texts
-# may have been recorded before there was a rule for them.
+# and URLs may have been recorded before there was a rule for them.
 _TOLD = {
     "answer": ShownAnswer,
     "captures": list[ShownCapture],
     **dict.fromkeys(("name", "title", "text", "statement"), str),
-    **dict.fromkeys(("note", "rights", "language"), str | None),
-    **dict.fromkeys(("url", "archived_url"), _Url | None),
-    "authors": list[str],
+    **dict.fromkeys(("note", "rights", "language", "url", "archived_url"), str | None),
+    **dict.fromkeys(("authors", "same_as"), list[str]),
     "names": dict[str, str],
-    "same_as": list[_Url],
     "unit": KnownUnit | None,
 }
 
