@@ -110,7 +110,14 @@ def test_a_repeated_batch_gets_the_first_answer(ground: Served) -> None:
     )
 
 
-SPELT = {"id": "{}", "type": "platform", "name": "Été\n", "names": {"fr": "Été", "en": "Summer"}, "note": None}
+SPELT = {
+    "id": "{}",
+    "type": "platform",
+    "name": "Été",
+    "names": {"fr": "Été", "en": "Summer"},
+    "note": "One\nTwo",
+    "part_of": None,
+}
 # The same JSON, sent otherwise.
 SPELLINGS: dict[str, Any] = {
     "with white space": lambda body: json.dumps(body, indent=2).encode(),
@@ -133,9 +140,9 @@ def test_a_request_that_says_the_same_is_the_same_request(ground: Served, spelli
 
 
 DIFFERING: dict[str, Any] = {
-    "another value": {"name": "Été"},
+    "another value": {"name": "Eté"},
     "another member": {"same_as": []},
-    "one less": {"note": ...},
+    "one less": {"part_of": ...},
     "another value within": {"names": {"fr": "Été", "en": "summer"}},
 }
 
