@@ -19,6 +19,7 @@ from api.domain.log.event import Basis, KindName, LoggedKind, Type
 from api.domain.records.answer import Answer, DecimalText, Edtf
 from api.domain.records.claim import Relation, Stance
 from api.domain.records.entity import EntityType
+from api.domain.records.faults import FORMS
 from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.operation import ACTIONS
 from api.domain.records.question import AnswerType, KnownUnit, Unit
@@ -79,9 +80,15 @@ def ref(name: str) -> Part:
 def gather(types: Sequence[object]) -> tuple[list[Part], Part]:
     """Give the schema of each type, and all that have a name."""
     found, components = msgspec.json.schema_components([*_NAMED.values(), *types], ref_template=_REF)
-    named = dict(zip(_NAMED, map(_spelt, found), strict=False))
+    named = {name: _told(_spelt(each)) for name, each in zip(_NAMED, found, strict=False)}
     everywhere = {name: spelt(each) for name, each in components.items()}
     return [spelt(each) for each in found[len(_NAMED) :]], {**named, **everywhere}
+
+
+def _told(schema: Part) -> Part:
+    """Say of a form of text, where it does not itself, what a refusal says is wanted."""
+    sentence = FORMS.get(schema.get("pattern", "").removesuffix("$") + r"\Z")
+    return {"description": f"{sentence[0].upper()}{sentence[1:]}.", **schema} if isinstance(sentence, str) else schema
 
 
 def of_parameter(struct: type[Struct], name: str) -> Part:
