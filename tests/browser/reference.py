@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -244,7 +245,9 @@ def test_readers_of_screens_find_their_way(look: Look, ledger: Ledger) -> None:
         assert [page.get_by_role(role).count() for role in ("banner", "main")] == [1, 1]
         assert page.get_by_role("navigation", name="Operations").count() == 1
         assert page.locator("[aria-current=page]").count() == 1
-        assert page.locator("h1").count() == 1
+        levels = page.locator(":is(h1, h2, h3, h4)").evaluate_all("all => all.map(each => Number(each.tagName[1]))")
+        assert levels.count(1) == 1
+        assert all(lower - upper <= 1 for upper, lower in pairwise(levels[levels.index(1) :])), name
         nameless = page.locator("form :is(input, select, textarea)").evaluate_all(
             "all => all.filter(each => !each.labels.length).map(each => each.outerHTML)"
         )

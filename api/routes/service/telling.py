@@ -25,7 +25,7 @@ class Told:
         yield tag("h1", self._operation.summary, tabindex="-1")
         yield tag("p", method_of(self._route), " ", code(self._route.path), " · ", link("#try", "try it"))
         yield from paragraphs(self._operation.description)
-        yield self._form()
+        yield tag("section", tag("h2", "Request"), self._form())
         yield tag("section", tag("h2", "Answers"), *self._answers())
         schemas = [*self._schemas()]
         if schemas:
