@@ -207,7 +207,7 @@ ENTRY = [
 
 
 def test_every_event_verifies_with_nothing_but_sha_256(ground: Served) -> None:
-    ground.append(a_source(title="Œuvre “à part” \u2028 \U0001f600"), an_entity(names={"fr": "Parlé"}))
+    ground.append(a_source(title="Œuvre “à part” \U0001f600", note="one \u2028 two"), an_entity(names={"fr": "Parlé"}))
     leaves = []
     for position in range(1, ground.head() + 1):
         shown = ground.get(f"/v1/events/{position}").json()

@@ -31,14 +31,16 @@ def send_shown(
     following: str | None,
     beside: Mapping[str, object] | None = None,
     *,
+    tag: str | None = None,
     is_tagged: bool = True,
 ) -> Reply:
     """Reply with an object of JSON, and in it where to go on and the position that it was read at.
 
     The tag changes with what is shown alone, and with whether more follows: the same may be held while the ledger grows
-    elsewhere. Where to go on stands in `Link` too, where a 304 tells it anew. `beside` is not tagged, either.
+    elsewhere. Where to go on stands in `Link` too, where a 304 tells it anew. `beside` is not tagged, either. Who knows a
+    `tag` that changes with what is shown, and with whether more follows, spares the looking through.
     """
-    etag = content_tag(shown + b"+" * (following is not None)) if is_tagged else None
+    etag = tag or content_tag(shown + b"+" * (following is not None)) if is_tagged else None
     around = msgspec.json.encode({**(beside or {}), "next": following, "position": at.position})
     return asked.reply(spliced(shown, around), at=at, etag=etag, headers=link_to(following))
 

@@ -1,8 +1,9 @@
 """The log as it is followed: the feed, and single events to the byte."""
 
 from api.domain.errors import NotApplicable
+from api.ledger.projecting.projection import PROJECTED
 from api.ledger.reading import feed
-from api.ledger.reading.feed import Following
+from api.ledger.reading.feed import Following, Stretch
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import FeedQuery, NoQuery
 from api.routes.edge.asked import BRIEF, LONG, Asked
@@ -54,7 +55,13 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
         page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
     resume = asked.with_query(after=page.last)
     following = resume if page.is_more else None
-    return send_shown(asked, page_of(page.items, {}), page.at, following, {"resume": resume})
+    tag = None if wanted.is_narrowed else _tag(page)
+    return send_shown(asked, page_of(page.items, {}), page.at, following, {"resume": resume}, tag=tag)
+
+
+def _tag(page: Stretch) -> str:
+    """Tag a page of all events: what stands at a position changes by redactions alone, and with the way it is derived."""
+    return f'W/"{page.last}{"+" * page.is_more}.{page.at.redaction}.{PROJECTED}"'
 
 
 _EVENT = Contract(
