@@ -30,6 +30,11 @@ _GROUPS = 2
 # A server must not foresee what is drawn.
 _CHANCE = random.SystemRandom()
 _ORDERS = ("-recorded", "revised", "-revised")
+_OWN_ORDERS: Mapping[str, tuple[str, ...]] = {
+    "source": ("published", "-published"),
+    "claim": ("published", "-published"),
+    "question": ("agreement", "-agreement"),
+}
 _STATES: tuple[str, ...] = get_args(StateOfAgreement)
 
 
@@ -142,7 +147,7 @@ class _Asking:
         path = kind.path
         yield self._pinned(path, limit=_PAGE)
         yield Request(path, Shape.CURRENT)
-        for order in _ORDERS:
+        for order in (*_ORDERS, *_OWN_ORDERS.get(kind.name, ())):
             yield self._pinned(path, order=order, limit=_PAGE, fields="status")
         yield self._at(self._size, path, facets=",".join(kind.facets), limit=1)
         yield self._pinned(path, status="asserted", limit=_PAGE, fields="status")
@@ -152,11 +157,12 @@ class _Asking:
         if kind == "claim":
             for live in ("true", "false"):
                 yield self._pinned(path, live=live, limit=_PAGE, fields="status")
-            yield self._at(self._size, path, include="source", limit=_SMALL_PAGE)
+            yield self._at(self._size, path, include="source,entities", limit=_SMALL_PAGE)
         elif kind == "question":
             for state in _STATES:
                 yield self._pinned(path, agreement=state, limit=_PAGE)
                 yield Request(_path(path, agreement=state), Shape.CURRENT)
+            yield self._at(self._size, path, include="agreement,entities", limit=_SMALL_PAGE)
         elif kind == "entity":
             # What is not of one kind is asked with the first.
             for other in ("/v1/redactions", "/v1/timeline"):

@@ -50,7 +50,7 @@ def test_the_timeline_takes_the_filters_of_claims_but_for_the_status() -> None:
 
 def test_what_a_filter_or_a_facet_looks_into_is_a_term_or_stands_with_the_record(kind: Kind) -> None:
     terms = {f"{each.name}.{term.name}" for each in KINDS.values() for term in each.terms}
-    beside = {f"{kind.name}.{name}" for name in ("status", *kind.stands_on)}
+    beside = {f"{kind.name}.{name}" for name in ("status", *kind.stands_on)} | {"question.agreement"}
 
     for name in (*(each.name for each in kind.filters), *kind.facets):
         assert set(kind.looked_into(name)) <= terms | beside, name
@@ -89,9 +89,9 @@ ADDED: dict[str, list[tuple[str, str]]] = {
     ],
     "api/routes/contract/params.py": [
         (
-            "    derives_from: Id | None = None\n",
-            "    derives_from: Id | None = None\n"
-            '    rights: Annotated[str, Meta(description="Only sources under these terms.")] | None = None\n',
+            "    derives_from: Several[Id] = []\n",
+            "    derives_from: Several[Id] = []\n"
+            '    rights: Annotated[Several[str], Meta(description="Only sources under these terms.")] = []\n',
         ),
     ],
     "api/ledger/projecting/projection.py": [(f"PROJECTED: Final = {PROJECTED}", f"PROJECTED: Final = {PROJECTED + 1}")],
@@ -108,9 +108,12 @@ from tests.support.served import serve
 
 assert Path(api.__file__).parent == Path.cwd() / "api"
 with serve(Settings(database_url=sys.argv[1], rate_limit="off", log_level="error")) as service:
-    service.append(a_source("later", rights="CC0"), a_source("other", rights="All rights reserved"))
-    found = service.get("/v1/sources?rights=CC0")
-    print(*(item["id"] for item in found.json()["items"]))
+    service.append(
+        a_source("later", rights="CC0"), a_source("other", rights="All rights reserved"), a_source("third", rights="None")
+    )
+    asked = ("rights=CC0", "rights=CC0&rights=None&rights=None")
+    found = [service.get(f"/v1/sources?{query}").json()["items"] for query in asked]
+    print(*(" ".join(item["id"] for item in items) for items in found), sep=", ")
 """
 
 
@@ -126,7 +129,7 @@ def test_a_filter_is_added_in_three_places(tmp_path: Path, sqlite_template: Path
     ran = subprocess.run(asked, cwd=changed, env=_finding(changed), capture_output=True, text=True, check=False)
 
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[-1] == "before later"
+    assert ran.stdout.splitlines()[-1] == "before later, before later third"
     assert len(ADDED) <= 3
 
 

@@ -21,7 +21,8 @@ def large(served: Served) -> Served:
     """Forty-four of each kind, as long as they may be; and a record of 300 revisions whose reasons are."""
     names = {f"x-{number}": NAME for number in range(100)}
     served.append(*(an_entity(f"e{n:02}", names=names, note=LONG) for n in range(COUNT)))
-    served.append(*(a_source(f"s{n:02}", authors=[NAME] * 100, note=LONG, published="2021") for n in range(COUNT)))
+    dates = {"published": "2021", "publisher": "e00"}
+    served.append(*(a_source(f"s{n:02}", authors=[NAME] * 100, note=LONG, **dates) for n in range(COUNT)))
     served.append(*(a_question(f"q{n:02}", about="e00", note=LONG) for n in range(COUNT)))
     served.append(
         *(_claim(n, f"c{n:02}", "q00") for n in range(COUNT)),
@@ -33,7 +34,8 @@ def large(served: Served) -> Served:
 
 def _claim(number: int, public_id: str, question: str) -> dict[str, Any]:
     answer = {"type": "time", "edtf": f"2021-01-{number % 5 + 1:02}"}
-    return a_claim(public_id, source=f"s{number:02}", question=question, note=LONG, answer=answer)
+    speaker = f"e{number:02}" if public_id.startswith("d") else None
+    return a_claim(public_id, source=f"s{number:02}", question=question, note=LONG, answer=answer, speaker=speaker)
 
 
 def _pages(served: Served, path: str) -> Iterator[dict[str, Any]]:
@@ -55,6 +57,12 @@ LISTS = {
     "questions?limit=500&agreement=single-origin&published_by=2022": [f"q{n:02}" for n in range(1, COUNT)],
     "claims?limit=500&question=q00": [f"c{n:02}" for n in range(COUNT)] + ["d00"],
     "claims?limit=500&include=source&live=true": [f"{x}{n:02}" for x in "cd" for n in range(COUNT)],
+    "claims?limit=500&include=source,entities&speaker=e01&speaker=e02&speaker=e03&speaker=e04": [f"d0{n}" for n in range(1, 5)],
+    "claims?order=-published&limit=500": [f"{x}{n:02}" for n in reversed(range(COUNT)) for x in "dc"],
+    "sources?order=published&limit=500": [f"s{n:02}" for n in range(COUNT)],
+    "questions?order=agreement&limit=500": [f"q{n:02}" for n in range(COUNT)],
+    "questions?order=agreement&limit=500&valid_at=2021": [f"q{n:02}" for n in range(COUNT)],
+    "entities?limit=1&" + "&".join(f"id=e{n:02}" for n in range(COUNT)): [f"e{n:02}" for n in range(COUNT)],
 }  # fmt: skip
 
 
@@ -66,6 +74,7 @@ def test_a_list_of_large_records_ends_before_two_mebibytes_and_goes_on(large: Se
     for page in pages:
         for claim in page["items"] if "include" in asked else ():
             assert claim["source"] in page["sources"]
+            assert "entities" not in asked or {"e00", claim["speaker"]} <= page["entities"].keys()
 
 
 def test_the_timeline_with_its_questions_and_sources_ends_before_two_mebibytes(large: Served) -> None:
@@ -155,3 +164,18 @@ def test_rows_are_read_until_they_come_to_so_many_bytes_and_one_is_read_however_
         sql = f"SELECT {zeros} AS said, place FROM ({given}) given WHERE place >= ? ORDER BY place"
         rows, follows = access.rows_within(sql, (first,), most)
         assert ([row[1] for row in rows], follows) == (list(range(first, first + count)), is_more)
+
+
+def test_one_record_with_all_that_it_names_ends_before_two_mebibytes(large: Served) -> None:
+    """Where even that does not fit, the last entities are left out."""
+    everyone = [f"e{n:02}" for n in range(COUNT)]
+    large.append(
+        a_question("who-all", about="e00", answer_type="entities"),
+        a_claim("all-of-them", source="s00", question="who-all", answer={"type": "entities", "entities": everyone}),
+    )
+    for path in ("/v1/claims/all-of-them?include=source,entities", "/v1/claims?id=all-of-them&include=entities"):
+        response = large.get(path, Accept_Encoding="identity")
+        assert len(response.content) < LIMIT
+        shown = list(response.json()["entities"])
+        assert 1 < len(shown) < COUNT
+        assert shown == everyone[: len(shown)]

@@ -12,6 +12,7 @@ JSON = {"Content-Type": "application/json"}
 def main() -> None:
     with httpx.Client(base_url=os.environ["LEDGER_ADDRESS"], headers=KEY) as client:
         claim = ClaimView.model_validate_json(client.get("/v1/claims/cherif-20210111--parler-offline-when").content)
+        assert claim.answer is not None
         answer = claim.answer.root
         assert isinstance(answer, ShownTimeAnswer)
 

@@ -11,7 +11,7 @@ async function read(): Promise<string> {
     query: { include: "source" },
     throwOnError: true,
   });
-  if (data.answer.type !== "time") throw new Error("the answer is no time");
+  if (data.answer?.type !== "time") throw new Error("the answer is no time");
   return `${data.answer.edtf} is ${data.answer.bounds.start.earliest} at the earliest`;
 }
 

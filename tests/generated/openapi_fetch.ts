@@ -19,7 +19,7 @@ async function read(): Promise<string> {
     params: { path: { id: "cherif-20210111--parler-offline-when" }, query: { include: "source" } },
   });
   if (error) throw refused(error);
-  if (data.answer.type !== "time") throw new Error("the answer is no time");
+  if (data.answer?.type !== "time") throw new Error("the answer is no time");
   return `${data.answer.edtf} is ${data.answer.bounds.start.earliest} at the earliest`;
 }
 

@@ -12,7 +12,7 @@ async function read(): Promise<string> {
     id: "cherif-20210111--parler-offline-when",
     include: "source",
   });
-  if (claim.answer.type !== "time") throw new Error("the answer is no time");
+  if (claim.answer?.type !== "time") throw new Error("the answer is no time");
   return `${claim.answer.edtf} is ${claim.answer.bounds.start.earliest} at the earliest`;
 }
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.records.link_format import Link, parse
 from tests.support.builders import Operation, a_claim, a_question, a_source, an_entity, restore, retract, revise
+from tests.support.link_format import Link, parse
 from tests.support.served import Served
 
 HERE = "http://testserver.local"

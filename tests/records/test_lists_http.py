@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from api.domain.records.kinds import KINDS as RECORDED
 from tests.support.builders import a_claim, a_question, a_source, an_entity, an_id, link, restore, retract, revise
 from tests.support.served import Served, refused
 
@@ -153,6 +154,26 @@ CLAIMS: dict[str, list[str]] = {
     "q=%C3%89LYS%C3%89E+hebergee": ["c-3"],
     "q=nothing+like+this": [],
     "q=%22+OR+*+%27%3B--+fifteen": [],
+    "stance=doubts&stance=denies": ["c-5", "c-6"],
+    "stance=doubts&stance=doubts": ["c-5"],
+    "stance=doubts&stance=denies&source=paper": ["c-6"],
+    "source=reprint&source=void&source=nobody": ["c-2", "c-7"],
+    "source=paper&source=reprint&question=when&question=who": ["c-1", "c-2", "c-3", "c-9"],
+    "question=many&question=dropped&status=asserted": ["c-4", "c-5", "c-8"],
+    "publisher=tribune&publisher=amazon": ["c-1", "c-2", "c-3", "c-6", "c-8", "c-9"],
+    "language=fr&language=en&publisher=tribune": ["c-2"],
+    "language=fr&about=amazon&about=parler": ["c-2"],
+    "speaker=matze&speaker=parler": ["c-2", "c-6"],
+    "entity=matze&entity=aws": ["c-2", "c-3", "c-6"],
+    "via=paper&via=void": ["c-2"],
+    "answer_type=quantity&answer_type=entity": ["c-3", "c-4", "c-5"],
+    "relation=repeats&relation=contradicts": ["c-2", "c-3"],
+    "linked_to=c-1&linked_to=c-2": ["c-2", "c-3"],
+    "status=asserted&status=retracted": [*LIVE, "c-7", "c-8", "c-9"],
+    "status=retracted&status=retracted": ["c-9"],
+    "live=true&live=false": [*LIVE, "c-7", "c-8", "c-9"],
+    "live=true&live=true&stance=doubts&stance=alleges": ["c-3", "c-5"],
+    "stance=asserts&stance=doubts&q=parler": ["c-1", "c-2", "c-5", "c-7", "c-8", "c-9"],
 }  # fmt: skip
 
 
@@ -187,6 +208,19 @@ OTHERS: dict[str, list[str]] = {
     "questions?varies=false&status=asserted": ["when", "who", "which"],
     "questions?q=hosted": ["who"],
     "questions?agreement=single-origin": ["when", "who", "many", "which"],
+    "entities?type=company&type=person": ["amazon", "aws", "matze"],
+    "entities?part_of=amazon&part_of=parler": ["aws"],
+    "sources?type=wire&type=reader-comment": ["reprint", "comment"],
+    "sources?language=en&language=fr&status=asserted": ["paper", "reprint"],
+    "sources?publisher=tribune&publisher=amazon&type=wire": ["reprint"],
+    "sources?part_of=reprint&part_of=paper": ["comment"],
+    "sources?derives_from=paper&derives_from=void": ["reprint"],
+    "questions?about=amazon&about=parler": ["when", "who", "many", "which", "dropped"],
+    "questions?answer_type=time&answer_type=entity&about=amazon": ["who"],
+    "questions?unit=users&unit=USD": ["many"],
+    "questions?varies=true&varies=false": ["when", "who", "many", "which", "dropped"],
+    "questions?agreement=open&agreement=single-origin&status=asserted": ["when", "who", "many", "which"],
+    "questions?agreement=open&agreement=agreed": ["dropped"],
 }
 
 
@@ -266,7 +300,9 @@ def test_two_hundred_ids_may_be_asked_for_at_once(world: Served) -> None:
     made = [an_id("many") for _ in range(200)]
     world.append(*(an_entity(public_id) for public_id in made))
     query = "&".join(f"id={public_id}" for public_id in made)
-    assert [item["id"] for item in world.get(f"/v1/entities?limit=500&{query}").json()["items"]] == made
+    for limit in ("", "limit=1&", "limit=500&"):
+        page = world.get(f"/v1/entities?{limit}{query}").json()
+        assert ([item["id"] for item in page["items"]], page["next"]) == (made, None)
     refused(world.get(f"/v1/entities?{query}&id=one-more"), 400, "bad-parameter", parameter="id")
 
 
@@ -279,10 +315,61 @@ def test_only_the_fields_asked_for_are_shown_and_the_id(world: Served) -> None:
     refused(world.get("/v1/claims?fields=secret"), 400, "bad-parameter", parameter="fields")
 
 
-FACETED = {
+def test_a_filter_takes_fifty_values_and_next_keeps_them_all(world: Served) -> None:
+    many = "&".join(f"speaker=nobody-{number}" for number in range(48))
+    assert _ids(world, f"/v1/claims?{many}&speaker=matze&speaker=parler&limit=1") == ["c-2", "c-6"]
+    page = world.get(f"/v1/claims?{many}&speaker=matze&speaker=parler&limit=1").json()
+    assert page["next"].count("speaker=") == 50
+    refused(
+        world.get(f"/v1/claims?{many}&speaker=matze&speaker=parler&speaker=aws"),
+        400,
+        "bad-parameter",
+        parameter="speaker",
+    )
+    for bad in ("stance=asserts&stance=shouts", "speaker=matze&speaker=", "source=a,b", "varies=true&varies=yes"):
+        kind = "questions" if "varies" in bad else "claims"
+        refused(world.get(f"/v1/{kind}?{bad}"), 400, "bad-parameter", parameter=bad.partition("=")[0])
+    for once in (
+        "limit=1",
+        "order=recorded",
+        "q=parler",
+        "mode=certain",
+        "include=source",
+        "fields=id",
+        "published_by=2021",
+    ):
+        refused(world.get(f"/v1/claims?{once}&{once}"), 400, "bad-parameter", parameter=once.partition("=")[0])
+
+
+def test_a_filter_that_takes_several_values_is_declared_as_a_list(world: Served) -> None:
+    document = world.get("/openapi.json").json()
+    named = document["components"]["parameters"]
+    for path in (*(f"/v1/{kind}" for kind in KINDS), "/v1/timeline"):
+        parameters = [
+            named[each["$ref"].rpartition("/")[2]] if "$ref" in each else each
+            for each in document["paths"][path]["get"]["parameters"]
+        ]
+        lists = {each["name"]: each for each in parameters if each["schema"].get("type") == "array"}
+        kind = next((kind for kind in RECORDED.values() if kind.path == path), RECORDED["claim"])
+        assert lists.keys() >= {each.name for each in kind.filters} & {each["name"] for each in parameters}
+        for name, each in lists.items():
+            assert each["explode"] is True
+            assert each["schema"]["maxItems"] == (200 if name == "id" else 50)
+
+
+def test_facets_count_what_any_of_several_values_finds(world: Served) -> None:
+    page = world.get("/v1/claims?source=paper&source=reprint&stance=asserts&stance=alleges&facets=source,stance").json()
+    assert page["facets"] == {
+        "source": [{"value": "paper", "count": 4}, {"value": "reprint", "count": 1}],
+        "stance": [{"value": "asserts", "count": 4}, {"value": "alleges", "count": 1}],
+    }
+    assert sum(each["count"] for each in page["facets"]["stance"]) == len(page["items"])
+
+
+FACETED: dict[str, list[str]] = {
     "claims": ["stance", "status", "speaker", "source", "question", "answer_type", "entity", "via", "relation"],
     "sources": ["type", "status", "publisher", "language", "part_of", "derives_from", "authors"],
-    "questions": ["answer_type", "status", "unit", "varies", "about"],
+    "questions": ["answer_type", "status", "unit", "varies", "about", "agreement"],
     "entities": ["type", "status", "part_of"],
 }
 
@@ -327,6 +414,8 @@ def test_the_empty_ledger_has_empty_lists(world: Served) -> None:
 
 
 STRANGE = [("entities", "published_by=2021"), ("entities", "valid_at=2021"), ("entities", "live=true"), ("entities", "include=source"),
+           ("entities", "order=published"), ("questions", "order=published"), ("claims", "order=agreement"), ("sources", "facets=agreement"),
+           ("sources", "include=agreement"), ("questions/when", "include=agreement"), ("claims/c-1/revisions/1", "fields=id"),
            ("sources", "valid_at=2021"), ("sources", "stance=asserts"), ("questions", "live=true"), ("questions", "source=paper"),
            ("claims", "agreement=disputed"), ("claims", "offset=5"), ("claims", "page=2"), ("timeline", "order=recorded"), ("timeline", "live=true"),
            ("timeline", "facets=stance"), ("stats", "limit=5"), ("claims/c-1/links", "order=recorded"), ("claims/c-1/revisions/1", "as_of=5")]  # fmt: skip

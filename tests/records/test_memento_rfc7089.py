@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 from httpx import Response
 
-from tests.records.link_format import Link, of, parse
 from tests.records.mementos import (
     BAD_DATES,
     HERE,
@@ -26,6 +25,7 @@ from tests.records.mementos import (
     spell,
     varies_by,
 )
+from tests.support.link_format import Link, of, parse
 from tests.support.served import Served, refused
 
 

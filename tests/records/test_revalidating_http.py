@@ -65,9 +65,14 @@ def _addresses(operation: dict[str, Any], template: str, head: int) -> Iterator[
     options: list[list[str]] = [[""]]
     if "as_of" in names:
         options.append(["", *(f"as_of={position}" for position in (head - 5, head))])
-    for name, given in {"include": "source", "exact": "true", "state": "false", "group": "0"}.items():
+    for name, given in {"exact": "true", "state": "false", "group": "0"}.items():
         if name in names:
             options.append(["", f"{name}={given}"])
+    options += [
+        ["", *(f"include={name}" for name in re.findall(r"[a-z]+", parameter["schema"]["pattern"].partition(")")[0]))]
+        for parameter in operation["parameters"]
+        if parameter["name"] == "include"
+    ]
     if "facets" in names:
         options.append(["", f"facets={FACETS[plural]}"])
     if "from" in names:

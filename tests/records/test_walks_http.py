@@ -54,6 +54,24 @@ def _in_orders(path: str) -> list[Walk]:
     ]
 
 
+def _by_date(path: str, key: Key) -> list[Walk]:
+    return [Walk(f"{path}order={way}published", key, is_reversed=way == "-") for way in ("", "-")]
+
+
+def _published(source: Item) -> tuple[str, int]:
+    return source["published"], _first(source)
+
+
+def _claimed(claim: Item) -> tuple[int, str, int]:
+    """Give when the source of a claim was published, by its number; then the source, then the claim."""
+    return int(claim["source"][1:]) % 3, claim["source"], _first(claim)
+
+
+def _anywhere(_: Item) -> int:
+    """Of some orders the items do not tell where they stand."""
+    return 0
+
+
 def _history(path: str) -> list[Walk]:
     return [Walk(path, lambda line: line["revision"], is_reversed=True)]
 
@@ -64,11 +82,16 @@ WALKS: dict[str, list[Walk]] = {
     "listSources": [
         *_in_orders("/v1/sources"),
         Walk("/v1/sources?published_by=2021-01-12&mode=certain", _first),
+        Walk("/v1/sources?type=article&type=wire&type=article", _first),
+        *_by_date("/v1/sources?", _published),
     ],
     "listQuestions": [
         *_in_orders("/v1/questions"),
         Walk("/v1/questions?agreement=single-origin", _first),
         Walk("/v1/questions?agreement=single-origin&valid_at=2021", _first),
+        Walk("/v1/questions?agreement=single-origin&agreement=disputed&include=agreement", _first),
+        Walk("/v1/questions?order=agreement", _anywhere),
+        Walk("/v1/questions?order=-agreement&valid_at=2021", _anywhere),
     ],
     "listClaims": [
         *_in_orders("/v1/claims"),
@@ -76,6 +99,9 @@ WALKS: dict[str, list[Walk]] = {
         *_in_orders("/v1/claims?speaker=walker"),
         *_in_orders("/v1/claims?source=s1&live=true&q=offline"),
         Walk("/v1/claims?entity=walker&include=source", _first),
+        Walk("/v1/claims?source=s1&source=s2&include=source,entities", _first),
+        *_by_date("/v1/claims?", _claimed),
+        *_by_date("/v1/claims?question=walked&question=q1&", _claimed),
     ],
     "listClaimLinks": [Walk("/v1/claims/c0/links", lambda made: int(made["claim"][1:]), "incoming")],
     "listQuestionConflicts": [Walk("/v1/questions/walked/conflicts", lambda pair: [int(c[1:]) for c in pair])],
@@ -83,7 +109,11 @@ WALKS: dict[str, list[Walk]] = {
         Walk("/v1/questions/walked/answers", _first, "claims"),
         Walk("/v1/questions/walked/answers?group=0&include=source", _first, "claims"),
     ],
-    "getTimeline": [Walk("/v1/timeline", _start), Walk("/v1/timeline?source=s1", _start)],
+    "getTimeline": [
+        Walk("/v1/timeline", _start),
+        Walk("/v1/timeline?source=s1", _start),
+        Walk("/v1/timeline?speaker=walker&speaker=nobody", _start),
+    ],
     "listRedactions": [
         Walk(f"/v1/redactions?order={order}", _last, is_reversed=order.startswith("-")) for order in ORDERS
     ],

@@ -25,8 +25,15 @@ FILTERS = {
     "valid": [Window()],
     "valid_at": edtf.as_extent("2021-01-10"),
 }
-TERMS = ((), (("stance", "asserts"),), (("entity", "aws"),), (("question", "when"), ("status", "asserted")))
-ORDERS = ("recorded", "-recorded", "revised", "-revised")
+TERMS = (
+    (),
+    (("stance", "asserts"),),
+    (("entity", "aws"),),
+    (("question", "when"), ("status", "asserted")),
+    (("stance", "asserts"), ("stance", "denies"), ("stance", "asserts")),
+    (("question", "when"), ("question", "who"), ("status", "asserted"), ("status", "retracted")),
+)
+ORDERS = ("recorded", "-recorded", "revised", "-revised", "published", "-published")
 
 
 @pytest.fixture
@@ -64,8 +71,10 @@ def test_filters_together_show_what_each_of_them_shows(access):
 
 def test_no_value_is_part_of_a_text(access):
     chosen = _chosen(FILTERS, (("stance", "s'x"), ("entity", "e'x")))
-    one = replace(chosen, ids=["i'x"], words=("wx",), agreement="a'x", parent_terms=[("source", "publisher", "p'x")])
-    other = replace(chosen, ids=["j"], words=("w",), agreement="b", parent_terms=[("question", "about", "p")], limit=9)
+    one = replace(chosen, ids=["i'x"], words=("wx",), agreement=("a'x",), parent_terms=[("source", "publisher", "p'x")])
+    other = replace(
+        chosen, ids=["j"], words=("w",), agreement=("b",), parent_terms=[("question", "about", "p")], limit=9
+    )
     other = replace(other, parent_terms=[("source", "language", "p")], terms=(("stance", "y"), ("entity", "z")))
     (text, values), (same, _) = _text(access, one), _text(access, other)
     assert text == same
@@ -82,10 +91,27 @@ def test_lists_of_any_length_share_a_few_texts(access):
         assert lists.select(access, replace(PLAIN, ids=ids[:count]))[1] == ids[:count]
 
 
+def test_values_of_one_filter_share_a_few_texts_however_many_they_are(access):
+    for terms in ("terms", "parent_terms"):
+        name = ("speaker",) if terms == "terms" else ("source", "publisher")
+        asked = [
+            _text(access, replace(PLAIN, **{terms: [(*name, f"v{number}") for number in range(count)]}))
+            for count in range(1, 51)
+        ]
+        # One alone, and then two, four, eight and so on.
+        assert len({text for text, _ in asked}) == 7
+        assert all(text.count("?") == len(values) for text, values in asked)
+
+
+def test_a_value_given_again_changes_nothing(access):
+    once, twice = (_text(access, replace(PLAIN, terms=[("stance", "asserts")] * count)) for count in (1, 2))
+    assert once == twice
+
+
 def test_so_many_texts_are_kept_and_the_oldest_is_forgotten(access):
     texts, made = Texts(3), []
     for count in (1, 2, 3, 1, 4):
-        chosen = replace(PLAIN, parent_terms=[("source", "language", "fr")] * count)
+        chosen = replace(PLAIN, valid=[Window()] * count)
         narrowing = narrowed(access, chosen, 9)
         sizes = tuple((name, 1) for name in (*narrowing._values, "limit"))
         shape = (
@@ -103,7 +129,7 @@ def test_so_many_texts_are_kept_and_the_oldest_is_forgotten(access):
 
 
 def test_a_text_is_not_made_in_the_event_loop(access):
-    chosen = replace(PLAIN, parent_terms=[("source", "language", "fr")] * 11)
+    chosen = replace(PLAIN, valid=[Window()] * 11)
     access.steps_left = BRIEF
     with pytest.raises(TakesLong):
         _text(access, chosen)

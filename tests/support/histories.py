@@ -148,9 +148,11 @@ def sensible(operations: list[Operation], known: dict[tuple[str, str], State], r
 def selections(random: Any) -> Iterator[Selection]:
     """Give lists to ask for, over all kinds and filters."""
     for kind in ("entity", "source", "question", "claim", "claim", "claim", "claim", "claim"):
-        terms = random.sample(_TERMS[kind], random.choice((0, 1, 1, 1, 2)))
+        # Those of one filter are alternatives.
+        terms = random.sample(_TERMS[kind], random.choice((0, 1, 1, 1, 2, 3)))
+        orders = ("recorded", "-recorded", "revised", "-revised", *_ORDERS.get(kind, ()))
         named: dict[str, Any] = {
-            "order": random.choice(("recorded", "-recorded", "revised", "-revised")),
+            "order": random.choice(orders),
             "words": random.choice(
                 ((),) * 4 + (("parler",), ("ete",), ("amazon", "web"), ("strasse",), ("fin",), ("c1",))
             ),
@@ -165,13 +167,19 @@ def selections(random: Any) -> Iterator[Selection]:
                         (),
                         [("source", "publisher", "amazon")],
                         [("question", "about", "parler")],
-                        [("source", "language", "fr")],
+                        [
+                            ("source", "language", "fr"),
+                            ("source", "language", "en-GB"),
+                            ("question", "about", "parler"),
+                        ],
                     )
                 ),
                 "valid": random.choice(((), (), (), [_window(random)])),
             }
         if kind == "question":
-            named["agreement"] = random.choice((None, "disputed", "single-origin", "agreed", "open"))
+            named["agreement"] = random.choice(
+                ((), ("disputed",), ("single-origin",), ("agreed",), ("open",), ("open", "disputed"))
+            )
         if kind in ("claim", "source"):
             named["published"] = random.choice(((), (), (), [_window(random)]))
         yield Selection(kind=kind, terms=terms, limit=500, **named, **(clocks(random) if kind == "claim" else {}))
@@ -192,12 +200,23 @@ def _window(random: Any) -> Window:
     return Window(latest=extent.end.latest)
 
 
+_ORDERS = {
+    "source": ("published", "-published"),
+    "claim": ("published", "-published"),
+    "question": ("agreement", "-agreement"),
+}
 _TERMS: dict[str, list[tuple[str, str]]] = {
-    "entity": [("status", "retracted"), ("type", "company"), ("part_of", "amazon")],
-    "source": [("status", "asserted"), ("publisher", "amazon"), ("language", "fr"), ("language", "fr-CA"), ("derives_from", "agency"), ("part_of", "paper")],
-    "question": [("about", "parler"), ("answer_type", "time"), ("unit", "users"), ("varies", "true"), ("status", "asserted")],
+    "entity": [("status", "retracted"), ("type", "company"), ("type", "person"), ("part_of", "amazon")],
+    "source": [
+        ("status", "asserted"), ("publisher", "amazon"), ("language", "fr"), ("language", "fr-CA"), ("derives_from", "agency"),
+        ("part_of", "paper"), ("type", "article"), ("type", "wire"),
+    ],
+    "question": [
+        ("about", "parler"), ("about", "amazon"), ("answer_type", "time"), ("answer_type", "text"), ("unit", "users"),
+        ("varies", "true"), ("varies", "false"), ("status", "asserted"),
+    ],
     "claim": [
-        ("status", "asserted"), ("status", "retracted"), ("source", "paper"), ("question", "when"), ("question", "who"),
+        ("status", "asserted"), ("status", "retracted"), ("source", "paper"), ("source", "agency"), ("question", "when"), ("question", "who"),
         ("speaker", "matze"), ("via", "agency"), ("stance", "asserts"), ("stance", "denies"), ("answer_type", "entity"),
         ("entity", "aws"), ("entity", "matze"), ("relation", "contradicts"), ("linked_to", "c0"), ("linked_to", "c1"),
     ],

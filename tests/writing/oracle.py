@@ -24,9 +24,11 @@ Key = tuple[str, str]
 FACETS = {
     "entity": ("type", "status", "part_of"),
     "source": ("type", "status", "publisher", "language", "derives_from", "authors"),
-    "question": ("answer_type", "status", "unit", "varies", "about"),
+    "question": ("answer_type", "status", "unit", "varies", "about", "agreement"),
     "claim": ("stance", "status", "speaker", "source", "question", "answer_type", "entity", "via", "relation"),
 }
+# In the order in which lists show them.
+_STATES = ("disputed", "single-origin", "agreed", "open")
 _WORDS = {
     "entity": ("name", "names", "note"),
     "source": ("title", "authors", "url", "note"),
@@ -194,23 +196,41 @@ class Past:
     def select(self, chosen: Selection) -> list[str]:
         """Give the ids of a list, in its order."""
         found = [public_id for public_id, held in self.of(chosen.kind).items() if self._fits(held.state, chosen)]
-        end = -1 if "revised" in chosen.order else 0
-        found.sort(key=lambda one: self.records[chosen.kind, one].events[end]["position"])
+        found.sort(key=lambda one: self._place(one, chosen))
         return found[::-1] if chosen.order.startswith("-") else found
 
+    def _place(self, public_id: str, chosen: Selection) -> tuple[int, ...]:
+        """Give where a record stands in the order of a list."""
+        held = self.records[chosen.kind, public_id]
+        first, last = held.events[0]["position"], held.events[-1]["position"]
+        if chosen.is_by_agreement:
+            return _STATES.index(self.adds_up(public_id, chosen).state), first
+        if chosen.is_by_date:
+            source = held if chosen.kind == "source" else self.records["source", held.state["source"]]
+            published = published_bounds(source.state) if source.is_there else None
+            earliest = published.earliest if published else None
+            # What nobody knows comes last, whichever way round.
+            last = -(2**64) if chosen.is_downward else 2**64
+            return last if earliest is None else earliest, source.events[0]["position"], first
+        return (last if "revised" in chosen.order else first,)
+
     def _fits(self, state: State, chosen: Selection) -> bool:
-        wanted = [value in values(chosen.kind, name, state) for name, value in chosen.terms]
-        for parent, name, value in chosen.parent_terms:
+        wanted = [
+            any(value in values(chosen.kind, name, state) for each, value in chosen.terms if each == name)
+            for name in {name for name, _ in chosen.terms}
+        ]
+        for parent, name in {(parent, name) for parent, name, _ in chosen.parent_terms}:
             held = self.records[parent, state[parent]]
-            wanted.append(held.is_there and value in values(parent, name, held.state))
+            any_of = {value for *each, value in chosen.parent_terms if tuple(each) == (parent, name)}
+            wanted.append(held.is_there and not any_of.isdisjoint(values(parent, name, held.state)))
         if chosen.ids:
             wanted.append(state["id"] in chosen.ids)
         if chosen.words:
             wanted.append(set(chosen.words) <= words(chosen.kind, state))
         if chosen.is_live is not None:
             wanted.append(self.is_live(state) is chosen.is_live)
-        if chosen.agreement is not None:
-            return all(wanted) and self.adds_up(state["id"], chosen).state == chosen.agreement
+        if chosen.agreement:
+            wanted.append(all(wanted) and self.adds_up(state["id"], chosen).state in chosen.agreement)
         return all(wanted) and (chosen.kind in ("entity", "question") or self._at_clocks(state, chosen))
 
     def timeline(self, chosen: Selection) -> list[str]:
@@ -225,6 +245,8 @@ class Past:
 
     def facets(self, chosen: Selection, name: str) -> dict[str, int]:
         kind = chosen.kind
+        if name == "agreement":
+            return Counter(self.adds_up(one, chosen).state for one in self.select(chosen))
         return Counter(
             value for one in self.select(chosen) for value in values(kind, name, self.records[kind, one].state)
         )

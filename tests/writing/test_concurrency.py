@@ -247,14 +247,14 @@ def _reads() -> dict[str, Callable[[Access, AsOf], tuple[object, int]]]:
     """Name the reads that take more than one statement; each gives what it says, and the position it says it of."""
     claims, open_ones = (
         Selection(kind="claim"),
-        Selection(kind="question", agreement="open", valid_at=as_extent("2021")),
+        Selection(kind="question", agreement=("open",), valid_at=as_extent("2021")),
     )
 
     def page(found: Page) -> tuple[object, int]:
         return (found.items, found.last), found.at.position
 
     def agreement(found: Answers) -> tuple[object, int]:
-        return (found.agreement, found.claims, found.sources, found.question), found.at.position
+        return (found.agreement, found.claims, found.beside, found.question), found.at.position
 
     def changed(found: changes.Changes) -> tuple[object, int]:
         return (found.records, found.agreement), found.new.position

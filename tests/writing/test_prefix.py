@@ -2,6 +2,7 @@
 
 import os
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -18,7 +19,7 @@ from api.domain.agreement.agreement import to_json
 from api.domain.dates.asof import AsOf
 from api.domain.errors import LedgerError, NotRedactable, Redacted, StillNamed, UnknownRecord
 from api.ledger.reading import changes, lists, standpoint, stats, views
-from api.ledger.reading.answers import answers, questions_agreeing
+from api.ledger.reading.answers import answers, questions_agreeing, states_agreeing, summaries
 from api.ledger.reading.selection import Selection
 from api.ledger.storage.access import Access
 from api.ledger.storage.database import Database
@@ -285,11 +286,16 @@ def _check_questions(access: Access, past: Past, choice: random.Random) -> None:
     for question in past.of("question"):
         chosen = Selection(kind="claim", asked=asked, **choice.choice(({}, clocks(choice))))
         assert answers(access, question, chosen).agreement == past.adds_up(question, chosen)
-    clocked = Selection(
-        kind="question", asked=asked, agreement=choice.choice(("open", "disputed", "single-origin")), **clocks(choice)
-    )
-    if clocked.published_by or clocked.valid_at:
-        assert questions_agreeing(access, clocked)[1] == past.select(clocked)
+    states = choice.choice(((), ("open",), ("disputed",), ("single-origin", "open")))
+    order = choice.choice(("recorded", "-recorded", "agreement", "-agreement"))
+    clocked = Selection(kind="question", asked=asked, agreement=states, order=order, limit=500, **clocks(choice))
+    page, ids = questions_agreeing(access, clocked)
+    assert ids == past.select(clocked)
+    assert Counter(states_agreeing(access, clocked).values()) == past.facets(clocked, "agreement")
+    for public_id, counts in summaries(access, page, ids, clocked).items():
+        added_up = past.adds_up(public_id, clocked)
+        assert (counts["state"], counts["origin_count"]) == (added_up.state, len(added_up.origins))
+        assert (counts["group_count"], counts["conflict_count"]) == (len(added_up.groups), added_up.conflict_count)
     said, at = stats.count(access, asked)
     expected = past.stats()
     assert at.position == past.position

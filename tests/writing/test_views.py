@@ -38,6 +38,8 @@ from tests.writing import oracle
 
 C = {"source": "paper", "question": "offline-when"}
 PLAIN = Selection(kind="claim", limit=3)
+ORDERS = ("recorded", "-recorded", "revised", "-revised", "published", "-published")
+EITHER = [("question", "when"), ("question", "who"), ("stance", "asserts"), ("stance", "denies")]
 
 
 @contextmanager
@@ -87,8 +89,17 @@ PAGED: dict[str, Callable[..., Page]] = {
         order: lambda access, asked, cursor, *, limit, order=order: lists.select(
             access, replace(PLAIN, order=order, asked=asked, cursor=cursor, limit=limit)
         )[0]
-        for order in ("recorded", "-recorded", "revised", "-revised")
+        for order in ORDERS
     },
+    **{
+        order: lambda access, asked, cursor, *, limit, order=order: lists.select(
+            access, Selection(kind="question", order=order, asked=asked, cursor=cursor, limit=limit)
+        )[0]
+        for order in ("agreement", "-agreement")
+    },
+    "either": lambda access, asked, cursor, *, limit: lists.select(
+        access, replace(PLAIN, terms=EITHER, asked=asked, cursor=cursor, limit=limit)
+    )[0],
     "filtered": lambda access, asked, cursor, *, limit: lists.select(
         access,
         replace(PLAIN, terms=[("question", "when"), ("status", "asserted")], words=("parler",), is_live=True,
@@ -101,7 +112,10 @@ PAGED: dict[str, Callable[..., Page]] = {
         access, "claim", "c0", asked=asked, cursor=None if cursor is None else int(cursor), limit=limit
     ),
     "agreeing": lambda access, asked, cursor, *, limit: answers.questions_agreeing(
-        access, Selection(kind="question", agreement="open", valid_at=histories.edtf.as_extent("2021"), asked=asked, cursor=cursor, limit=limit)
+        access, Selection(kind="question", agreement=("open",), valid_at=histories.edtf.as_extent("2021"), asked=asked, cursor=cursor, limit=limit)
+    )[0],
+    "by agreement elsewhere": lambda access, asked, cursor, *, limit: answers.questions_agreeing(
+        access, Selection(kind="question", order="-agreement", valid_at=histories.edtf.as_extent("2021"), asked=asked, cursor=cursor, limit=limit)
     )[0],
 }  # fmt: skip
 
@@ -114,14 +128,14 @@ def test_a_listing_read_page_by_page_is_the_snapshot_at_its_position_whatever_co
         for _ in range(4):
             wait()
         for name, ask in PAGED.items():
-            read[name] = _pages(partial(ask, access, limit=2 if name == "agreeing" else 3), wait)
+            read[name] = _pages(partial(ask, access, limit=2 if "agree" in name else 3), wait)
     log = oracle.events(access)
     for name, (items, position) in read.items():
         whole = PAGED[name](access, AsOf(position=position), None, limit=500)
         assert (whole.items, whole.last) == (items, None), name
         assert len(items) >= 4, name
         past = oracle.Past(log, position)
-        if name in ("recorded", "-recorded", "revised", "-revised"):
+        if name in ORDERS:
             assert [msgspec.json.decode(item)["id"] for item in items] == past.select(replace(PLAIN, order=name))
         if name == "timeline":
             assert [msgspec.json.decode(item)["id"] for item in items] == past.timeline(PLAIN)
@@ -187,9 +201,16 @@ def test_every_cursor_is_a_place_to_start(writing):
     access = writing.database.access()
     assert views.history(access, "claim", "c", asked=NOW, cursor=0, limit=5).items == []
     assert len(views.history(access, "claim", "c", asked=NOW, cursor=2, limit=5).items) == 1
-    for cursor in ("0", "9" * 16):
-        for order in ("recorded", "-recorded", "revised", "-revised"):
+    for cursor in ("0", "9" * 16, "-" + "9" * 18 + ".0.0", "9" * 18 + "." + "9" * 16 + "." + "9" * 16, "0.0.0"):
+        for order in ORDERS:
             assert lists.select(access, Selection(kind="claim", order=order, cursor=cursor))[1] in ([], ["c"])
+    for cursor in ("0", "9" * 16, "-" + "9" * 18 + ".0", "9" * 18 + "." + "9" * 16):
+        for order in ORDERS:
+            assert lists.select(access, Selection(kind="source", order=order, cursor=cursor))[1] in ([], ["paper"])
+    for cursor in ("0", "9" * 16, "disputed.0", "open." + "9" * 16):
+        for order in (*ORDERS[:4], "agreement", "-agreement"):
+            found = lists.select(access, Selection(kind="question", order=order, cursor=cursor))[1]
+            assert found in ([], ["offline-when"])
     for cursor in ("-" + "9" * 18 + ".0", "9" * 18 + "." + "9" * 16, "0.0"):
         assert len(lists.timeline(access, Selection(kind="claim", cursor=cursor, is_live=True)).items) in (0, 1)
 
@@ -280,6 +301,14 @@ def _readings(public_id: str, old: int) -> dict[str, Callable[[Access], Any]]:
         ),
         "newest revised": lambda access: lists.select(access, Selection(kind="claim", order="-revised", limit=5)),
         "live": lambda access: lists.select(access, replace(only, is_live=True)),
+        "by date": lambda access: lists.select(access, replace(only, order="published")),
+        "of two sources": lambda access: lists.select(
+            access, replace(only, terms=[*only.terms, ("source", "other-1")])
+        ),
+        "of two stances": lambda access: lists.select(
+            access, Selection(kind="claim", terms=[("stance", "asserts"), ("stance", "denies")], limit=5)
+        ),
+        "all by date": lambda access: lists.select(access, Selection(kind="claim", order="-published", limit=5)),
         "facets": lambda access: lists.facets(access, only, standpoint.locate(access), ["stance"]),
         "inclusion": lambda access: proofs.inclusion(access, 1_000, 2_000),
         "consistency": lambda access: proofs.consistency(access, 1_000, 2_000),
@@ -370,6 +399,51 @@ def test_a_list_of_the_claims_of_one_question_or_source_costs_what_they_are(writ
         work.append(effort(access, read))
     access.close()
     assert work[1] <= 5 * work[0], work
+
+
+IN_ORDER = {
+    "sources by date": Selection(kind="source", order="published", limit=5),
+    "sources by date, newest first": Selection(kind="source", order="-published", limit=5),
+    "claims by date": Selection(kind="claim", order="published", limit=5),
+    "claims by date, newest first": Selection(kind="claim", order="-published", limit=5),
+    "questions by agreement": Selection(kind="question", order="agreement", limit=5),
+    "questions by agreement, the other way round": Selection(kind="question", order="-agreement", limit=5),
+    "questions in one state": Selection(kind="question", agreement=("single-origin",), limit=5),
+}
+
+
+def test_a_page_of_a_list_in_order_costs_what_it_shows_however_much_there_is(writing):
+    """Its first page, one from the middle and the last; of what is undated, too, which comes last."""
+    access, work = watched(writing.database), dict[str, list[int]]()
+    writing.append(an_entity("parler"))
+    for start, end in ((0, 50), (50, 200)):
+        for first in range(start, end, 50):
+            writing.append(*(op for number in range(first, first + 50) for op in _dated(number)))
+        access.upkeep.take_stock()
+        for name, chosen in IN_ORDER.items():
+            keys = lists.select(access, replace(chosen, limit=500))[0].keys
+            for place, cursor in {"first": None, "middle": keys[len(keys) // 2], "last": keys[-4]}.items():
+                read = partial(lists.select, chosen=replace(chosen, cursor=cursor))
+                access.asked.clear()
+                read(access)
+                work.setdefault(f"{name}, {place}", []).append(effort(access, read))
+    access.close()
+    for name, (few, many) in work.items():
+        # Each question was open before the first claim on it, and that is passed over; a few steps each.
+        more = 10 * 150 if "questions" in name else 60
+        assert many <= 1.2 * few + more, (name, few, many)
+
+
+def _dated(number: int) -> list[Any]:
+    """Make a source, dated or not, a question, and two claims that agree on it or do not."""
+    source, question = f"s{number}", f"q{number}"
+    published = f"20{number % 100:02}-01" if number % 5 else None
+    answers = [{"type": "time", "edtf": "2021" if number % 2 else f"20{18 + 2 * each}"} for each in range(2)]
+    return [
+        a_source(source, published=published),
+        a_question(question, about="parler"),
+        *(a_claim(f"c{number}-{each}", source=source, question=question, answer=answers[each]) for each in range(2)),
+    ]
 
 
 def test_no_read_scans_a_table(writing, long):

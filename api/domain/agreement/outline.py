@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from api.domain.agreement.agreement import Agreement, Group, Origin, shared_json
+from api.domain.agreement.agreement import Agreement, Claim, Group, Origin, shared_json
 
 MOST_SHOWN: Final = 100
 # Long ids, a hundred times a hundred, would fill more than a page: then fewer are shown. In bytes.
@@ -28,6 +28,20 @@ def outline(agreement: Agreement) -> dict[str, object]:
         "superseded": _within(superseded, _SUPERSEDED),
         "superseded_count": len(agreement.superseded),
         "conflicts": agreement.conflicts[:MOST_SHOWN],
+        "conflict_count": agreement.conflict_count,
+        "rules": agreement.rules,
+    }
+
+
+def summary(agreement: Agreement, claims: Sequence[Claim]) -> dict[str, object]:
+    """Give an agreement in counts alone, under the names that they have in its outline, and those of its claims and sources."""
+    return {
+        "state": agreement.state,
+        "claim_count": len(claims),
+        "source_count": len({claim.source for claim in claims}),
+        "origin_count": len(agreement.origins),
+        "group_count": len(agreement.groups),
+        "groups_complete": agreement.groups_complete,
         "conflict_count": agreement.conflict_count,
         "rules": agreement.rules,
     }

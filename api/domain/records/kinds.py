@@ -98,7 +98,7 @@ class Kind:
     revised, of those `fixed_once_answered` none from the first claim on a question on. `stands_on` names the kinds of
     which a record needs one each: fixed fields of these names, and columns of the record's row. `words` are what `q` looks
     into, `span` gives the time that a record speaks of. `filters` stand in the order in which they lead a search: first
-    those whose values few records share.
+    those whose values few records share. Of `facets`, `agreement` is no term: it is computed.
     """
 
     name: KindName
@@ -191,7 +191,7 @@ QUESTION = Kind(
     other_terms=(Term("answer_type"), Term("unit"), Term("varies")),
     words=(Said("text"), Said("note")),
     filters=(Filter("status"), Filter("about"), Filter("answer_type"), Filter("unit"), Filter("varies")),
-    facets=("answer_type", "status", "unit", "varies", "about"),
+    facets=("answer_type", "status", "unit", "varies", "about", "agreement"),
 )
 CLAIM = Kind(
     name="claim",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from api.domain.dates.edtf import Extent
 from api.domain.log.event import Entry
-from api.domain.records.kinds import KINDS, Said, texts_in
+from api.domain.records.kinds import KINDS, SOURCE, Said, texts_in
 from api.domain.records.record import ASSERTED, REDACTED, Record, State
 from api.domain.records.redaction import REDACTION
 
@@ -16,7 +16,11 @@ from api.domain.records.redaction import REDACTION
 Found = tuple[str, str]
 # Where an open or unknown start stands in the timeline: before the year 1, and short enough for a cursor.
 FIRST_START = -(10**17)
+# Where a source stands of which nobody knows since when it is published: after all others, and short enough as well.
+LAST_START = 10**18 - 1
 Span = tuple[int, bool, int | None, int | None, int | None, int | None]
+# A list in the order of publication shows every source, so one that states no date has a span too, if no moment.
+_UNDATED: Span = (LAST_START, False, None, None, None, None)
 
 
 # What is read of a state, and how: every event asks for each of them, so the table of kinds is flattened once.
@@ -67,17 +71,19 @@ def passes(redaction: Record, entry: Entry, covers: Collection[tuple[str, str | 
 
 
 def span(record: Record) -> Span | None:
-    """Give when a claim's answer holds, or when a source was published; None where nothing is stated."""
+    """Give when a claim's answer holds, or when a source was published; None where a claim states nothing."""
     kind = KINDS.get(record.kind)
-    if kind is None or kind.span is None or record.is_redacted:
+    if kind is None or kind.span is None:
         return None
-    extent = kind.span(record.state)
-    return _span(extent) if extent else None
+    extent = None if record.is_redacted else kind.span(record.state)
+    if kind is SOURCE:
+        return _span(extent, LAST_START) if extent else _UNDATED
+    return _span(extent, FIRST_START) if extent else None
 
 
-def _span(extent: Extent) -> Span:
+def _span(extent: Extent, unknown: int) -> Span:
     start, end = extent.start, extent.end
-    starts = FIRST_START if start.earliest is None else max(FIRST_START, start.earliest)
+    starts = unknown if start.earliest is None else max(FIRST_START, start.earliest)
     return starts, extent.shape == "moment", start.earliest, start.latest, end.earliest, end.latest
 
 

@@ -26,7 +26,7 @@ from api.ledger.storage.tables import FOREVER
 
 # Of this version are the projections that are derived here. Whoever changes what an event makes of them raises it: a
 # database that holds older ones derives all of them again at its next start.
-PROJECTED: Final = 3
+PROJECTED: Final = 4
 MOST_REMEMBERED = 5_000
 _SAYS_NOTHING = b'"reason":null,"state":null}'
 

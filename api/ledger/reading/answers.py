@@ -1,19 +1,22 @@
 """The agreement view: what the live claims on a question add up to, at any standpoint of the three clocks.
 
-All of it is computed, and shown in outline: the claims, and the pairs of them that conflict, are paged.
+All of it is computed, and shown in outline: the claims, and the pairs of them that conflict, are paged. So are questions
+listed by it where no table knows it, and counted beside a list of them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 import msgspec
 
 from api.domain.agreement import agreement
-from api.domain.agreement.outline import outline, outline_of_group
+from api.domain.agreement.outline import outline, outline_of_group, summary
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.errors import UnknownGroup
-from api.ledger.reading.lists import Documents, documents_at, select, with_grounds
+from api.ledger.reading.beside import NOTHING, Beside, Documents, entities_named, with_beside
+from api.ledger.reading.lists import documents_at, select, states_from
 from api.ledger.reading.selection import Selection
 from api.ledger.reading.standpoint import PAGE, Page, locate
 from api.ledger.reading.views import view_at
@@ -26,14 +29,15 @@ _PAIRS_A_STEP = 4
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """A question, its agreement in outline, and a page of its claims, with their sources where those were asked for."""
+    """A question, its agreement in outline, and a page of its claims, with what was wanted beside them by kind."""
 
     question: bytes
     agreement: agreement.Agreement
     outline: Mapping[str, object]
     page: Page
     claim_count: int
-    sources: Documents | None
+    source_count: int
+    beside: Mapping[str, Documents]
 
     @property
     def claims(self) -> list[bytes]:
@@ -45,7 +49,7 @@ class Answers:
 
 
 def answers(
-    access: Reads, public_id: str, chosen: Selection, *, group: int | None = None, with_sources: bool = False
+    access: Reads, public_id: str, chosen: Selection, *, group: int | None = None, beside: Beside = NOTHING
 ) -> Answers:
     """Give the agreement on a question, and its claims after the cursor: all of them, or those of one group.
 
@@ -57,14 +61,48 @@ def answers(
     shown = outline(added_up)
     if group is not None:
         names = _names_in_group(names, added_up, group)
-    room = PAGE - len(question) - len(msgspec.json.encode(shown))
-    page, sources = _page_of(access, list(names), chosen, at, room), None
-    if with_sources:
-        page, grounds = with_grounds(access, page, ("source",), room)
-        sources = grounds["source"]
+    told = msgspec.json.encode(shown)
+    room = PAGE - len(question) - len(told)
+    around = _entities_around(question, told, with_groups=group is None) if beside.with_entities else ()
+    page = _page_of(access, list(names), chosen, at, room)
+    page, found = with_beside(access, page, "claim", replace(beside, entities=around), room)
     if group is not None:
         shown["groups"] = [outline_of_group(added_up.groups[group], [names[int(key)] for key in page.keys])]
-    return Answers(question, added_up, shown, page, len(names), sources)
+    sources = {claim.source for claim in weighed.claims if claim.first_position in names}
+    return Answers(question, added_up, shown, page, len(names), len(sources), found)
+
+
+class _Member(msgspec.Struct):
+    value: str | bool
+
+
+class _Shared(msgspec.Struct):
+    members: list[_Member] = []
+
+
+class _Group(msgspec.Struct):
+    shared: _Shared | None
+
+
+class _Origin(msgspec.Struct):
+    speakers: list[str]
+
+
+class _Outline(msgspec.Struct):
+    groups: list[_Group]
+    origins: list[_Origin]
+
+
+_OUTLINE = msgspec.json.Decoder(_Outline)
+
+
+def _entities_around(question: bytes, told: bytes, *, with_groups: bool) -> list[str]:
+    """Name the entities that a question is about, that speak in the origins shown, and that the groups shown share."""
+    shown = _OUTLINE.decode(told)
+    speakers = [speaker for origin in shown.origins for speaker in origin.speakers]
+    shared = [group.shared.members for group in shown.groups if group.shared is not None and with_groups]
+    members = [member.value for those in shared for member in those if isinstance(member.value, str)]
+    return [*entities_named("question", msgspec.json.decode(question)), *speakers, *members]
 
 
 def _weigh(access: Reads, public_id: str, chosen: Selection) -> tuple[Standpoint, bytes, Weighed]:
@@ -102,32 +140,65 @@ def conflicts(access: Reads, public_id: str, chosen: Selection) -> Page:
     return Page(items, keys, len(pairs) > len(shown), at)
 
 
+class _Stated(NamedTuple):
+    """A question, and its state of agreement."""
+
+    document: bytes
+    id: str
+    key: str
+    state: str
+
+
 def questions_agreeing(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
     """List questions by their state of agreement as other clocks than the ledger's have it: computed, one by one."""
     at = locate(access, chosen.asked)
-    found, size, is_more = list[tuple[bytes, str, str]](), 0, False
-    for each in _agreeing(access, chosen, at):
-        size += len(each[0])
+    found, size, is_more = list[_Stated](), 0, False
+    for each in _by_state(access, chosen, at) if chosen.is_by_agreement else _stated(access, chosen, at):
+        size += len(each.document)
         is_more = len(found) == chosen.limit or (size > PAGE and bool(found))
         if is_more:
             break
         found.append(each)
-    page = Page([document for document, *_ in found], [key for *_, key in found], is_more, at)
-    return page, [public_id for _, public_id, _ in found]
+    page = Page([each.document for each in found], [each.key for each in found], is_more, at)
+    return page, [each.id for each in found]
 
 
-def ids_agreeing(access: Reads, chosen: Selection) -> list[str]:
-    """Name all questions in a state of agreement, at clocks as above."""
-    return [public_id for _, public_id, _ in _agreeing(access, chosen, locate(access, chosen.asked))]
+def states_agreeing(access: Reads, chosen: Selection) -> dict[str, str]:
+    """Give the state of agreement of each question that is chosen, at clocks as above."""
+    every = replace(chosen, order="recorded", cursor=None)
+    return {each.id: each.state for each in _stated(access, every, locate(access, chosen.asked))}
 
 
-def _agreeing(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[tuple[bytes, str, str]]:
-    """Give document, id and key of each question in the state asked for."""
-    plain = replace(chosen, agreement=None, published_by=None, valid_at=None)
+def _stated(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[_Stated]:
+    """Give the questions in the states asked for, in the order of recording."""
+    plain = replace(chosen, agreement=(), published_by=None, valid_at=None)
     weighing = Weighing(access, at, chosen)
     for document, public_id, key in _questions(access, plain, at):
-        if state_of(weighing.weigh(public_id, document)) == chosen.agreement:
-            yield document, public_id, key
+        state = state_of(weighing.weigh(public_id, document))
+        if not chosen.agreement or state in chosen.agreement:
+            yield _Stated(document, public_id, key, state)
+
+
+def _by_state(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[_Stated]:
+    """Give them in the order of their states, after the cursor: of each is kept where it begins, until it is shown."""
+    every = replace(chosen, order="-recorded" if chosen.is_downward else "recorded", cursor=None)
+    found: dict[str, list[tuple[int, str]]] = {}
+    for each in _stated(access, every, at):
+        found.setdefault(each.state, []).append((int(each.key), each.id))
+    for state, cursor in states_from(chosen):
+        for place, public_id in found.get(state, ()):
+            if cursor is None or (place < int(cursor) if chosen.is_downward else place > int(cursor)):
+                document = bytes(view_at(access, "question", public_id, at).document)
+                yield _Stated(document, public_id, f"{state}.{place}", state)
+
+
+def summaries(access: Reads, page: Page, ids: Sequence[str], chosen: Selection) -> dict[str, dict[str, object]]:
+    """Give the agreement on each question of a page in counts, at the clocks asked for: what `answers` counts there."""
+    weighing, found = Weighing(access, page.at, chosen), dict[str, dict[str, object]]()
+    for public_id, document in zip(ids, page.items, strict=False):
+        weighed = weighing.weigh(public_id, document)
+        found[public_id] = summary(add_up(weighed), weighed.claims)
+    return found
 
 
 def _questions(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[tuple[bytes, str, str]]:

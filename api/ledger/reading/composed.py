@@ -124,11 +124,15 @@ def _to_a_power_of_two(values: Sequence[Value]) -> Sequence[Value]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Walk:
-    """Tables, the leading one first, and the column in the order of which they are gone through."""
+    """Tables, the leading one first, and the column in the order of which they are gone through.
+
+    `keys` tell two records apart in an order that one column does not.
+    """
 
     tables: sa.FromClause
     column: sa.ColumnElement[int]
     condition: Condition
+    keys: tuple[sa.ColumnElement[int], ...] = ()
 
 
 # A condition that is the same in every query; or what builds one, and the part of the shape that it is built for.

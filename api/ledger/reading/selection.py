@@ -1,18 +1,21 @@
 """Which records a list shows: what may be chosen, and the conditions that this becomes.
 
 A list walks records in their order and seeks each one's revision, so that dead revisions cost nothing. Filters are
-terms that hold between positions; the most telling one leads the walk.
+terms that hold between positions; the most telling one leads the walk. One with several values is led by the records
+that hold any of them, which are gathered and sorted first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from api.domain.dates.asof import NOW, AsOf
 from api.domain.dates.edtf import OPEN_END, OPEN_START, Bounds, Extent
 from api.domain.records.kinds import CLAIM, KINDS
-from api.domain.records.record import ASSERTED, REDACTED
+from api.domain.records.record import ASSERTED, REDACTED, RETRACTED
+from api.ledger.projecting.findable import LAST_START
 from api.ledger.reading.composed import (
     POSITION,
     Condition,
@@ -35,7 +38,6 @@ from api.ledger.storage.tables import AgreementRow, RecordRow, RevisionRow, Sear
 
 # What a claim stands on is never revised: a column of its record. Every other filter is a term.
 PARENTS = CLAIM.stands_on
-_ASSERTED = ("status", ASSERTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,12 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which records, as of when, in which order. `terms` are (field, value) pairs that must all hold."""
+    """Which records, as of when, in which order.
+
+    `terms` are (field, value) pairs, `parent_terms` the same of the source or question that a claim stands on: of those
+    that name one field any must hold, and so must each field. `agreement` are states, of which any will do.
+    `is_undated` leaves those of an order by dates of which nobody knows since when their source is published.
+    """
 
     kind: str
     asked: AsOf = NOW
@@ -57,7 +64,8 @@ class Selection:
     ids: Sequence[str] = ()
     words: Sequence[str] = ()
     is_live: bool | None = None
-    agreement: str | None = None
+    agreement: Sequence[str] = ()
+    is_undated: bool = False
     published: Sequence[Window] = ()
     published_by: Bounds | None = None
     valid: Sequence[Window] = ()
@@ -69,10 +77,26 @@ class Selection:
 
     @property
     def is_slow(self) -> bool:
-        """Whether the walk may pass over many records for each one that it shows."""
+        """Whether the walk may pass over many records for each one that it shows, or gathers them first."""
         clocks = self.published or self.valid or self.published_by or self.valid_at
         is_gathered = len(self.terms) > 1 or any(len(fields_of(self.kind, name)) > 1 for name, _ in self.terms)
+        is_gathered |= len(self.agreement) > 1 or (self.kind == CLAIM.name and self.is_by_date)
         return bool(self.words or self.parent_terms or clocks or self.is_live is not None or is_gathered)
+
+    @property
+    def is_downward(self) -> bool:
+        """Whether what comes last in the order is shown first."""
+        return self.order.startswith("-")
+
+    @property
+    def is_by_date(self) -> bool:
+        """Whether the order is that of when sources were published."""
+        return "published" in self.order
+
+    @property
+    def is_by_agreement(self) -> bool:
+        """Whether the order is that of the states of agreement."""
+        return "agreement" in self.order
 
 
 Fits = Callable[[Place], Condition]
@@ -108,7 +132,7 @@ _HOLDERS = Walk(
 _either = (
     sa.select(term.c.first_position)
     .distinct()
-    .where(term.c.field.in_(given("fields", is_list=True)), term.c.value == given("value"), held(term))
+    .where(term.c.field.in_(given("fields", is_list=True)), term.c.value.in_(given("values", is_list=True)), held(term))
     .subquery("t")
 )
 _HOLDERS_OF_EITHER = Walk(
@@ -124,6 +148,29 @@ SPANS = Walk(
 )
 
 
+def _dated(source: sa.ColumnElement[int | None], *more: sa.ColumnElement[int]) -> tuple[Walk, Walk]:
+    """Walk records by when their source was published: in that order, and where the records lead to their sources.
+
+    Every source has a span at every position, and one that states no date the last.
+    """
+    keys = span.c.starts, span.c.first_position, *more
+    is_dated = sa.and_(span.c.field == "source", span.c.first_position == source, held(span), _IS_RECORDED)
+    in_order = Walk(at_position(Led(span, record)), span.c.starts, is_dated, keys)
+    return in_order, Walk(at_position(Led(record, span)), record.c.first_position, is_dated, keys)
+
+
+_SOURCES_BY_DATE, _SOURCES_SOUGHT_BY_DATE = _dated(record.c.first_position)
+_CLAIMS_BY_DATE, _CLAIMS_SOUGHT_BY_DATE = _dated(record.c.source, record.c.first_position)
+_BY_DATE = {
+    ("source", False): _SOURCES_BY_DATE,
+    ("source", True): _SOURCES_SOUGHT_BY_DATE,
+    ("claim", False): _CLAIMS_BY_DATE,
+    ("claim", True): _CLAIMS_SOUGHT_BY_DATE,
+}
+# Said of both columns of the index, it is a place in it.
+_IS_UNDATED = sa.tuple_(span.c.starts, span.c.first_position) > sa.tuple_(sa.literal(LAST_START), sa.literal(-1))
+
+
 _of_kind, _made, _states_of = rows_of(RecordRow, "f"), rows_of(Search, "w"), rows_of(AgreementRow, "g")
 _IS_OF_KIND = record.c.kind == _KIND
 _first_of_kind = sa.select(sa.func.min(_of_kind.c.first_position)).where(_of_kind.c.kind == _KIND)
@@ -131,7 +178,20 @@ _IS_NOT_BEFORE_ITS_KIND = record.c.first_position >= _first_of_kind.scalar_subqu
 _IS_ONE_OF = record.c.id.in_(given("ids", is_list=True))
 _IS_THERE, _IS_ASSERTED = revision.c.status != REDACTED, revision.c.status == ASSERTED
 _IS_IN_STATE = exists(
-    _states_of.c.question == record.c.first_position, _states_of.c.state == given("state"), held(_states_of)
+    _states_of.c.question == record.c.first_position,
+    _states_of.c.state.in_(given("states", is_list=True)),
+    held(_states_of),
+)
+# Questions in one state of agreement, in the order of their first positions.
+_IN_STATE = Walk(
+    at_position(Led(_states_of, record)),
+    _states_of.c.question,
+    sa.and_(
+        _states_of.c.state == given("state"),
+        held(_states_of),
+        record.c.first_position == _states_of.c.question,
+        _IS_RECORDED,
+    ),
 )
 
 
@@ -147,30 +207,66 @@ _IS_NOT_LIVE = sa.not_(_IS_LIVE)
 
 def narrowed(access: Reads, chosen: Selection, position: int, walk: Walk | None = None) -> Narrowing:
     """Say which records are chosen, as of a position: on a walk that is given, or on the one that passes the fewest."""
-    parents = [each for each in chosen.terms if chosen.kind == "claim" and each[0] in PARENTS]
-    others = (each for each in chosen.terms if each not in (*parents, _ASSERTED))
-    terms = sorted(others, key=lambda each: KINDS[chosen.kind].leads(each[0]))
+    wanted = _grouped(chosen.terms)
+    statuses = wanted.pop("status", [])
+    parents = {name: wanted.pop(name) for name in PARENTS if chosen.kind == CLAIM.name and name in wanted}
+    if statuses == [RETRACTED]:
+        wanted["status"] = statuses
+    terms = sorted(wanted.items(), key=lambda each: KINDS[chosen.kind].leads(each[0]))
     is_sought = bool(parents or chosen.ids)
-    leading: dict[str, Value | Sequence[Value]] = {}
-    if walk is None and "revised" in chosen.order and not is_sought:
-        walk = _REVISIONS
-    elif walk is None and terms and not is_sought:
-        (name, value), *terms = terms
-        walk, leading = _to_holders(fields_of(chosen.kind, name), value)
-    found = Narrowing(walk or _RECORDS, position=position, kind=chosen.kind, **leading)
-    found.where(_IS_ASSERTED if _ASSERTED in chosen.terms else _IS_THERE)
-    for name, public_id in parents:
-        found.where_own(stands_on, name, id=public_id)
-    if not parents:
+    led = _Led(walk, {}, terms, chosen.agreement) if walk is not None else _lead(chosen, terms, is_sought=is_sought)
+    found = Narrowing(led.walk, position=position, kind=chosen.kind, **led.values)
+    found.where(_IS_ASSERTED if statuses == [ASSERTED] else _IS_THERE)
+    for name, ids in parents.items():
+        if len(ids) == 1:
+            found.where_own(stands_on, name, id=ids[0])
+        else:
+            found.where_own(_stands_on_either, name, ids=ids)
+    if not parents and found.walk is not _CLAIMS_BY_DATE:
         # A source or a question has claims alone; the kind would only mislead the choice of an index.
         found.where(_IS_OF_KIND)
     if found.walk in (_RECORDS, SPANS) and not is_sought and chosen.cursor is None:
         # The walk begins where the kind does, and not at the ledger's first record; a cursor is further on already.
         found.where(_IS_NOT_BEFORE_ITS_KIND)
-    _narrow_by_terms(found, chosen, terms)
+    _narrow_by_terms(found, chosen, led.terms)
+    _narrow_by_state(found, chosen, led.states)
     _narrow_by_choice(access, found, chosen)
     _narrow_by_clocks(found, chosen)
     return found
+
+
+class _Led(NamedTuple):
+    """A walk with the values that it takes, and the terms and states of agreement that are still to be asked for."""
+
+    walk: Walk
+    values: dict[str, Value | Sequence[Value]]
+    terms: Sequence[tuple[str, Sequence[str]]]
+    states: Sequence[str]
+
+
+def _lead(chosen: Selection, terms: Sequence[tuple[str, Sequence[str]]], *, is_sought: bool) -> _Led:
+    """Choose what leads to the records: the order, where it has an index of its own, or the term that tells most."""
+    states = chosen.agreement
+    if chosen.is_by_date:
+        return _Led(_BY_DATE[chosen.kind, is_sought], {}, terms, states)
+    if is_sought:
+        return _Led(_RECORDS, {}, terms, states)
+    if "revised" in chosen.order:
+        return _Led(_REVISIONS, {}, terms, states)
+    if terms:
+        (name, values), *others = terms
+        return _Led(*_to_holders(fields_of(chosen.kind, name), values), others, states)
+    if len(states) == 1:
+        return _Led(_IN_STATE, {"state": states[0]}, terms, ())
+    return _Led(_RECORDS, {}, terms, states)
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Gather the values that are given for each name, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for name, value in pairs:
+        found.setdefault(name, {})[value] = None
+    return {name: list(values) for name, values in found.items()}
 
 
 def fields_of(kind: str, name: str) -> tuple[str, ...]:
@@ -178,11 +274,11 @@ def fields_of(kind: str, name: str) -> tuple[str, ...]:
     return KINDS[kind].looked_into(name)
 
 
-def _to_holders(fields: Sequence[str], value: str) -> tuple[Walk, dict[str, Value | Sequence[Value]]]:
+def _to_holders(fields: Sequence[str], values: Sequence[str]) -> tuple[Walk, dict[str, Value | Sequence[Value]]]:
     """Let a term lead to the records that hold it."""
-    if len(fields) == 1:
-        return _HOLDERS, {"field": fields[0], "value": value}
-    return _HOLDERS_OF_EITHER, {"fields": fields, "value": value}
+    if len(fields) == len(values) == 1:
+        return _HOLDERS, {"field": fields[0], "value": values[0]}
+    return _HOLDERS_OF_EITHER, {"fields": fields, "values": values}
 
 
 def stands_on(own: Place, name: str) -> Condition:
@@ -192,21 +288,37 @@ def stands_on(own: Place, name: str) -> Condition:
     return record.c[name] == found.scalar_subquery()
 
 
-def _narrow_by_terms(found: Narrowing, chosen: Selection, terms: Sequence[tuple[str, str]]) -> None:
-    for name, value in terms:
-        found.where_own(_holds, "first_position", fields=fields_of(chosen.kind, name), value=value)
-    for parent, name, value in chosen.parent_terms:
-        found.where_own(_holds, parent, fields=[f"{parent}.{name}"], value=value)
+def _stands_on_either(own: Place, name: str) -> Condition:
+    """Say the same of several ids: their claims are gathered, and sorted."""
+    parent = rows_of(RecordRow, "y")
+    ids = own("ids", is_list=True)
+    return record.c[name].in_(sa.select(parent.c.first_position).where(parent.c.kind == name, parent.c.id.in_(ids)))
+
+
+def _narrow_by_terms(found: Narrowing, chosen: Selection, terms: Sequence[tuple[str, Sequence[str]]]) -> None:
+    for name, values in terms:
+        found.where_own(_holds, "first_position", fields=fields_of(chosen.kind, name), values=values)
+    for parent in PARENTS:
+        own = _grouped((name, value) for each, name, value in chosen.parent_terms if each == parent)
+        for name, values in own.items():
+            found.where_own(_holds, parent, fields=[f"{parent}.{name}"], values=values)
 
 
 def _holds(own: Place, owner: str) -> Condition:
     """Say that the record, or one that it stands on, holds a term."""
     return exists(
         _TERM.c.field.in_(own("fields", is_list=True)),
-        _TERM.c.value == own("value"),
+        _TERM.c.value.in_(own("values", is_list=True)),
         _TERM.c.first_position == record.c[owner],
         held(_TERM),
     )
+
+
+def _narrow_by_state(found: Narrowing, chosen: Selection, states: Sequence[str]) -> None:
+    if states:
+        found.where(_IS_IN_STATE, states=states)
+    if chosen.is_undated:
+        found.where(_IS_UNDATED)
 
 
 def _narrow_by_choice(access: Reads, found: Narrowing, chosen: Selection) -> None:
@@ -217,8 +329,6 @@ def _narrow_by_choice(access: Reads, found: Narrowing, chosen: Selection) -> Non
         found.where_own(_is_made_of, matching, words=words)
     if chosen.is_live is not None:
         found.where(_IS_LIVE if chosen.is_live else _IS_NOT_LIVE)
-    if chosen.agreement is not None:
-        found.where(_IS_IN_STATE, state=chosen.agreement)
 
 
 def _is_made_of(own: Place, matching: str) -> Condition:
@@ -232,7 +342,7 @@ def _is_made_of(own: Place, matching: str) -> Condition:
 def _narrow_by_clocks(found: Narrowing, chosen: Selection) -> None:
     source = "source" if chosen.kind == "claim" else "first_position"
     for window in chosen.published:
-        found.where_own(_states, "source", source, _overlaps, earliest=window.earliest, latest=window.latest)
+        found.where_own(_states, "source", source, _is_stated_in, earliest=window.earliest, latest=window.latest)
     for window in chosen.valid:
         found.where_own(_states, "claim", "first_position", _overlaps, earliest=window.earliest, latest=window.latest)
     states = _states if chosen.is_certain else _may_state
@@ -260,6 +370,11 @@ def _stated(clock: str, owner: str) -> tuple[Condition, ...]:
 
 def _overlaps(own: Place) -> Condition:
     return sa.and_(_starts_before(own), sa.or_(_SPAN.c.end_latest.is_(None), _SPAN.c.end_latest > own("earliest")))
+
+
+def _is_stated_in(own: Place) -> Condition:
+    """Say that it overlaps, of a moment: the span of a source that states no date is none."""
+    return sa.and_(_SPAN.c.is_moment, _overlaps(own))
 
 
 def _starts_before(own: Place) -> Condition:

@@ -148,7 +148,8 @@ class Term(_Table, table=True):
 class Span(_Table, table=True):
     """When a claim's answer holds, or when a source was published: the four bounds, while they stood.
 
-    `starts` orders them: the earliest start, an open or unknown one first.
+    `starts` orders them: the earliest start, an open one first, and so an unknown one of a claim. Of a source it comes last,
+    and each has a row: one that states no date is no moment.
     """
 
     __table_args__ = (sa.Index("ix_span_field_starts", "field", "starts", "first_position"),)

@@ -1,7 +1,7 @@
 """Path, query and header parameters: the Structs that are published are the ones that decode."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta, Struct, field
 
@@ -17,8 +17,13 @@ from api.domain.records.kinds import CLAIM, ENTITY, QUESTION, SOURCE, Kind
 from api.domain.records.question import AnswerType, KnownUnit
 from api.domain.records.source import SourceType
 from api.domain.text import Id, Uuid
-from api.ledger.reading.lists import MOST_VALUES
+from api.ledger.reading.lists import MOST_VALUES, STATES
 
+# Values that one filter takes.
+MOST_GIVEN = 50
+_Each = TypeVar("_Each")
+Several = Annotated[list[_Each], Meta(max_length=MOST_GIVEN)]
+Truth = Literal["true", "false"]
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 TreeSize = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,15}}{END}", examples=["42"])]
 AsOfText = Annotated[
@@ -39,28 +44,52 @@ Mode = Annotated[
     Meta(description="Whether dates that are not exact may fit the other two clocks, or must."),
 ]
 Limit = Annotated[int, Meta(ge=1, le=500, description="Most items on a page.")]
-Cursor = Annotated[
-    str, Meta(pattern=f"^(?:0|[1-9][0-9]{{0,15}}){END}", description="The key of the last item seen; start after it.")
+_PLACE = "(?:0|[1-9][0-9]{0,15})"
+_START = "-?(?:0|[1-9][0-9]{0,17})"
+Cursor = Annotated[str, Meta(pattern=f"^{_PLACE}{END}", description="The key of the last item seen; start after it.")]
+SourceCursor = Annotated[
+    str,
+    Meta(
+        pattern=f"^(?:{_START}\\.)?{_PLACE}{END}",
+        description="The key of the last item seen; start after it. By publication: earliest time, and first position.",
+    ),
+]
+ClaimCursor = Annotated[
+    str,
+    Meta(
+        pattern=f"^(?:{_START}\\.{_PLACE}\\.)?{_PLACE}{END}",
+        description=(
+            "The key of the last item seen; start after it. By publication: earliest time, and the first positions of "
+            "source and claim."
+        ),
+    ),
+]
+QuestionCursor = Annotated[
+    str,
+    Meta(
+        pattern=f"^(?:(?:{'|'.join(STATES)})\\.)?{_PLACE}{END}",
+        description="The key of the last item seen; start after it. By agreement: state, and first position.",
+    ),
 ]
 AnswersLimit = Annotated[int, Meta(ge=1, le=500, description="Most claims, or pairs of claims, on a page.")]
 PairCursor = Annotated[
     str,
     Meta(
-        pattern=f"^(?:0|[1-9][0-9]{{0,15}})\\.(?:0|[1-9][0-9]{{0,15}}){END}",
+        pattern=f"^{_PLACE}\\.{_PLACE}{END}",
         description="The first positions of the two claims of the last pair seen.",
     ),
 ]
 DiffCursor = Annotated[
     str,
     Meta(
-        pattern=f"^(?:0|[1-9][0-9]{{0,15}})(?:\\.(?:0|[1-9][0-9]{{0,15}}))?{END}",
+        pattern=f"^{_PLACE}(?:\\.{_PLACE})?{END}",
         description="The position of the last item seen; and, where one event turned many questions, the last of those.",
     ),
 ]
 TimelineCursor = Annotated[
     str,
     Meta(
-        pattern=f"^-?(?:0|[1-9][0-9]{{0,17}})\\.(?:0|[1-9][0-9]{{0,15}}){END}",
+        pattern=f"^{_START}\\.{_PLACE}{END}",
         description="The earliest start (microseconds since 1970) and first position of the last item seen.",
     ),
 ]
@@ -73,16 +102,29 @@ Words = Annotated[
         description="Words that must all occur; accents and case are folded.",
     ),
 ]
-Ids = Annotated[list[Id], Meta(max_length=200, description="Only these; may be given up to 200 times.")]
+Ids = Annotated[
+    list[Id],
+    Meta(max_length=200, description="Only these, up to 200: all on one page, if that ends before 2 MiB."),
+]
 Order = Annotated[
     Literal["recorded", "-recorded", "revised", "-revised"],
     Meta(description="By first or by latest event of the record; `-` for newest first."),
 ]
-StatusName = Literal["asserted", "retracted"]
-AgreementName = Annotated[
-    StateOfAgreement,
-    Meta(description="Only questions in this state of agreement, at the clocks given."),
+PublishedOrder = Annotated[
+    Literal["recorded", "-recorded", "revised", "-revised", "published", "-published"],
+    Meta(
+        description="By first or by latest event of the record, or by when the source was published at the earliest; "
+        "`-` for newest first. Of which that is not known come last."
+    ),
 ]
+AgreementOrder = Annotated[
+    Literal["recorded", "-recorded", "revised", "-revised", "agreement", "-agreement"],
+    Meta(
+        description="By first or by latest event of the record, or by state of agreement at the clocks given: "
+        f"{', '.join(STATES)}; `-` for the reverse."
+    ),
+]
+StatusName = Literal["asserted", "retracted"]
 
 
 # What a representation holds beside what its kind says.
@@ -99,6 +141,11 @@ def _facets(kind: Kind) -> Meta:
     return _names(
         kind.facets, f"Count the values of these fields, the most frequent first: at most {MOST_VALUES} values of each"
     )
+
+
+def _include(*names: str) -> Meta:
+    counts = " (of agreement: state and counts, at the clocks given)" if "agreement" in names else ""
+    return _names(names, f"Add maps by id of what is named{counts}")
 
 
 def _names(names: tuple[str, ...], what: str) -> Meta:
@@ -122,13 +169,38 @@ class AsOfQuery(Strict, frozen=True):
 
 
 class RecordQuery(AsOfQuery, frozen=True):
-    """One record, at the ledger's clock."""
+    """One record, at the ledger's clock: whole or some of its fields, and what it names if wanted."""
+
+    fields: str | None = None
+    include: str | None = None
 
 
-class ClaimRecordQuery(AsOfQuery, frozen=True):
-    """One claim, at the ledger's clock, with its source if wanted."""
+class EntityRecordQuery(RecordQuery, frozen=True):
+    """One entity."""
 
-    include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
+    fields: Annotated[str, _fields(ENTITY)] | None = None
+    include: Annotated[str, _include("entities")] | None = None
+
+
+class SourceRecordQuery(RecordQuery, frozen=True):
+    """One source."""
+
+    fields: Annotated[str, _fields(SOURCE)] | None = None
+    include: Annotated[str, _include("entities")] | None = None
+
+
+class QuestionRecordQuery(RecordQuery, frozen=True):
+    """One question."""
+
+    fields: Annotated[str, _fields(QUESTION)] | None = None
+    include: Annotated[str, _include("entities")] | None = None
+
+
+class ClaimRecordQuery(RecordQuery, frozen=True):
+    """One claim."""
+
+    fields: Annotated[str, _fields(CLAIM)] | None = None
+    include: Annotated[str, _include("source", "entities")] | None = None
 
 
 class HistoryQuery(AsOfQuery, frozen=True):
@@ -150,17 +222,18 @@ class ListQuery(AsOfQuery, frozen=True):
 
     id: Ids = []
     q: Words | None = None
-    status: StatusName | None = None
-    order: Order = "recorded"
+    status: Several[StatusName] = []
     limit: Limit = 50
-    cursor: Cursor | None = None
 
 
 class EntityListQuery(ListQuery, frozen=True):
     """Entities."""
 
-    type: EntityType | None = None
-    part_of: Id | None = None
+    order: Order = "recorded"
+    cursor: Cursor | None = None
+    type: Several[EntityType] = []
+    part_of: Several[Id] = []
+    include: Annotated[str, _include("entities")] | None = None
     fields: Annotated[str, _fields(ENTITY)] | None = None
     facets: Annotated[str, _facets(ENTITY)] | None = None
 
@@ -168,11 +241,13 @@ class EntityListQuery(ListQuery, frozen=True):
 class SourceListQuery(ListQuery, frozen=True):
     """Sources."""
 
-    type: SourceType | None = None
-    publisher: Id | None = None
-    language: LanguageRange | None = None
-    part_of: Id | None = None
-    derives_from: Id | None = None
+    order: PublishedOrder = "recorded"
+    cursor: SourceCursor | None = None
+    type: Several[SourceType] = []
+    publisher: Several[Id] = []
+    language: Several[LanguageRange] = []
+    part_of: Several[Id] = []
+    derives_from: Several[Id] = []
     published_from: (
         Annotated[
             Clock,
@@ -193,6 +268,7 @@ class SourceListQuery(ListQuery, frozen=True):
     ) = None
     published_by: PublishedBy | None = None
     mode: Mode = "possible"
+    include: Annotated[str, _include("entities")] | None = None
     fields: Annotated[str, _fields(SOURCE)] | None = None
     facets: Annotated[str, _facets(SOURCE)] | None = None
 
@@ -200,14 +276,19 @@ class SourceListQuery(ListQuery, frozen=True):
 class QuestionListQuery(ListQuery, frozen=True):
     """Questions."""
 
-    about: Id | None = None
-    answer_type: AnswerType | None = None
-    unit: KnownUnit | None = None
-    varies: Literal["true", "false"] | None = None
-    agreement: AgreementName | None = None
+    order: AgreementOrder = "recorded"
+    cursor: QuestionCursor | None = None
+    about: Several[Id] = []
+    answer_type: Several[AnswerType] = []
+    unit: Several[KnownUnit] = []
+    varies: Several[Truth] = []
+    agreement: Annotated[
+        Several[StateOfAgreement], Meta(description="Only questions in this state of agreement, at the clocks given.")
+    ] = []
     published_by: PublishedBy | None = None
     valid_at: ValidAt | None = None
     mode: Mode = "possible"
+    include: Annotated[str, _include("agreement", "entities")] | None = None
     fields: Annotated[str, _fields(QUESTION)] | None = None
     facets: Annotated[str, _facets(QUESTION)] | None = None
 
@@ -217,23 +298,22 @@ class ClaimFilters(AsOfQuery, frozen=True):
 
     q: Words | None = None
     limit: Limit = 50
-    source: Id | None = None
-    publisher: Annotated[Id, Meta(description="Only claims of sources by this publisher.")] | None = None
-    language: (
-        Annotated[LanguageRange, Meta(description="Only claims of sources in this language: `pt` finds `pt-BR`.")]
-        | None
-    ) = None
-    question: Id | None = None
-    about: Annotated[Id, Meta(description="Only claims on questions about this entity.")] | None = None
-    speaker: Id | None = None
-    via: Id | None = None
-    stance: Stance | None = None
-    answer_type: AnswerType | None = None
-    entity: Annotated[Id, Meta(description="Only claims that this entity makes, or whose answer names it.")] | None = (
-        None
-    )
-    relation: Annotated[Relation, Meta(description="Only claims that make such a link.")] | None = None
-    linked_to: Annotated[Id, Meta(description="Only claims that link to this claim.")] | None = None
+    source: Several[Id] = []
+    publisher: Annotated[Several[Id], Meta(description="Only claims of sources by this publisher.")] = []
+    language: Annotated[
+        Several[LanguageRange], Meta(description="Only claims of sources in this language: `pt` finds `pt-BR`.")
+    ] = []
+    question: Several[Id] = []
+    about: Annotated[Several[Id], Meta(description="Only claims on questions about this entity.")] = []
+    speaker: Several[Id] = []
+    via: Several[Id] = []
+    stance: Several[Stance] = []
+    answer_type: Several[AnswerType] = []
+    entity: Annotated[
+        Several[Id], Meta(description="Only claims that this entity makes, or whose answer names it.")
+    ] = []
+    relation: Annotated[Several[Relation], Meta(description="Only claims that make such a link.")] = []
+    linked_to: Annotated[Several[Id], Meta(description="Only claims that link to this claim.")] = []
     published_from: (
         Annotated[
             Clock, Meta(description="Of sources whose stated date allows that they were published then or later.")
@@ -259,23 +339,20 @@ class ClaimFilters(AsOfQuery, frozen=True):
     published_by: PublishedBy | None = None
     valid_at: ValidAt | None = None
     mode: Mode = "possible"
-    include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
+    include: Annotated[str, _include("source", "entities")] | None = None
 
 
 class ClaimListQuery(ClaimFilters, frozen=True):
     """Claims."""
 
     id: Ids = []
-    status: StatusName | None = None
-    order: Order = "recorded"
-    cursor: Cursor | None = None
-    live: (
-        Annotated[
-            Literal["true", "false"],
-            Meta(description="Only claims that are, or are not, live: asserted, as source and question are."),
-        ]
-        | None
-    ) = None
+    status: Several[StatusName] = []
+    order: PublishedOrder = "recorded"
+    cursor: ClaimCursor | None = None
+    live: Annotated[
+        Several[Truth],
+        Meta(description="Only claims that are, or are not, live: asserted, as source and question are."),
+    ] = []
     fields: Annotated[str, _fields(CLAIM)] | None = None
     facets: Annotated[str, _facets(CLAIM)] | None = None
 
@@ -322,7 +399,7 @@ class AnswersQuery(AsOfQuery, frozen=True):
     ) = None
     limit: AnswersLimit = 100
     cursor: Cursor | None = None
-    include: Annotated[Literal["source"], Meta(description="Add a map of the sources shown.")] | None = None
+    include: Annotated[str, _include("source", "entities")] | None = None
 
 
 class LedgerDiffQuery(Strict, frozen=True):

@@ -172,23 +172,41 @@ class FacetValue(Shape, frozen=True):
 
 _FACETS = ("facets", dict[str, list[FacetValue]] | msgspec.UnsetType, msgspec.UNSET)
 _SOURCES = ("sources", dict[str, Source] | msgspec.UnsetType, msgspec.UNSET)  # type: ignore[valid-type]
+_ENTITIES = ("entities", dict[str, Entity] | msgspec.UnsetType, msgspec.UNSET)  # type: ignore[valid-type]
 
 
-def _listed(kind: str) -> type[Struct]:
-    """A record as a list shows it: whole, or its id with the fields asked for."""
+class AgreementCounts(Shape, frozen=True):
+    """What the live claims on a question add up to, in counts: those that `/v1/questions/{id}/answers` gives."""
+
+    state: StateOfAgreement
+    claim_count: Count
+    source_count: Count
+    origin_count: Count
+    group_count: Count
+    groups_complete: bool
+    conflict_count: Count
+    rules: int
+
+
+_AGREEMENT = ("agreement", dict[str, AgreementCounts] | msgspec.UnsetType, msgspec.UNSET)
+
+
+def _view(kind: str, *beside: tuple[str, object, object]) -> type[Struct]:
+    """A record as it is read: whole, or its id with the fields asked for. Where it is read alone, what comes along is in it."""
     fields: Fields = [
         (each.name, each.type) if each.name == "id" else (each.name, each.type | msgspec.UnsetType, msgspec.UNSET)
         for each in msgspec.structs.fields(RECORDS[kind])
     ]
-    return _shape(f"Listed{kind.title()}", fields)
+    return _shape(f"{kind.title()}View", [*fields, *beside])
 
 
-ClaimView = _shape("ClaimView", [*((each.name, each.type) for each in msgspec.structs.fields(Claim)), _SOURCES])
-EntityPage = _page_of("EntityPage", _listed("entity"), [_FACETS])
-SourcePage = _page_of("SourcePage", _listed("source"), [_FACETS])
-QuestionPage = _page_of("QuestionPage", _listed("question"), [_FACETS])
-ClaimPage = _page_of("ClaimPage", _listed("claim"), [_FACETS, _SOURCES])
-TimelinePage = _page_of("TimelinePage", Claim, [("questions", dict[str, Question]), _SOURCES])  # type: ignore[valid-type]
+EntityView, SourceView, QuestionView = (_view(kind, _ENTITIES) for kind in ("entity", "source", "question"))
+ClaimView = _view("claim", _SOURCES, _ENTITIES)
+EntityPage = _page_of("EntityPage", EntityView, [_FACETS, _ENTITIES])
+SourcePage = _page_of("SourcePage", SourceView, [_FACETS, _ENTITIES])
+QuestionPage = _page_of("QuestionPage", QuestionView, [_FACETS, _AGREEMENT, _ENTITIES])
+ClaimPage = _page_of("ClaimPage", ClaimView, [_FACETS, _SOURCES, _ENTITIES])
+TimelinePage = _page_of("TimelinePage", Claim, [("questions", dict[str, Question]), _SOURCES, _ENTITIES])  # type: ignore[valid-type]
 
 
 class RedactionMark(Shape, frozen=True):
@@ -358,9 +376,11 @@ class Answers(Shape, frozen=True):
     rules: int
     claims: list[Claim]  # type: ignore[valid-type]
     claim_count: Count
+    source_count: Count
     next: Address | None
     position: Place
     sources: dict[str, Source] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
+    entities: dict[str, Entity] | msgspec.UnsetType = msgspec.UNSET  # type: ignore[valid-type]
 
 
 ConflictPage = _page_of("ConflictPage", Pair)
@@ -638,7 +658,7 @@ class ProblemTypeShape(Shape, frozen=True):
 
 # What operations return, in the order in which it is published; a patch is a list of its operations.
 PUBLISHED: tuple[type[Struct], ...] = (
-    Entity, Source, Question, Claim, ClaimView, EntityPage, SourcePage, QuestionPage, ClaimPage, TimelinePage, HistoryPage,
+    Entity, Source, Question, Claim, EntityView, SourceView, QuestionView, ClaimView, EntityPage, SourcePage, QuestionPage, ClaimPage, TimelinePage, HistoryPage,
     TimeMap, ClaimLinks, Answers, ConflictPage, LedgerDiff, FeedPage, ExactEvent, InclusionProof, ConsistencyProof,
     BatchResult, Actor, ActorPage, Stats, Service, Health, ProblemTypeShape, Redaction, RedactionPage, RedactionDone,
     RedactionPreview,

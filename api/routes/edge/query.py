@@ -13,7 +13,6 @@ from msgspec import Struct
 from api.domain.dates.edtf import END
 from api.domain.errors import BadParameter, Fault
 from api.domain.records.faults import OR_NULL, UNKNOWN, UNQUOTED, faults
-from api.routes.contract.params import ClaimListQuery, ListQuery
 
 MOST_PAIRS = 300
 Wanted = TypeVar("Wanted", bound=Struct)
@@ -77,7 +76,7 @@ def read_query(raw: bytes, wanted: type[Wanted]) -> Wanted:
         if name in many:
             found.setdefault(name, []).append(value)  # type: ignore[union-attr]
         elif name in found:
-            raise BadParameter("query", name if name in _taken(wanted) else "query", "given twice")
+            raise BadParameter("query", name if name in _taken(wanted) else "query", "given twice, and takes one value")
         else:
             found[name] = value
     return convert(found, wanted, "query")
@@ -107,9 +106,11 @@ def replace_in_query(raw: str, replaced: Mapping[str, object]) -> str:
     return "&".join([*kept, *(f"{name}={quote_plus(str(value))}" for name, value in replaced.items())])
 
 
+@lru_cache(maxsize=100)
 def _repeatable(wanted: type[Struct]) -> frozenset[str]:
-    """Name the parameters that may be given more than once."""
-    return frozenset({"id"}) if issubclass(wanted, ListQuery | ClaimListQuery) else frozenset()
+    """Name the parameters that may be given more than once: lists of values."""
+    schema = msgspec.json.schema_components([wanted])[1][wanted.__name__]
+    return frozenset(name for name, each in schema["properties"].items() if each.get("type") == "array")
 
 
 def convert(found: Mapping[str, object], wanted: type[Wanted], place: str) -> Wanted:

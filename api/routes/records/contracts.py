@@ -34,7 +34,10 @@ def listing(operation_id: str, kind: Kind, query: type[Query_co]) -> Contract[Qu
         id=operation_id,
         tag=kind.plural,
         summary=f"List {kind.plural}",
-        description="Follow `next` for the rest: it pins the position, so that pages fit together whatever is appended.",
+        description=(
+            "Follow `next` for the rest: it pins the position, so that pages fit together whatever is appended. Of a filter "
+            "that is given several times any value will do."
+        ),
         query=query,
         headers=("If-None-Match",),
         returns=f"{_shape(kind)}Page",
@@ -50,10 +53,13 @@ def read(operation_id: str, kind: Kind, query: type[Query_co]) -> Contract[Query
         id=operation_id,
         tag=kind.plural,
         summary=f"Read {kind.one}, now or as the ledger had it",
-        description="`as_of` takes a position or a time. `Accept-Datetime` is answered by a redirect to the revision then in force (RFC 7089).",
+        description=(
+            "`as_of` takes a position or a time. `Accept-Datetime` is answered by a redirect to the revision then in force "
+            "(RFC 7089). With `fields` there is no ETag."
+        ),
         query=query,
         headers=("If-None-Match", "Accept-Datetime"),
-        returns="ClaimView" if kind.name == "claim" else _shape(kind),
+        returns=f"{_shape(kind)}View",
         answer_headers=("ETag", "Ledger-Position", "Link", "Memento-Datetime", "Content-Location"),
         absent=True,
         gone=True,

@@ -6,9 +6,9 @@ from api.domain.records.kinds import ENTITY
 from api.routes.contract.params import (
     DryRunQuery,
     EntityListQuery,
+    EntityRecordQuery,
     HistoryQuery,
     NoQuery,
-    RecordQuery,
     RevisionDiffQuery,
 )
 from api.routes.edge.asked import Asked, Posted
@@ -27,8 +27,8 @@ async def list_entities(asked: Asked[EntityListQuery]) -> Reply:
     return await listing.list_records(asked, ENTITY)
 
 
-@reads("/v1/entities/{id:str}", contracts.read("getEntity", ENTITY, RecordQuery))
-async def get_entity(asked: Asked[RecordQuery]) -> Reply:
+@reads("/v1/entities/{id:str}", contracts.read("getEntity", ENTITY, EntityRecordQuery))
+async def get_entity(asked: Asked[EntityRecordQuery]) -> Reply:
     return await record.read(asked, ENTITY)
 
 

@@ -3,7 +3,7 @@
 A filter is read here by what the table of kinds says of it; what is looked up where, `lists` knows.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -13,16 +13,19 @@ from msgspec import Struct
 from api.domain.dates import edtf
 from api.domain.dates.asof import AsOf
 from api.domain.errors import IntervalReversed, NotApplicable
-from api.domain.records.kinds import Kind
+from api.domain.records.kinds import KINDS, Kind
 from api.domain.text import tokens
 from api.ledger.reading import answers, lists
+from api.ledger.reading.beside import Beside, Documents, with_beside
 from api.ledger.reading.selection import Selection, Window
 from api.ledger.reading.standpoint import Page
 from api.ledger.storage.reads import Reads
 from api.routes.contract.params import (
+    AnswersQuery,
     ClaimListQuery,
     EntityListQuery,
     QuestionListQuery,
+    RecordQuery,
     SourceListQuery,
     TimelineQuery,
 )
@@ -38,73 +41,102 @@ Date = TypeVar("Date")
 
 async def list_records(asked: Asked[AnyListQuery], kind: Kind) -> Reply:
     """Reply with a page of a list."""
-    chosen = selection(kind, asked.query, asked.as_of)
-    if _is_computed(chosen) and chosen.agreement is None:
+    query, chosen = asked.query, selection(kind, asked.query, asked.as_of)
+    wanted = {*names_in(query.include), *names_in(query.facets)}
+    is_weighed = bool(chosen.agreement) or chosen.is_by_agreement or "agreement" in wanted
+    if _has_clocks(chosen) and not is_weighed:
         raise NotApplicable(
-            "published_by and valid_at need agreement here",
+            "published_by and valid_at need agreement here: as a filter, in include or facets, or as the order",
             parameter="published_by" if chosen.published_by else "valid_at",
         )
-    pace = LONG if chosen.is_slow or asked.query.facets is not None else BRIEF
-    if _is_computed(chosen):
+    pace = LONG if chosen.is_slow or query.facets is not None or query.include is not None else BRIEF
+    if _has_clocks(chosen) or "agreement" in names_in(query.include):
         pace = COMPUTES
-    page, more = await asked.read_at(pace, _list, asked.query, chosen)
-    return send_page(asked, page, more, is_whole=asked.query.fields is None)
+    page, more = await asked.read_at(pace, _list, query, chosen)
+    return send_page(asked, page, more, is_whole=query.fields is None)
 
 
-def _is_computed(chosen: Selection) -> bool:
-    """Whether no table knows what is asked for: agreement on questions at other clocks than the ledger's."""
+def _has_clocks(chosen: Selection) -> bool:
+    """Whether agreement on questions is asked for at other clocks than the ledger's: no table knows that."""
     return chosen.kind == "question" and bool(chosen.published_by or chosen.valid_at)
 
 
 def _list(access: Reads, query: AnyListQuery, chosen: Selection) -> tuple[Page, dict[str, object]]:
     """Read a page and shape it, where the reading is done: the fields asked for, and what stands beside the items."""
-    find = answers.questions_agreeing if _is_computed(chosen) else lists.select
-    page, _ = find(access, chosen)
-    more: dict[str, object] = {}
-    if isinstance(query, ClaimListQuery) and query.include is not None:
-        page, grounds = lists.with_grounds(access, page, ("source",))
-        more["sources"] = documents_by_id(grounds["source"])
+    page, ids = _find(access, chosen)
+    page, found = with_beside(access, page, chosen.kind, wanted_beside(query))
+    more = maps_of(found)
+    if "agreement" in names_in(query.include):
+        more["agreement"] = answers.summaries(access, page, ids, chosen)
     if query.facets is not None:
-        more["facets"] = _facets(access, tuple(dict.fromkeys(query.facets.split(","))), chosen, page)
+        more["facets"] = _facets(access, names_in(query.facets), chosen, page)
     if query.fields is not None:
-        page = _only(page, query.fields.split(","))
+        page = replace(page, items=[only(document, query.fields) for document in page.items])
     return page, more
 
 
-def _facets(access: Reads, names: tuple[str, ...], chosen: Selection, page: Page) -> lists.Facets:
-    if not _is_computed(chosen):
+def _find(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
+    if not _has_clocks(chosen):
+        return lists.select(access, chosen)
+    if chosen.agreement or chosen.is_by_agreement:
+        return answers.questions_agreeing(access, chosen)
+    return lists.select(access, replace(chosen, published_by=None, valid_at=None))
+
+
+def _facets(access: Reads, names: Sequence[str], chosen: Selection, page: Page) -> lists.Facets:
+    chosen = replace(chosen, asked=AsOf(position=page.at.position))
+    if not _has_clocks(chosen):
         return lists.facets(access, chosen, page.at, names)
     # No table knows agreement at these clocks: the questions are found first, and counted then.
-    every = replace(chosen, asked=AsOf(position=page.at.position), cursor=None)
-    return lists.facets_of(access, "question", answers.ids_agreeing(access, every), page.at, names)
+    states = answers.states_agreeing(access, chosen)
+    others = [name for name in names if name != "agreement"]
+    counted = lists.facets_of(access, "question", list(states), page.at, others)
+    counted["agreement"] = lists.facet_of(states.values())
+    return {name: counted[name] for name in names}
 
 
-def _only(page: Page, names: list[str]) -> Page:
-    wanted = dict.fromkeys(["id", *names])
-    items = []
-    for document in page.items:
-        shown = msgspec.json.decode(document)
-        items.append(msgspec.json.encode({name: shown[name] for name in wanted if name in shown}))
-    return replace(page, items=items)
+def names_in(text: str | None) -> tuple[str, ...]:
+    """Take apart names that commas separate, each once."""
+    return () if text is None else tuple(dict.fromkeys(text.split(",")))
+
+
+def wanted_beside(query: AnyListQuery | RecordQuery | TimelineQuery | AnswersQuery, *always: str) -> Beside:
+    """Read what is wanted beside the items, and always is."""
+    names = names_in(query.include)
+    return Beside((*always, *(name for name in names if name == "source")), "entities" in names)
+
+
+def maps_of(found: Mapping[str, Documents]) -> dict[str, object]:
+    """Make of what stands beside the items a map for each kind, by its name."""
+    return {KINDS[kind].plural: documents_by_id(those) for kind, those in found.items()}
+
+
+def only(document: bytes, fields: str) -> bytes:
+    """Give of a representation the fields asked for, and the id."""
+    shown = msgspec.json.decode(document)
+    wanted = dict.fromkeys(["id", *names_in(fields)])
+    return msgspec.json.encode({name: shown[name] for name in wanted if name in shown})
 
 
 def selection(kind: Kind, query: AnyListQuery | TimelineQuery, asked: AsOf) -> Selection:
     """Read a query as a selection. Raises NotApplicable or IntervalReversed, naming the parameter."""
-    given = texts_of(query)
-    filters = [(each, each.spell(given[each.name])) for each in kind.filters if each.name in given]
+    given, several = texts_of(query), _lists_of(query)
+    filters = [(each, each.spell(value)) for each in kind.filters for value in several.get(each.name, ())]
+    ids, live = several.get("id", ()), set(several.get("live", ()))
     chosen = Selection(
         kind=kind.name,
         asked=asked,
         terms=[(each.name, value) for each, value in filters if each.of is None],
         parent_terms=[(each.of, each.name, value) for each, value in filters if each.of is not None],
-        ids=() if isinstance(query, TimelineQuery) else query.id,
+        ids=ids,
         words=_words(query.q),
-        is_live=given["live"] == "true" if "live" in given else None,
-        agreement=given.get("agreement"),
+        is_live="true" in live if len(live) == 1 else None,
+        agreement=tuple(dict.fromkeys(several.get("agreement", ()))),
         published=_windows(given, "published"),
         valid=_windows(given, "valid"),
         order=given.get("order", "recorded"),
-        limit=query.limit,
+        # Whoever names records wants them all.
+        limit=max(query.limit, len(ids)),
         cursor=query.cursor,
     )
     return at_clocks(chosen, given)
@@ -113,6 +145,11 @@ def selection(kind: Kind, query: AnyListQuery | TimelineQuery, asked: AsOf) -> S
 def texts_of(query: Struct) -> Given:
     """Give the parameters of a query that are texts, by name."""
     return {name: value for name, value in msgspec.structs.asdict(query).items() if isinstance(value, str)}
+
+
+def _lists_of(query: Struct) -> Mapping[str, Sequence[str]]:
+    """Give the parameters of a query that may be given several times, by name."""
+    return {name: value for name, value in msgspec.structs.asdict(query).items() if isinstance(value, list)}
 
 
 def at_clocks(chosen: Selection, given: Given) -> Selection:

@@ -14,15 +14,15 @@ from api.routes.contract.params import (
     HistoryQuery,
     NoQuery,
     QuestionListQuery,
-    RecordQuery,
+    QuestionRecordQuery,
     RevisionDiffQuery,
 )
 from api.routes.edge.asked import MAY_COMPUTE, Asked, Posted
 from api.routes.edge.operation import reads, writes
-from api.routes.edge.paging import array_of, documents_by_id, onward, send_page, send_shown
+from api.routes.edge.paging import array_of, onward, send_page, send_shown
 from api.routes.edge.reply import Reply
 from api.routes.records import contracts, listing, memento, record, writing
-from api.routes.records.listing import at_clocks, texts_of
+from api.routes.records.listing import at_clocks, maps_of, texts_of, wanted_beside
 
 
 @writes("/v1/questions", contracts.record("recordQuestion", QUESTION))
@@ -35,8 +35,8 @@ async def list_questions(asked: Asked[QuestionListQuery]) -> Reply:
     return await listing.list_records(asked, QUESTION)
 
 
-@reads("/v1/questions/{id:str}", contracts.read("getQuestion", QUESTION, RecordQuery))
-async def get_question(asked: Asked[RecordQuery]) -> Reply:
+@reads("/v1/questions/{id:str}", contracts.read("getQuestion", QUESTION, QuestionRecordQuery))
+async def get_question(asked: Asked[QuestionRecordQuery]) -> Reply:
     return await record.read(asked, QUESTION)
 
 
@@ -100,15 +100,12 @@ _CONFLICTS = Contract(
 @reads("/v1/questions/{id:str}/answers", _ANSWERS)
 async def get_question_answers(asked: Asked[AnswersQuery]) -> Reply:
     query = asked.query
-    with_sources = query.include is not None
     found = await asked.read_at(
-        MAY_COMPUTE, answers.answers, asked.id, _of_question(asked), group=query.group, with_sources=with_sources
+        MAY_COMPUTE, answers.answers, asked.id, _of_question(asked), group=query.group, beside=wanted_beside(query)
     )
     page, following = found.page, onward(asked, found.page.at, found.page.last)
-    shown = {**found.outline, "question": Raw(found.question), "claim_count": found.claim_count, "group": query.group}
-    shown |= {"claims": array_of(page.items)}
-    if found.sources is not None:
-        shown["sources"] = documents_by_id(found.sources)
+    shown = {**found.outline, "question": Raw(found.question), "group": query.group, "claims": array_of(page.items)}
+    shown |= {"claim_count": found.claim_count, "source_count": found.source_count, **maps_of(found.beside)}
     return send_shown(asked, msgspec.json.encode(shown), page.at, following)
 
 

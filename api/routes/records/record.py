@@ -4,20 +4,21 @@ import msgspec
 
 from api.domain.records.kinds import Kind
 from api.domain.records.representation import VERSIONS
-from api.ledger.reading import lists, views
+from api.ledger.reading import views
+from api.ledger.reading.beside import with_beside
 from api.ledger.reading.standpoint import Page
 from api.ledger.reading.views import View
-from api.routes.contract.params import AsOfQuery, ClaimRecordQuery, HistoryQuery, NoQuery, RevisionDiffQuery, Strict
+from api.routes.contract.params import HistoryQuery, NoQuery, RecordQuery, RevisionDiffQuery, Strict
 from api.routes.edge.asked import COMPUTES, Asked
 from api.routes.edge.negotiation import content_tag, revision_tag
-from api.routes.edge.paging import documents_by_id, send_page, spliced
+from api.routes.edge.paging import send_page, spliced
 from api.routes.edge.reply import Headers, Reply
-from api.routes.records import memento
+from api.routes.records import listing, memento
 
 PATCH = "application/json-patch+json"
 
 
-async def read(asked: Asked[AsOfQuery], kind: Kind) -> Reply:
+async def read(asked: Asked[RecordQuery], kind: Kind) -> Reply:
     """Reply with a record, now or at `as_of`; or send a Memento client on to the revision of its time."""
     if asked.query.as_of is not None:
         view = await asked.read(views.as_of, kind.name, asked.id, asked.as_of)
@@ -29,13 +30,16 @@ async def read(asked: Asked[AsOfQuery], kind: Kind) -> Reply:
     return await _shown(asked, kind, await asked.read(views.current, kind.name, asked.id), [])
 
 
-async def _shown(asked: Asked[AsOfQuery], kind: Kind, view: View, more: Headers) -> Reply:
-    headers = [_linked(asked, kind), *more]
-    if not isinstance(asked.query, ClaimRecordQuery) or asked.query.include is None:
-        return asked.reply(view.document, at=view.at, etag=_tag(kind, view), headers=headers)
-    _, grounds = await asked.read(lists.with_grounds, Page([view.document], [""], False, view.at), ("source",))
-    body = spliced(view.document, msgspec.json.encode({"sources": documents_by_id(grounds["source"])}))
-    return asked.reply(body, at=view.at, etag=content_tag(body), headers=headers)
+async def _shown(asked: Asked[RecordQuery], kind: Kind, view: View, more: Headers) -> Reply:
+    fields, beside, headers = asked.query.fields, listing.wanted_beside(asked.query), [_linked(asked, kind), *more]
+    body = view.document if fields is None else listing.only(view.document, fields)
+    etag = _tag(kind, view)
+    if beside.is_wanted:
+        page = Page([view.document], [""], False, view.at)
+        _, found = await asked.read(with_beside, page, kind.name, beside)
+        body = spliced(body, msgspec.json.encode(listing.maps_of(found)))
+        etag = content_tag(body)
+    return asked.reply(body, at=view.at, etag=etag if fields is None else None, headers=headers)
 
 
 def _tag(kind: Kind, view: View) -> str:

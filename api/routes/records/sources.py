@@ -7,9 +7,9 @@ from api.routes.contract.params import (
     DryRunQuery,
     HistoryQuery,
     NoQuery,
-    RecordQuery,
     RevisionDiffQuery,
     SourceListQuery,
+    SourceRecordQuery,
 )
 from api.routes.edge.asked import Asked, Posted
 from api.routes.edge.operation import reads, writes
@@ -27,8 +27,8 @@ async def list_sources(asked: Asked[SourceListQuery]) -> Reply:
     return await listing.list_records(asked, SOURCE)
 
 
-@reads("/v1/sources/{id:str}", contracts.read("getSource", SOURCE, RecordQuery))
-async def get_source(asked: Asked[RecordQuery]) -> Reply:
+@reads("/v1/sources/{id:str}", contracts.read("getSource", SOURCE, SourceRecordQuery))
+async def get_source(asked: Asked[SourceRecordQuery]) -> Reply:
     return await record.read(asked, SOURCE)
 
 

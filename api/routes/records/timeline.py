@@ -1,11 +1,10 @@
 """The timeline: live claims in the order of when their answers hold, with the questions that they answer."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
-from api.domain.records.kinds import CLAIM, KINDS
+from api.domain.records.kinds import CLAIM
 from api.ledger.reading import lists
-from api.ledger.reading.lists import Documents
+from api.ledger.reading.beside import Beside, Documents, with_beside
 from api.ledger.reading.selection import Selection
 from api.ledger.reading.standpoint import Page
 from api.ledger.storage.reads import Reads
@@ -13,9 +12,9 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import TimelineQuery
 from api.routes.edge.asked import LONG, Asked
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import documents_by_id, send_page
+from api.routes.edge.paging import send_page
 from api.routes.edge.reply import Reply
-from api.routes.records.listing import selection
+from api.routes.records.listing import maps_of, selection, wanted_beside
 
 _TIMELINE = Contract(
     id="getTimeline",
@@ -34,13 +33,12 @@ _TIMELINE = Contract(
 @reads("/v1/timeline", _TIMELINE)
 async def get_timeline(asked: Asked[TimelineQuery]) -> Reply:
     chosen = replace(selection(CLAIM, asked.query, asked.as_of), is_live=True)
-    kinds = ("question", "source") if asked.query.include is not None else ("question",)
-    page, grounds = await asked.read_at(LONG, _timeline, chosen, kinds)
-    return send_page(asked, page, {KINDS[kind].plural: documents_by_id(found) for kind, found in grounds.items()})
+    page, found = await asked.read_at(LONG, _timeline, chosen, wanted_beside(asked.query, "question"))
+    return send_page(asked, page, maps_of(found))
 
 
-def _timeline(access: Reads, chosen: Selection, kinds: Sequence[str]) -> tuple[Page, dict[str, Documents]]:
-    return lists.with_grounds(access, lists.timeline(access, chosen), kinds)
+def _timeline(access: Reads, chosen: Selection, beside: Beside) -> tuple[Page, dict[str, Documents]]:
+    return with_beside(access, lists.timeline(access, chosen), CLAIM.name, beside)
 
 
 HANDLERS = (get_timeline,)
