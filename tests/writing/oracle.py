@@ -44,7 +44,16 @@ def events(access) -> list[State]:
         page = follow(access, Following(after=len(found), limit=500))
         if not page.items:
             return found
-        found += [msgspec.json.decode(item) for item in page.items]
+        found += [_as_stated(msgspec.json.decode(item)) for item in page.items]
+
+
+def _as_stated(event: State) -> State:
+    """Leave out what the feed computes of a claim, which is computed here by itself."""
+    if event["kind"] == "claim" and event["state"] is not None:
+        for name in ("valid_bounds", "rules"):
+            del event["state"][name]
+        event["state"]["answer"].pop("bounds", None)
+    return event
 
 
 @dataclass
