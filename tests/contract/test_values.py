@@ -316,6 +316,12 @@ def test_a_language_finds_what_begins_with_it_by_whole_subtags_now_and_as_of(
         assert {each["source"] for each in claims} == {each["source"] for each in times} == expected
 
 
+def test_of_several_languages_any_will_do(served: Served, tagged: dict[str, str]) -> None:
+    for kind, name in (("sources", "id"), ("claims", "source")):
+        items = served.get(f"/v1/{kind}?language=PT-br&language=zh&language=p").json()["items"]
+        assert {tagged[each[name]] for each in items} == {"pt-BR", "zh-Hant-TW"}
+
+
 def test_before_it_was_stated_a_language_finds_nothing(served: Served, tagged: dict[str, str]) -> None:
     first = served.get(f"/v1/sources/{next(iter(tagged))}").json()["first_position"]
     assert served.get(f"/v1/sources?language=pt&as_of={first - 1}").json()["items"] == []
