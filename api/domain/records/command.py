@@ -49,11 +49,11 @@ class Restore(Command, frozen=True, kw_only=True):
 
 
 class Link(Command, frozen=True, kw_only=True):
-    """Make a claim point at another. The link says `because`, or where that is not given the event's reason."""
+    """Make a claim point at another; or again as it did, in a link that was taken back: with its reason, and in its place."""
 
     relation: str
     claim: str
-    because: str | None = None
+    again: State | None = None
 
 
 class Unlink(Command, frozen=True, kw_only=True):

@@ -1,6 +1,7 @@
 """Whether a command is accepted, and what it makes of a record. Pure: the ledger asks, and writes what it is told."""
 
 from functools import singledispatch
+from operator import itemgetter
 
 import msgspec
 
@@ -145,9 +146,11 @@ def _(command: Link, current: Record, now: Circumstances) -> Decision:
         raise LinkRefused("this link is there already")
     if len(links) >= MOST_LINKS:
         raise LinkRefused(f"a claim makes at most {MOST_LINKS} links")
-    said = command.because or command.reason
-    link = {"relation": command.relation, "claim": command.claim, "reason": said, "position": now.position}
-    return Decision("linked", {**current.state, "links": [*links, link]})
+    link = command.again or {
+        "relation": command.relation, "claim": command.claim, "reason": command.reason, "position": now.position,
+    }  # fmt: skip
+    # Where links disagree the last one counts, so that one which is made again stands where it stood.
+    return Decision("linked", {**current.state, "links": sorted([*links, link], key=itemgetter("position"))})
 
 
 @_change.register

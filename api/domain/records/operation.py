@@ -197,7 +197,7 @@ def _array(raw: bytes) -> list[bytes]:
 
 def _read(raw: bytes, index: int) -> Command:
     try:
-        envelope = _decode(raw, _Envelope)
+        envelope = _decode(raw.removeprefix(BOM_UTF8), _Envelope)
         return _operation_command(decode_body(raw, _operation_type(envelope)))
     except BadBody as refusal:
         refusal.operation = index

@@ -59,22 +59,16 @@ def way_back(name: Name, position: int, before: State, now: State) -> Way:
     differing = {
         field: before[field] for field in before if field not in _OF_ACTIONS and before[field] != now.get(field)
     }
-    old, new = _by_saying(before), _by_saying(now)
     return Way(
         name,
         position,
         is_asserted=now["status"] == ASSERTED,
         was_asserted=before["status"] == ASSERTED,
         changes=differing,
-        missing=[link for saying, link in old.items() if saying not in new],
-        extra=[link for saying, link in new.items() if saying not in old],
+        missing=[link for link in before["links"] if link not in now["links"]],
+        extra=[link for link in now["links"] if link not in before["links"]],
         above=[(name[0], each) for field in CHAINS[name[0]] for each in values_of(before, field)],
     )
-
-
-def _by_saying(state: State) -> dict[tuple[str, str, str], State]:
-    """Give the links that a state makes by what each says, wherever it was made."""
-    return {(link["relation"], link["claim"], link["reason"]): link for link in state["links"]}
 
 
 def opposite(ways: Sequence[Way], reason: str) -> list[Command]:
@@ -123,7 +117,7 @@ def _contents(way: Way, reason: str) -> Iterator[Command]:
 
 
 def _links(way: Way, reason: str) -> Iterator[Command]:
-    """Take back the links that were not there, and make those that were, each for the reason that it had."""
+    """Take back the links that were not there, and make those that were, each with its reason and in its place."""
     kind, public_id = way.name
     for link in way.extra:
         yield Unlink(kind=kind, id=public_id, reason=reason, relation=link["relation"], claim=link["claim"])
@@ -132,9 +126,9 @@ def _links(way: Way, reason: str) -> Iterator[Command]:
             kind=kind,
             id=public_id,
             reason=reason,
-            because=link["reason"],
             relation=link["relation"],
             claim=link["claim"],
+            again=link,
         )
 
 
