@@ -111,6 +111,12 @@ def test_each_type_of_event_names_the_fields_it_changed(ground: Served) -> None:
         ("question=q-time", lambda item: item["kind"] == "claim" and item["state"]["question"] == "q-time"),
         ("source=paper&question=q-text", lambda item: item["kind"] == "claim" and item["state"]["question"] == "q-text"),
         ("source=nobody", lambda _item: False),
+        ("kind=entity&kind=source", lambda item: item["kind"] in ("entity", "source")),
+        ("type=retracted&type=opened&type=linked", lambda item: item["type"] in ("retracted", "opened", "linked")),
+        ("id=parler&id=paper&id=nobody", lambda item: item["id"] in ("parler", "paper")),
+        ("id=parler&id=paper&kind=source", lambda item: item["id"] == "paper"),
+        ("question=q-time&question=q-text", lambda item: item["kind"] == "claim" and item["state"]["question"] in ("q-time", "q-text")),
+        ("source=paper&source=nobody&question=q-text", lambda item: item["kind"] == "claim" and item["state"]["question"] == "q-text"),
         ("actor=00000000-0000-4000-8000-000000000000", lambda _item: False),
     ],
 )  # fmt: skip

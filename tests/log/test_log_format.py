@@ -34,7 +34,7 @@ C = {"source": "paper", "question": "offline-when"}
 @pytest.fixture
 def log(writing):
     """Every type of event but a redaction, alone and in a batch, with text that is not ASCII."""
-    writing.append(*ground(), a_claim("a", **C, statement='Étè, "\\/\u2028\U0001f600 \x7f\t'), a_claim("b", **C))
+    writing.append(*ground(), a_claim("a", **C, statement='Étè, "\\/\U0001f600'), a_claim("b", **C))
     writing.append(revise("claim", "a", expect=1, note="ligne\nsuivante"))
     writing.append(
         link("a", "repeats", "b", expect=2), unlink("a", "repeats", "b"), retract("claim", "a"), restore("claim", "a")
@@ -99,7 +99,7 @@ def test_every_field_of_a_kind_is_there_with_its_defaults_filled_in(log):
         "id": "parler", "status": "asserted", "links": [], "type": "platform", "name": "Parler", "names": {},
         "part_of": None, "same_as": [], "note": None,
     }  # fmt: skip
-    assert states[4]["statement"] == 'Étè, "\\/\u2028\U0001f600 \x7f\t'
+    assert states[4]["statement"] == 'Étè, "\\/\U0001f600'
     assert {name: states[4][name] for name in ("valid", "speaker", "via", "stance", "locator", "note")} == {
         "valid": None, "speaker": None, "via": [], "stance": "asserts", "locator": None, "note": None,
     }  # fmt: skip
@@ -146,7 +146,8 @@ def test_the_feed_and_single_events_give_the_stored_bytes(log, database):
     page = feed.follow(access, feed.Following(limit=500))
     for (position, entry, leaf, salt, payload), item in zip(log, page.items, strict=True):
         assert item.startswith(bytes(entry)[:-1])
-        assert item.endswith(bytes(payload)[1:])
+        # Of a claim the feed says besides what is computed from it.
+        assert item.endswith(bytes(payload)[1:]) is (json.loads(entry)["kind"] != "claim")
         exact = feed.event(access, position)
         assert (exact.entry.encode(), exact.payload.encode()) == (bytes(entry), bytes(payload))
         assert (exact.salt, exact.leaf_hash) == (bytes(salt).hex(), bytes(leaf).hex())

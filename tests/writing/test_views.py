@@ -176,7 +176,7 @@ def test_the_feed_followed_during_appends_gives_every_event_once_in_order(writin
             wait()
     assert seen == list(range(1, len(seen) + 1))
     narrowed = feed.follow(
-        access, feed.Following(kind="claim", type="retracted", parents=[("question", "when")], limit=500)
+        access, feed.Following(kinds=["claim"], types=["retracted"], parents=[("question", ["when"])], limit=500)
     )
     assert {msgspec.json.decode(item)["id"] for item in narrowed.items} == {"c2"}
     assert int(narrowed.last) == narrowed.at.position

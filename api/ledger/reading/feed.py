@@ -10,7 +10,8 @@ part of the log learns what has to go from what he holds. Its own `kind` is reda
 - `source` and `question`: those of its target, if that is a claim. What a claim that is redacted as a whole stood on is
   gone with it, so such a redaction passes any `source` and any `question`.
 
-With several filters each is passed by itself: `type=redacted&kind=claim` are the redactions of claims.
+With several filters each is passed by itself: `type=redacted&kind=claim` are the redactions of claims. One of several values
+of a filter is enough.
 """
 
 from collections.abc import Sequence
@@ -37,7 +38,6 @@ from api.ledger.reading.composed import (
     revision,
     rows_of,
 )
-from api.ledger.reading.selection import stands_on
 from api.ledger.reading.soundness import check_gapless, check_gone, check_payload, checked_entry
 from api.ledger.reading.standpoint import PAGE, fixed, locate
 from api.ledger.storage.reads import Reads, Row
@@ -60,20 +60,23 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """Which events, after which position. `parents` are (source | question, id) of the claims wanted."""
+    """Which events, after which position: those that hold one of the values of each filter that has any.
+
+    `parents` are (source | question, ids) of the claims wanted.
+    """
 
     after: int = 0
     limit: int = 50
-    kind: str | None = None
-    type: str | None = None
-    id: str | None = None
-    actor: str | None = None
-    parents: Sequence[tuple[str, str]] = ()
+    kinds: Sequence[str] = ()
+    types: Sequence[str] = ()
+    ids: Sequence[str] = ()
+    actors: Sequence[str] = ()
+    parents: Sequence[tuple[str, Sequence[str]]] = ()
     with_state: bool = True
 
     @property
     def is_narrowed(self) -> bool:
-        return any((self.kind, self.type, self.id, self.actor, self.parents))
+        return any((self.kinds, self.types, self.ids, self.actors, self.parents))
 
 
 _feed, _event = rows_of(FeedRow, "f"), rows_of(Event, "e")
@@ -158,42 +161,53 @@ def _in_order(parts: Sequence[_Rows], limit: int) -> _Rows:
 def _events(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
     """Read events up to `end` that pass the filters themselves: item, position, head, last redaction."""
     events = Narrowing(_WITH_RECORDS if wanted.is_narrowed else _ALL, after=wanted.after, end=end)
-    for column, value in (
-        (_event.c.kind, wanted.kind),
-        (_event.c.type, wanted.type),
-        (record.c.id, wanted.id),
-        (_event.c.actor, wanted.actor),
+    for column, values in (
+        (_event.c.kind, wanted.kinds),
+        (_event.c.type, wanted.types),
+        (record.c.id, wanted.ids),
+        (_event.c.actor, wanted.actors),
     ):
-        if value is not None:
-            events.where_own(_equals, column, value=value)
-    for kind, public_id in wanted.parents:
-        events.where_own(stands_on, kind, id=public_id)
+        if values:
+            events.where_own(_is_one_of, column, values=values)
+    for kind, ids in wanted.parents:
+        events.where_own(_stands_on_one_of, kind, ids=ids)
     return access.rows_within(*events.query(access, _items, limit=limit), PAGE)
 
 
-def _equals(own: Place, column: sa.ColumnElement[str]) -> Condition:
-    return column == own("value")
+def _is_one_of(own: Place, column: sa.ColumnElement[str]) -> Condition:
+    return column.in_(own("values", is_list=True))
+
+
+def _stands_on_one_of(own: Place, parent: str) -> Condition:
+    return record.c[parent].in_(_those(own, parent))
+
+
+def _those(own: Place, kind: str) -> sa.Select[tuple[int]]:
+    """Find sources or questions by their ids."""
+    those = rows_of(RecordRow, "y")
+    return sa.select(those.c.first_position).where(those.c.kind == kind, those.c.id.in_(own("ids", is_list=True)))
 
 
 def _redactions(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
     """Read redactions up to `end` that pass the filters, by themselves or by what they cover, as `_events` does events.
 
-    The filter that the fewest pass leads the walk, and what every redaction passes is not asked.
+    The filter that the fewest pass leads the walk, if it has one value, and what every redaction passes is not asked.
     """
-    filters = [("id", wanted.id), ("actor", wanted.actor), ("type", wanted.type), ("kind", wanted.kind)]
-    passed = [(name, value) for name, value in filters if value is not None and (name, value) not in _ITS_OWN]
+    filters = [("id", wanted.ids), ("actor", wanted.actors), ("type", wanted.types), ("kind", wanted.kinds)]
+    passed = [(name, values) for name, values in filters if values and _ITS_OWN.get(name) not in values]
     if wanted.parents:
-        passed.append(("kind", CLAIM.name))
-    (name, value), *others = passed or _ITS_OWN
-    found = Narrowing(_REDACTIONS, after=wanted.after, end=end, field=_field(name), value=value)
-    for name, value in others:
-        found.where_own(_passes, field=_field(name), value=value)
-    for kind, public_id in wanted.parents:
-        found.where_own(_may_stand_on, kind, id=public_id)
+        passed.append(("kind", (CLAIM.name,)))
+    leading = next((each for each in passed if len(each[1]) == 1), ("kind", (REDACTION,)))
+    found = Narrowing(_REDACTIONS, after=wanted.after, end=end, field=_field(leading[0]), value=leading[1][0])
+    for name, values in passed:
+        if (name, values) != leading:
+            found.where_own(_passes, field=_field(name), values=values)
+    for kind, ids in wanted.parents:
+        found.where_own(_may_stand_on, kind, ids=ids)
     return access.rows_within(*found.query(access, _items, limit=limit), PAGE)
 
 
-_ITS_OWN = [("kind", REDACTION), ("type", "redacted")]
+_ITS_OWN = {"kind": REDACTION, "type": "redacted"}
 
 
 def _field(name: str) -> str:
@@ -204,15 +218,13 @@ def _passes(own: Place) -> Condition:
     """Say that a redaction passes a further filter."""
     return exists(
         _also.c.field == own("field"),
-        _also.c.value == own("value"),
+        _also.c.value.in_(own("values", is_list=True)),
         _also.c.first_position == _passed.c.first_position,
     )
 
 
 def _may_stand_on(own: Place, parent: str) -> Condition:
-    """Say that the claim which a redaction covers is not known to stand on a source, or answer a question, but this one."""
-    those = rows_of(RecordRow, "y")
-    wanted = sa.select(those.c.first_position).where(those.c.kind == parent, those.c.id == own("id"))
+    """Say that the claim which a redaction covers is not known to stand on a source, or answer a question, but these."""
     others = (
         sa.select(sa.literal(1))
         .select_from(Led(_named, _claim))
@@ -221,8 +233,9 @@ def _may_stand_on(own: Place, parent: str) -> Condition:
             _named.c.field == _field("id"),
             _claim.c.kind == CLAIM.name,
             _claim.c.id == _named.c.value,
-            # What is null, of a claim that is redacted as a whole, differs from nothing.
-            _claim.c[parent] != sa.func.coalesce(wanted.scalar_subquery(), 0),
+            # It is null of a claim that is redacted as a whole: then nothing is known of it.
+            _claim.c[parent].is_not(None),
+            _claim.c[parent].not_in(_those(own, parent)),
         )
     )
     return sa.not_(sa.exists(others))

@@ -416,12 +416,12 @@ class FeedQuery(Strict, frozen=True):
 
     after: Annotated[Position, Meta(description="The last position seen; 0 begins at the beginning.")] = "0"
     limit: Limit = 50
-    kind: Annotated[LoggedKind, Meta(description="Only this kind.")] | None = None
-    type: Annotated[Type, Meta(description="Only events of this type.")] | None = None
-    id: Annotated[Id, Meta(description="Only records of this public id; with `kind`, one record.")] | None = None
-    actor: Annotated[Uuid, Meta(description="Only by this actor.")] | None = None
-    source: Annotated[Id, Meta(description="Only claims of this source.")] | None = None
-    question: Annotated[Id, Meta(description="Only claims on this question.")] | None = None
+    kind: Annotated[Several[LoggedKind], Meta(description="Only this kind.")] = []
+    type: Annotated[Several[Type], Meta(description="Only events of this type.")] = []
+    id: Annotated[Several[Id], Meta(description="Only records of this public id; with `kind`, one record.")] = []
+    actor: Annotated[Several[Uuid], Meta(description="Only by this actor.")] = []
+    source: Annotated[Several[Id], Meta(description="Only claims of this source.")] = []
+    question: Annotated[Several[Id], Meta(description="Only claims on this question.")] = []
     state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
     exact: Annotated[
         Literal["true", "false"],

@@ -34,16 +34,14 @@ _FEED = Contract(
 @reads("/v1/events", _FEED)
 async def list_events(asked: Asked[FeedQuery]) -> Reply:
     query = asked.query
-    parents = [
-        (kind, public_id) for kind, public_id in (("source", query.source), ("question", query.question)) if public_id
-    ]
+    parents = [(kind, ids) for kind, ids in (("source", query.source), ("question", query.question)) if ids]
     wanted = Following(
         after=int(query.after),
         limit=query.limit,
-        kind=query.kind,
-        type=query.type,
-        id=query.id,
-        actor=query.actor,
+        kinds=query.kind,
+        types=query.type,
+        ids=query.id,
+        actors=query.actor,
         parents=parents,
         with_state=query.state == "true",
     )
