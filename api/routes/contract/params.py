@@ -133,7 +133,8 @@ _COMMON = (
 )  # fmt: skip
 
 
-def _fields(kind: Kind) -> Meta:
+def fields_of(kind: Kind) -> Meta:
+    """Tell how some fields of a kind are asked for."""
     return _names((*_COMMON, *kind.fields, *kind.computed), "Only these fields")
 
 
@@ -178,28 +179,28 @@ class RecordQuery(AsOfQuery, frozen=True):
 class EntityRecordQuery(RecordQuery, frozen=True):
     """One entity."""
 
-    fields: Annotated[str, _fields(ENTITY)] | None = None
+    fields: Annotated[str, fields_of(ENTITY)] | None = None
     include: Annotated[str, _include("entities")] | None = None
 
 
 class SourceRecordQuery(RecordQuery, frozen=True):
     """One source."""
 
-    fields: Annotated[str, _fields(SOURCE)] | None = None
+    fields: Annotated[str, fields_of(SOURCE)] | None = None
     include: Annotated[str, _include("entities")] | None = None
 
 
 class QuestionRecordQuery(RecordQuery, frozen=True):
     """One question."""
 
-    fields: Annotated[str, _fields(QUESTION)] | None = None
+    fields: Annotated[str, fields_of(QUESTION)] | None = None
     include: Annotated[str, _include("entities")] | None = None
 
 
 class ClaimRecordQuery(RecordQuery, frozen=True):
     """One claim."""
 
-    fields: Annotated[str, _fields(CLAIM)] | None = None
+    fields: Annotated[str, fields_of(CLAIM)] | None = None
     include: Annotated[str, _include("source", "entities")] | None = None
 
 
@@ -234,7 +235,7 @@ class EntityListQuery(ListQuery, frozen=True):
     type: Several[EntityType] = []
     part_of: Several[Id] = []
     include: Annotated[str, _include("entities")] | None = None
-    fields: Annotated[str, _fields(ENTITY)] | None = None
+    fields: Annotated[str, fields_of(ENTITY)] | None = None
     facets: Annotated[str, _facets(ENTITY)] | None = None
 
 
@@ -269,7 +270,7 @@ class SourceListQuery(ListQuery, frozen=True):
     published_by: PublishedBy | None = None
     mode: Mode = "possible"
     include: Annotated[str, _include("entities")] | None = None
-    fields: Annotated[str, _fields(SOURCE)] | None = None
+    fields: Annotated[str, fields_of(SOURCE)] | None = None
     facets: Annotated[str, _facets(SOURCE)] | None = None
 
 
@@ -289,7 +290,7 @@ class QuestionListQuery(ListQuery, frozen=True):
     valid_at: ValidAt | None = None
     mode: Mode = "possible"
     include: Annotated[str, _include("agreement", "entities")] | None = None
-    fields: Annotated[str, _fields(QUESTION)] | None = None
+    fields: Annotated[str, fields_of(QUESTION)] | None = None
     facets: Annotated[str, _facets(QUESTION)] | None = None
 
 
@@ -353,7 +354,7 @@ class ClaimListQuery(ClaimFilters, frozen=True):
         Several[Truth],
         Meta(description="Only claims that are, or are not, live: asserted, as source and question are."),
     ] = []
-    fields: Annotated[str, _fields(CLAIM)] | None = None
+    fields: Annotated[str, fields_of(CLAIM)] | None = None
     facets: Annotated[str, _facets(CLAIM)] | None = None
 
 

@@ -83,6 +83,7 @@ _HEADERS = {
 _EVERYWHERE = ("X-Request-Id", "Cache-Control", "RateLimit-Policy", "RateLimit")
 # Those of the others that an answer never lacks where it is said to have them.
 _ALWAYS = ("Location", "WWW-Authenticate", "Retry-After")
+_OK = "200"
 _TRIED = (
     "What would have been written, after `dry_run=true`: nothing was. Ids that are minted here are not kept; the header tells "
     "the position that it was judged by."
@@ -139,10 +140,10 @@ def build(app: Litestar, address: str | None = None, contact: str | None = None)
         "security": [{}, {"bearer": []}],
         "paths": paths,
     }
-    parameters, links = _share(paths)
+    parameters, links, tried = _share(paths)
     shared = {
         "schemas": components,
-        "responses": {name: _aside(status) for status, (name, *_) in _ASIDE.items()},
+        "responses": {**{name: _aside(status) for status, (name, *_) in _ASIDE.items()}, **tried},
         "parameters": parameters,
         "links": links,
         "headers": {name: _header(name) for name in _HEADERS},
@@ -156,17 +157,19 @@ def _contact(given: str | None) -> Part:
     return name if given is None else {**name, "url" if "/" in given else "email": given}
 
 
-def _share(paths: Part) -> tuple[Part, Part]:
-    """Let parameters and links that several operations have in the same words stand once; give them by name."""
+def _share(paths: Part) -> tuple[Part, Part, Part]:
+    """Let parameters, links and dry runs that several operations have in the same words stand once; give them by name."""
     described = [each for methods in paths.values() for each in methods.values()]
     answers = [(each, answer) for each in described for answer in each["responses"].values() if "links" in answer]
+    tried = _names([("Tried", each, each["responses"][_OK]) for each in described if _OK in each["responses"]])
     parameters = _names([(one["name"], each, one) for each in described for one in each["parameters"]])
     links = _names([(name, each, one) for each, answer in answers for name, one in answer["links"].items()])
     for each in described:
         each["parameters"] = [_short("parameters", parameters, one) for one in each["parameters"]]
+        each["responses"] = {status: _short("responses", tried, one) for status, one in each["responses"].items()}
     for _, answer in answers:
         answer["links"] = {name: _short("links", links, one) for name, one in answer["links"].items()}
-    return _by_name(parameters), _by_name(links)
+    return _by_name(parameters), _by_name(links), _by_name(tried)
 
 
 def _names(said: Sequence[tuple[str, Part, Part]]) -> dict[bytes, str]:

@@ -7,7 +7,7 @@ before fits it still, and nothing else does.
 import inspect
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Struct
@@ -20,12 +20,12 @@ from api.domain.records.answer import Answer, DecimalText, Edtf
 from api.domain.records.claim import Relation, Stance
 from api.domain.records.entity import EntityType
 from api.domain.records.faults import FORMS
-from api.domain.records.kinds import KIND_NAMES
+from api.domain.records.kinds import KIND_NAMES, KINDS
 from api.domain.records.operation import ACTIONS
 from api.domain.records.question import AnswerType, KnownUnit, Unit
 from api.domain.records.source import SourceType
 from api.domain.text import Id, Name, Note, Sentence, Title, Uuid, ecma
-from api.routes.contract.params import AsOfText, Clock, Order
+from api.routes.contract.params import AsOfText, Clock, Order, fields_of
 from api.routes.contract.shapes import Hex, PatchOperation, ShownAnswer, Stamp, Status
 
 # A part of the document, or of a schema as msgspec gives it.
@@ -69,6 +69,7 @@ _NAMED: Mapping[str, object] = {
     "ShownAnswer": ShownAnswer,
     "Patch": list[PatchOperation],
     **{f"{kind.title()}Action": ACTIONS[kind] for kind in KIND_NAMES},
+    **{f"{name.title()}Fields": Annotated[str, fields_of(kind)] for name, kind in KINDS.items()},
 }
 
 
