@@ -25,6 +25,7 @@ IF_MATCH: dict[str, Callable[[str, str], str | None]] = {
     "right and compressed on the way twice": lambda tag, _old: f'{tag[:-1]}-gz-gzip"',
     "right and of another version of the form": lambda tag, _old: f'{tag[:-1]}.v2"',
     "any": lambda _tag, _old: "*",
+    "any, and empty elements": lambda _tag, _old: "*, ,",
     "a list with the right one": lambda tag, old: f"{old}, {tag}",
     "a list without spaces": lambda tag, old: f"{old},{tag}",
     "stale": lambda _tag, old: old,

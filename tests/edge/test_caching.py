@@ -1,13 +1,16 @@
 """What caches, browsers and compressors are told: tags, Vary, Cache-Control, HEAD, OPTIONS, CORS and encodings."""
 
 import gzip
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import brotli
 import httpx
 import pytest
 
+from api.domain.computed import RULES
 from api.domain.records.representation import VERSIONS
+from api.routes.log import events
 from tests.support.builders import a_claim, a_question, a_source, an_entity, an_id, revise
 from tests.support.served import Served
 
@@ -373,3 +376,23 @@ def test_the_front_page_is_json_or_for_a_browser_a_page(ground: Served) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     for target in document.json()["links"].values():
         assert ground.get(target).status_code == 200, target
+
+
+def test_a_page_of_the_feed_that_was_held_is_sent_anew_under_other_rules(
+    ground: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = ground.etag("/v1/events")
+    assert ground.get("/v1/events", If_None_Match=held).status_code == 304
+    monkeypatch.setattr(events, "RULES", RULES + 1)
+    assert ground.get("/v1/events", If_None_Match=held).status_code == 200
+
+
+def test_what_the_service_says_of_itself_is_sent_anew_when_a_limit_was_set_otherwise(
+    ground: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = ground.etag("/")
+    assert ground.get("/", If_None_Match=held).status_code == 304
+    services = ground.app.state.services
+    settings = services.settings.model_copy(update={"max_body": services.settings.max_body + 1})
+    monkeypatch.setattr(ground.app.state, "services", replace(services, settings=settings))
+    assert ground.get("/", If_None_Match=held).status_code == 200

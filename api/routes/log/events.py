@@ -1,5 +1,6 @@
 """The log as it is followed: the feed, and single events to the byte."""
 
+from api.domain.computed import RULES
 from api.domain.errors import NotApplicable
 from api.ledger.projecting.projection import PROJECTED
 from api.ledger.reading import feed
@@ -58,8 +59,8 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
 
 
 def _tag(page: Stretch) -> str:
-    """Tag a page of all events: what stands at a position changes by redactions alone, and with the way it is derived."""
-    return f'W/"{page.last}{"+" * page.is_more}.{page.at.redaction}.{PROJECTED}"'
+    """Tag a page of all events: what stands at a position changes by redactions alone, and with how it is derived and computed."""
+    return f'W/"{page.last}{"+" * page.is_more}.{page.at.redaction}.{PROJECTED}.{RULES}"'
 
 
 _EVENT = Contract(

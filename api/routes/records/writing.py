@@ -41,7 +41,8 @@ def _expectation(asked: Asked[Strict]) -> Expect | None:
     given = asked.headers.get("if-match")
     if given is None:
         return None
-    return Expect(whichever=True) if given.strip() == "*" else Expect(positions=expected_positions(given))
+    # Empty elements of the list say nothing (RFC 9110 section 5.6.1.2).
+    return Expect(whichever=True) if given.strip(" \t,") == "*" else Expect(positions=expected_positions(given))
 
 
 async def append(

@@ -60,7 +60,8 @@ async def get_service(asked: Asked[NoQuery]) -> Reply:
         return asked.reply(page, at=at, media_type=pages.HTML, headers=pages.PAGE_HEADERS)
     state = await asked.read(ledger_state)
     body = msgspec.json.encode(_service(asked, at, [key["vkey"] for key in state["keys"]]))
-    return asked.reply(body, at=at, etag=f'W/"{at.position}.{__version__}"')
+    # What is set for a server stands in it, too, and may be set otherwise at its next start.
+    return asked.reply(body, at=at, etag=content_tag(body))
 
 
 def _service(asked: Asked[NoQuery], at: Standpoint, vkeys: list[str]) -> dict[str, object]:
