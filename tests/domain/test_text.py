@@ -342,10 +342,10 @@ def test_what_shows_nothing_is_told_by_the_categories_of_unicode() -> None:
 
 
 def test_a_long_line_is_judged_in_one_pass() -> None:
-    began = time.perf_counter()
-    for line in ("a" * 1999 + "\n", "\u200b" * 2000, "\u200ba" * 999 + "\x00"):
-        assert not accepts(reason=line)
-    assert time.perf_counter() - began < 0.05
+    began = time.process_time()
+    for line in ("a" * 200_000 + "\n", "\u200b" * 200_000, "\u200ba" * 100_000 + "\x00"):
+        assert not re.search(text.LINE_PATTERN, line)
+    assert time.process_time() - began < 2, "every place was tried again for every other"
 
 
 def test_prose_may_have_tabs_and_ends_of_lines_and_may_be_empty() -> None:
