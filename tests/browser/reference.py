@@ -186,6 +186,8 @@ def test_a_filter_of_several_values_takes_one_a_line(look: Look) -> None:
     looked.open("/docs/listEntities")
     looked.page.get_by_label("id", exact=True).fill("parler\namazon")
     assert "id=parler&id=amazon" in looked.send()
+    looked.page.get_by_label("type", exact=True).select_option(["person", "company"])
+    assert "type=company&type=person" in looked.send()
 
 
 def test_a_write_is_tried_and_nothing_is_written(look: Look, ledger: Ledger) -> None:

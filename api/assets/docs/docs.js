@@ -78,13 +78,14 @@ function tell(form, status, rest) {
   form.querySelector(".answer").replaceChildren(...told);
 }
 
-// An empty field is not sent; of a list each line is a value.
+// An empty field is not sent; of a list each line, or each that is chosen, is a value.
 function request(form) {
   let path = form.dataset.path;
   const query = new URLSearchParams();
   const options = { method: form.dataset.method, headers: {}, cache: "no-store" };
   for (const field of form.querySelectorAll("[data-in]")) {
-    const values = field.value.split("\n").filter(Boolean);
+    const chosen = field.multiple ? [...field.selectedOptions].map((option) => option.value) : field.value.split("\n");
+    const values = chosen.filter(Boolean);
     if (field.dataset.in === "path") path = path.replace(`{${field.name}}`, encodeURIComponent(field.value));
     if (field.dataset.in === "query") values.forEach((value) => query.append(field.name, value));
     if (field.dataset.in === "header" && field.value) options.headers[field.name] = field.value;

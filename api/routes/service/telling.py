@@ -75,12 +75,15 @@ class Told:
             "aria-describedby": f"{given.place}-{given.name}-said", **({"required": ""} if given.required else {}),
         }  # fmt: skip
         schema = self._schema_of(given.schema)
-        choices = ["true", "false"] if schema.type == "boolean" else [str(each) for each in schema.enum]
+        items = self._schema_of(schema.items) if isinstance(schema.items, Schema) else None
+        if items is not None and items.enum:
+            return _choose(items.enum, "", {**common, "multiple": "", "size": str(min(4, len(items.enum)))})
+        choices = ["true", "false"] if schema.type == "boolean" else schema.enum
         if choices:
             return _choose(["", *choices], value, common)
         hint = {"placeholder": given.sample(), "autocomplete": "off", "spellcheck": "false"}
-        if schema.type == "array":
-            return tag("textarea", value, rows="2", **common, **hint)
+        if items is not None:
+            return tag("textarea", value, rows="1", title="One value a line", **common, **hint)
         return tag("input", value=value, **common, **hint)
 
     def _body(self, given: Body) -> ET.Element:
@@ -216,8 +219,11 @@ def _sending(*, needs_key: bool) -> Iterator[ET.Element]:
     yield tag("div", class_="answer")
 
 
-def _choose(choices: Iterable[str], value: str, attributes: Mapping[str, str]) -> ET.Element:
-    options = [tag("option", each, **({"selected": ""} if each == value else {}), value=each) for each in choices]
+def _choose(choices: Iterable[Value], value: str, attributes: Mapping[str, str]) -> ET.Element:
+    """Let one of several be chosen; with `multiple` among the attributes none is, or some are."""
+    options = [
+        tag("option", each, **({"selected": ""} if each == value else {}), value=each) for each in map(str, choices)
+    ]
     return tag("select", *options, **attributes)
 
 
