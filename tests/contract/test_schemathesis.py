@@ -13,6 +13,7 @@ from schemathesis.config import SchemathesisConfig
 
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys
+from tests.fuzz.laws import positions_are_gapless, tags_are_positions
 from tests.support.forked import serving
 from tests.support.histories import ground
 from tests.support.served import DATABASES, migrated
@@ -24,6 +25,8 @@ _PHASES = {"coverage": {"enabled": False}}
 CONFIG = SchemathesisConfig.from_dict({"checks": _SET["checks"], "phases": _PHASES, "seed": 1})
 SCHEMA = schemathesis.openapi.from_path(ROOT / "openapi/openapi.json", config=CONFIG)
 EXAMPLES = 3
+# Those that judge an answer alone.
+LAWS = [positions_are_gapless, tags_are_positions]
 
 
 @pytest.fixture(scope="module", params=DATABASES)
@@ -41,4 +44,4 @@ def address(request, tmp_path_factory):
 @hypothesis.settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(hypothesis.HealthCheck))
 def test_the_contract_holds(case, address):
     place, headers = address
-    case.call_and_validate(base_url=place, headers=headers)
+    case.call_and_validate(base_url=place, headers=headers, additional_checks=LAWS)

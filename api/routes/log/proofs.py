@@ -20,7 +20,7 @@ from api.routes.edge.reply import Reply
 TEXT = "text/plain"
 
 
-def _contract(operation_id: str, tag: str, summary: str) -> Contract[ProofQuery]:
+def _contract(operation_id: str, tag: str, summary: str, *, gone: bool = True) -> Contract[ProofQuery]:
     return Contract(
         id=operation_id,
         tag=tag,
@@ -35,12 +35,16 @@ def _contract(operation_id: str, tag: str, summary: str) -> Contract[ProofQuery]
         offers=(JSON, TEXT),
         answer_headers=("ETag", "Ledger-Position"),
         absent=True,
-        gone=True,
+        gone=gone,
         conflicts=True,
     )
 
 
-@reads("/v1/events/{position:str}/proof", _contract("proveEvent", "events", "Prove that an event is in the log"))
+# What an event says may be gone; the event, and so its proof, never is.
+_EVENT = _contract("proveEvent", "events", "Prove that an event is in the log", gone=False)
+
+
+@reads("/v1/events/{position:str}/proof", _EVENT)
 async def prove_event(asked: Asked[ProofQuery]) -> Reply:
     return await _prove(asked, asked.path.position or 0)
 

@@ -385,10 +385,13 @@ def _refusal_example(status: int) -> Part:
 
 
 def _refusals(contract: Contract[Strict]) -> list[int]:
-    found = [400, 401, 406, 414, 429, 431, 503]
+    found = [400, 406, 414, 429, 431]
+    if not contract.always_open:
+        found += [401, 503]
     if contract.absent:
         found.append(404)
-    if contract.gone or "Idempotency-Key" in contract.headers:
+    # What a request under a key made may be redacted since; a redaction never is.
+    if contract.gone or ("Idempotency-Key" in contract.headers and contract.id != "redact"):
         found.append(410)
     if contract.conflicts:
         found.append(409)

@@ -1,0 +1,69 @@
+"""What schemathesis loads beside its own: the laws, a count of what was answered and followed, and steps that lead on."""
+
+import os
+from collections.abc import Iterable, MutableMapping
+from pathlib import Path
+
+import schemathesis
+from schemathesis import Case, HookContext, cli
+from schemathesis.engine import Status, events
+from schemathesis.engine.recorder import ScenarioRecorder
+from schemathesis.generation.meta import TestPhase
+from schemathesis.specs.openapi.adapter.parameters import OpenApiParameter
+
+from tests.fuzz import laws
+from tests.fuzz.reach import REACHED, Answer, Reach, write
+from tests.fuzz.world import body_of
+
+laws.register()
+
+
+@schemathesis.hook
+def before_call(_context: HookContext, case: Case, _kwargs: object) -> None:
+    """Let a step of the stateful phase be one that others can follow: without what is optional, and with a body that is taken.
+
+    Filters that fit nothing, and bodies that name nothing, are what the other phases try.
+    """
+    if case.meta is None or case.meta.phase.name != TestPhase.STATEFUL:
+        return
+    _drop_optional(case.query, case.operation.query)
+    _drop_optional(case.headers, case.operation.headers)
+    body = body_of(case.operation.definition.raw["operationId"], "walked")
+    if body is not None:
+        case.body = body
+
+
+def _drop_optional(given: MutableMapping[str, object], parameters: Iterable[OpenApiParameter]) -> None:
+    for each in parameters:
+        if not each.is_required:
+            given.pop(each.name, None)
+
+
+@cli.handler()
+class Counting(cli.EventHandler):
+    """Counts what was answered and validated, and writes it down when the run ends."""
+
+    def __init__(self, *args: object, **params: object) -> None:
+        super().__init__(*args, **params)
+        self._reach = Reach()
+
+    def handle_event(self, _ctx: cli.ExecutionContext, event: events.EngineEvent) -> None:
+        if isinstance(event, events.ScenarioFinished):
+            self._reach |= reached(event.recorder)
+
+    def shutdown(self, _ctx: cli.ExecutionContext) -> None:
+        write(Path(os.environ[REACHED]), self._reach)
+
+
+def reached(recorder: ScenarioRecorder) -> Reach:
+    """Give what a scenario reached: answers that passed every check, and the links that led to those below 400."""
+    answers, links = set(), set()
+    for case_id, results in recorder.checks.items():
+        response = recorder.interactions[case_id].response
+        if response is None or any(each.status != Status.SUCCESS for each in results):
+            continue
+        node = recorder.cases[case_id]
+        answers.add(Answer.of(node.value.operation.label, str(response.status_code)))
+        if node.transition is not None and node.is_transition_applied and response.status_code < 400:
+            links.add(node.transition.id)
+    return Reach(frozenset(answers), frozenset(links))
