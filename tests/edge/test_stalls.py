@@ -27,7 +27,7 @@ ASKED: dict[str, list[str]] = {
     "getActor": [],
     "listEntities": ["/v1/entities?limit=500", "/v1/entities?limit=500&fields=name,names&facets=type,status", "/v1/entities?q=nothing"],
     "listSources": ["/v1/sources?limit=500", "/v1/sources?limit=500&facets=authors,publisher&published_by=2022", "/v1/sources?limit=500&order=-published"],
-    "listQuestions": ["/v1/questions?limit=500", "/v1/questions?agreement=disputed&published_by=2022&facets=answer_type", "/v1/questions?limit=500&include=agreement,entities", "/v1/questions?limit=500&order=agreement", "/v1/questions?order=-agreement&include=agreement&facets=agreement&published_by=2022"],
+    "listQuestions": ["/v1/questions?limit=500", "/v1/questions?agreement=disputed&published_by=2022&facets=answer_type", "/v1/questions?limit=500&include=agreement,entities", "/v1/questions?limit=500&order=agreement", "/v1/questions?order=-agreement&published_by=2022", "/v1/questions?include=agreement&published_by=2022", "/v1/questions?facets=agreement&published_by=2022"],
     "listClaims": ["/v1/claims?limit=500", "/v1/claims?limit=500&include=source&live=true", "/v1/claims?limit=500&question=long&fields=answer", "/v1/claims?limit=500&order=published", "/v1/claims?limit=500&order=-published&question=long", "/v1/claims?limit=500&include=source,entities", "/v1/claims?stance=asserts&stance=denies&limit=500"],
     "getEntity": ["/v1/entities/e0", "/v1/entities/often?as_of=9000"],
     "getSource": ["/v1/sources/s0"],
