@@ -28,6 +28,7 @@ def _text(schema: Schema, size: int) -> str | None:
         ("x" + "-abcdefgh" * size)[:size],
         "2021-01-11T08:00:00." + "0" * (size - 21) + "Z",
         LONGEST_DATE,
+        "00000000-0000-4000-8000-000000000000",
     )
     return next((text for text in known if len(text) == size and re.search(schema.get("pattern", ""), text)), None)
 

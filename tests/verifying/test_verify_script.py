@@ -75,7 +75,9 @@ def evidence(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("evidence")
     with migrated(request, request.param, folder) as settings, ledger(settings) as serving:
         send(
-            serving, *ground(), a_claim("said", source="paper", question="offline-when", statement="Gone, “été” \x7f.")
+            serving,
+            *ground(),
+            a_claim("said", source="paper", question="offline-when", statement="Gone, “été” \u2066."),
         )
         send(serving, *(an_entity() for _ in range(295)))
         save(serving, folder, {"earlier": "/tlog/checkpoint"})
