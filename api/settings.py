@@ -207,4 +207,4 @@ def load() -> Settings:
         return Settings()
     except ValidationError as refused:
         faults = [f"LEDGER_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in refused.errors()]
-        raise Misconfigured("settings", "; ".join(faults), faults) from None
+        raise Misconfigured("settings", "; ".join(faults)) from None

@@ -49,7 +49,7 @@ LedgerError
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 
@@ -493,7 +493,6 @@ class Misconfigured(LedgerError):
 
     setting: str
     rule: str
-    hints: list[str] = field(default_factory=list)
 
     def sentence(self) -> str:
         return f"{self.setting}: {self.rule}"

@@ -19,7 +19,6 @@ from api.domain import errors
 Json = dict[str, "Json"] | list["Json"] | str | int | bool | None
 
 MAX_INTEGER = 2**53 - 1
-MAX_DEPTH = 32
 MAX_TOKEN = 64
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,99}\Z"

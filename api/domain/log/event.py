@@ -14,7 +14,6 @@ import msgspec
 
 from api.domain import text
 
-VERSION = 1
 MAX_ENTRY = 65_534
 
 Type = Literal["opened", "recorded", "revised", "retracted", "restored", "linked", "unlinked", "redacted"]
