@@ -12,7 +12,8 @@ from typing import Generic, TypeVar, get_args
 from urllib.parse import quote, urlencode
 
 from api.domain.agreement.agreement import StateOfAgreement
-from api.domain.log.event import LOGGED_KINDS, TYPES, stamp
+from api.domain.dates.edtf import instant
+from api.domain.log.event import LOGGED_KINDS, TYPES
 from api.domain.records.kinds import CLAIM, KIND_NAMES, KINDS, SOURCE, Kind
 from api.ledger.reading.inspection import KnownRecord, Scratch
 
@@ -126,7 +127,7 @@ class _Asking:
         self._scratch, self._size, self._sample = scratch, size, sample
         # Enough for every draw below.
         self._words = [word for word, _ in draw(scratch.words, 4 * ROUNDS).items] or ["parler"]
-        self._moments = [stamp(moment) for moment in draw(scratch.moments, 4 * ROUNDS).items] or [
+        self._moments = [instant(moment) for moment in draw(scratch.moments, 4 * ROUNDS).items] or [
             "2021-01-11T00:00:00Z"
         ]
 

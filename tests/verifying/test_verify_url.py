@@ -57,8 +57,14 @@ class Seen:
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     with migrated(request, request.param, tmp_path_factory.mktemp("seen")) as settings, ledger(settings) as serving:
         said = {"source": "paper", "question": "offline-when"}
+        # Times that no address can name: before the year 1 in some zone, and without a beginning.
+        first, ever = {"type": "time", "edtf": "0001~"}, "[..2021-01-12]"
         send(
-            serving, *ground(), a_source("reprint", derives_from=["paper"]), a_claim("a", **said), a_claim("b", **said)
+            serving,
+            *ground(),
+            a_source("reprint", derives_from=["paper"], published=ever),
+            a_claim("a", answer=first, **said),
+            a_claim("b", **said),
         )
         send(serving, *(an_entity(f"n{number}") for number in range(300)))
         earlier = serving.client.get("/tlog/checkpoint").text

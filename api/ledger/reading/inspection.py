@@ -12,6 +12,7 @@ from typing import Self
 
 import sqlalchemy as sa
 
+from api.domain.dates.edtf import OPEN_START
 from api.domain.errors import Unavailable
 from api.ledger.projecting import rebuild
 from api.ledger.storage.access import Access
@@ -265,9 +266,8 @@ class Scratch:
 
     def moments(self) -> Iterator[int]:
         """Give the times at which answers begin to hold, and at which sources were published, where a start is stated."""
-        yield from (
-            row[0] for row in self.access.stream("SELECT start_earliest FROM span WHERE start_earliest IS NOT NULL")
-        )
+        stated = f"SELECT start_earliest FROM span WHERE start_earliest > {OPEN_START}"
+        yield from (row[0] for row in self.access.stream(stated))
 
     def terms(self) -> Iterator[tuple[str, str]]:
         """Give every value by which records are, or were, found, as (kind.field, value)."""
