@@ -279,7 +279,12 @@ def state(claims: Sequence[Claim], *, varies: bool) -> str:
         return "single-origin"
     agreeing = {claim.id for claim in those if claim.stance in ("asserts", "denies")}
     found = groups(claims, varies=varies)
-    return "agreed" if any(sum(bool(part & group & agreeing) for part in parts) > 1 for group in found) else "open"
+    for group in found:
+        is_bridge = group <= set().union(*(other for other in found if other != group))
+        of_two = sum(bool(part & group & agreeing) for part in parts) > 1
+        if not is_bridge and of_two and 2 * sum(bool(part & group) for part in parts) > len(parts):
+            return "agreed"
+    return "open"
 
 
 # Claims at random

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.domain.agreement.agreement import MAX_CONFLICTS, MAX_GROUPS, Agreement, Claim, Link, agree, state_of, to_json
+from api.domain.agreement.majority import MOST_SAID
 from api.domain.computed import RULES
 from api.domain.dates import edtf
 from api.domain.records.answer import TimeAnswer, extent_of
@@ -231,9 +232,72 @@ def test_a_vague_claim_stands_in_several_groups() -> None:
     assert agreement.conflicts == (("b", "c"),)
 
 
-def test_groups_stand_in_the_order_of_their_first_claim() -> None:
-    claims = [a_claim(name, number(amount)) for name, amount in (("a", "3"), ("b", "1"), ("c", "2"), ("d", "1"))]
-    assert grouped(added_up(*reversed(claims))) == ["a", "bd", "c"]
+def test_groups_stand_in_the_order_of_the_origins_in_their_core_then_of_their_first_claim() -> None:
+    told = (("a", "3"), ("b", "1"), ("c", "2"), ("d", "1"), ("e", "2"), ("f", "4"))
+    claims = [a_claim(name, number(amount)) for name, amount in told]
+    assert grouped(added_up(*reversed(claims))) == ["bd", "ce", "a", "f"]
+    claims += [a_claim(name, number("4"), source="ojim") for name in "gh"]
+    assert grouped(added_up(*claims)) == ["bd", "ce", "fgh", "a"], "by origins, not by claims"
+
+
+def test_a_group_of_which_each_claim_stands_in_another_too_is_a_bridge_and_comes_last() -> None:
+    # What is vague overlaps where nobody stated anything.
+    spans = {"a": ("1", "6"), "b": ("2", "7"), "c": ("5", "9"), "d": ("6", "10"), "e": ("2", "2"), "f": ("9", "9")}
+    claims = [a_claim(name, number(low=low, high=high)) for name, (low, high) in spans.items()]
+    agreement = added_up(*claims)
+    assert grouped(agreement) == ["abe", "cdf", "abcd"]
+    assert [tuple(group.core) for group in agreement.groups] == [("e",), ("f",), ()]
+    assert [group.is_bridge for group in agreement.groups] == [False, False, True]
+
+
+# A majority
+
+
+@pytest.mark.parametrize(
+    ("together", "alone", "state_of_it"),
+    [
+        ("ab", "", "agreed"),
+        ("ab", "c", "agreed"),
+        ("ab", "cd", "open"),
+        ("abc", "de", "agreed"),
+        ("abc", "def", "open"),
+    ],
+)
+def test_most_of_all_origins_must_stand_in_one_group(together: str, alone: str, state_of_it: str) -> None:
+    said = [a_claim(name, these("apple", name)) for name in together]
+    said += [a_claim(name, these(name)) for name in alone]
+    assert added_up(*said).state == state_of_it
+
+
+def test_an_origin_counts_once_however_much_it_says() -> None:
+    said = [a_claim(name, these("apple", name)) for name in "ab"]
+    said += [a_claim(name, these(name), source="ojim") for name in "cdefg"]
+    assert added_up(*said).state == "agreed"
+
+
+def test_a_bridge_makes_no_agreement() -> None:
+    # Each of three meets two others that do not meet: the one group that holds all three is a bridge.
+    pairs = ("ab", "bc", "ca")
+    said = [a_claim(name, these(*pair)) for name, pair in zip("xyz", pairs, strict=True)]
+    assert added_up(*said).state == "agreed"
+    said += [a_claim(name, these(name)) for name in "abc"]
+    agreement = added_up(*said)
+    assert (agreement.state, grouped(agreement)[-1], agreement.groups[-1].is_bridge) == ("open", "xyz", True)
+
+
+def test_texts_agree_where_links_hold_most_of_them_together() -> None:
+    said = [a_claim("a", text("x")), a_claim("b", text("y"), links=[a_link("corroborates", "a")])]
+    assert added_up(*said, a_claim("c", text("z"))).state == "agreed"
+    assert added_up(*said, a_claim("c", text("z")), a_claim("d", text("z"))).state == "open"
+
+
+@pytest.mark.parametrize(("more", "state_of_it"), [(0, "agreed"), (1, "open")])
+def test_among_more_things_than_a_reader_can_weigh_no_majority_is_sought(more: int, state_of_it: str) -> None:
+    said = [a_claim(f"c{i}", these("apple", f"e{i}"), position=i) for i in range(MOST_SAID + more)]
+    assert added_up(*said).state == state_of_it
+    # Of times and numbers it is told at once, however many there are.
+    ranges = [a_claim(f"c{i}", number(low=str(i), high="1000"), position=i) for i in range(MOST_SAID + more)]
+    assert added_up(*ranges).state == "agreed"
 
 
 def test_a_group_names_each_source_once_and_divides_its_claims_by_origin() -> None:
@@ -384,8 +448,11 @@ def test_the_wire_form_is_plain_json_and_names_its_rules() -> None:
 def test_it_all_follows_from_the_rules_pair_by_pair(claims: list[Claim], varies: bool) -> None:
     agreement = added_up(*claims, varies=varies)
     assert agreement.state == state(claims, varies=varies)
-    assert {frozenset(group.claims) for group in agreement.groups} == groups(claims, varies=varies)
-    assert len(agreement.groups) == len(groups(claims, varies=varies))
+    found = groups(claims, varies=varies)
+    assert {frozenset(group.claims) for group in agreement.groups} == found
+    assert len(agreement.groups) == len(found)
+    for group in agreement.groups:
+        assert set(group.core) == {*group.claims} - set().union(*(found - {frozenset(group.claims)}))
     assert {frozenset(origin.claims) for origin in agreement.origins} == origins(claims, varies=varies)
     assert {each.claim for each in agreement.superseded} == superseded(claims)
 
@@ -424,7 +491,10 @@ def test_every_claim_is_accounted_for_and_everything_is_in_order(claims: list[Cl
     shown = {name for group in agreement.groups for name in (*group.claims, *group.beside)}
     shown |= {*agreement.not_counting, *(each.claim for each in agreement.superseded)}
     assert shown == {claim.id for claim in claims}
-    assert list(agreement.groups) == sorted(agreement.groups, key=lambda group: tuple(group.claims))
+    origin_of = {name: origin.claims for origin in agreement.origins for name in origin.claims}
+    ranks = [(-len({origin_of[name] for name in group.core}), tuple(group.claims)) for group in agreement.groups]
+    assert ranks == sorted(ranks)
+    assert [group.is_bridge for group in agreement.groups] == sorted(not rank for rank, _ in ranks)
     for group in agreement.groups:
         assert list(group.claims) == sorted(group.claims)
         assert sorted(name for origin in group.origins for name in origin) == list(group.claims)

@@ -13,11 +13,12 @@ from decimal import Decimal
 from functools import cmp_to_key
 from heapq import nsmallest
 from itertools import islice
-from typing import Final, Literal, overload
+from typing import Final, Literal, NamedTuple, overload
 
 import msgspec
 
 from api.domain.agreement import meeting
+from api.domain.agreement.majority import Majority
 from api.domain.agreement.meeting import Case, Claim, Context, Link, bits, first_sources, set_of, union
 from api.domain.computed import RULES
 from api.domain.dates import edtf
@@ -40,7 +41,6 @@ _A_PRIME: Final = 10**18 + 3
 # Up to here a set is told from others by its members, and a larger one by what it leaves when divided.
 _SMALL_SET: Final = 8
 COUNTING: Final = frozenset({"asserts", "denies", "alleges"})
-AGREEING: Final = frozenset({"asserts", "denies"})
 
 StateOfAgreement = Literal["disputed", "single-origin", "agreed", "open"]
 Foreign = Sequence[tuple[str, Link]]
@@ -93,18 +93,29 @@ class Ids(Sequence[str]):
 class Group:
     """Counting claims that meet pairwise and that no other counting claim would fit among.
 
-    `claims`, and `beside`, those of other stances that meet all of them, come as `Ids`: to count them or to take the
-    first costs little, however many they are. All else is made of the claims each time that it is asked for.
+    `claims`, `core`, those of them that stand in no other group, and `beside`, those of other stances that meet all of
+    them, come as `Ids`: to count them or to take the first costs little, however many they are. All else is made of the
+    claims each time that it is asked for.
     """
 
-    __slots__ = ("_beside", "_members", "_origin_of", "_table")
+    __slots__ = ("_beside", "_core", "_members", "_origin_of", "_table")
 
-    def __init__(self, table: "Table", members: int, beside: int, origin_of: Mapping[int, int]) -> None:
-        self._table, self._members, self._beside, self._origin_of = table, members, beside, origin_of
+    def __init__(self, table: "Table", found: "_Found", beside: int, origin_of: Mapping[int, int]) -> None:
+        self._table, self._beside, self._origin_of = table, beside, origin_of
+        self._members, self._core = found
 
     @property
     def claims(self) -> Ids:
         return Ids(self._table.claims, self._members)
+
+    @property
+    def core(self) -> Ids:
+        return Ids(self._table.claims, self._core)
+
+    @property
+    def is_bridge(self) -> bool:
+        """Say whether each of the claims stands in another group too."""
+        return not self._core
 
     @property
     def beside(self) -> Ids:
@@ -142,7 +153,7 @@ class Group:
         return hash(self.claims)
 
     def _told(self) -> tuple[object, ...]:
-        return self.claims, self.beside, self.origins, self.sources, self.shared
+        return self.claims, self.core, self.beside, self.origins, self.sources, self.shared
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +175,11 @@ class Replaced:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """What a question's claims add up to. Everything stands in the order of first recording.
+    """What a question's claims add up to. Everything but the groups stands in the order of first recording.
 
-    `groups` are the first MAX_GROUPS, and `groups_complete` says whether those are all; `conflicts` the first
-    MAX_CONFLICTS of `conflict_count` pairs. `not_counting` are claims that stand beside no group.
+    `groups` are MAX_GROUPS at most, those with the most origins in their core first, then that with the first claim;
+    bridges come last, and `groups_complete` says whether those are all. `conflicts` are the first MAX_CONFLICTS of
+    `conflict_count` pairs. `not_counting` are claims that stand beside no group.
     """
 
     question: str
@@ -192,13 +204,13 @@ def agree(
     ordered = sorted(claims, key=lambda claim: (claim.first_position, claim.id))
     table = tabulate(ordered, context, foreign_links, varies=varies)
     clashes, origins = _clashes(table), _origins(table)
-    found, groups_complete = _groups(table)
-    beside = _beside(table, found)
     origin_of = {i: number for number, members in enumerate(origins) for i in members}
+    found, groups_complete = _groups(table, origin_of)
+    beside = _beside(table, [members for members, _ in found])
     return Agreement(
         question=question_id,
         state=_state(table, origins, is_disputed=bool(clashes)),
-        groups=tuple(Group(table, members, those, origin_of) for members, those in zip(found, beside, strict=True)),
+        groups=tuple(Group(table, each, those, origin_of) for each, those in zip(found, beside, strict=True)),
         groups_complete=groups_complete,
         origins=tuple(_origin(table, members) for members in origins),
         not_counting=tuple(Ids(ordered, table.beside ^ (table.beside & union(beside)))),
@@ -220,7 +232,7 @@ def state_of(
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The claims by number, and sets of numbers: who counts, who can agree, who stands beside.
+    """The claims by number, and sets of numbers: who counts, who stands beside.
 
     `told` are, for each claim that links touch, those that they say it meets, and those that it conflicts with.
     """
@@ -232,7 +244,6 @@ class Table:
     varies: bool
     replaced: dict[int, tuple[str, ...]]
     counting: int
-    agreeing: int
     beside: int
     told: dict[int, tuple[list[int], list[int]]] = field(default_factory=dict)
     repeats: list[tuple[int, int]] = field(default_factory=list)
@@ -276,7 +287,6 @@ def tabulate(claims: Sequence[Claim], context: Context, foreign_links: Foreign =
         varies=varies,
         replaced=replaced,
         counting=set_of([i for i, stance in current if stance in COUNTING]),
-        agreeing=set_of([i for i, stance in current if stance in AGREEING]),
         beside=set_of([i for i, stance in current if stance not in COUNTING]),
     )
     _let_links_tell(table)
@@ -293,7 +303,7 @@ def _let_links_tell(table: Table) -> None:
 
 
 def _state(table: Table, origins: Sequence[Sequence[int]], *, is_disputed: bool) -> StateOfAgreement:
-    """Give the first that fits. Two claims that meet always stand in some group, so none need be built to tell."""
+    """Give the first that fits."""
     if is_disputed:
         return "disputed"
     if len(origins) == 1:
@@ -306,17 +316,12 @@ def _is_disputed(table: Table) -> bool:
 
 
 def _is_agreed(table: Table, origins: Sequence[Sequence[int]]) -> bool:
-    """Say whether two that assert or deny meet across origins."""
+    majority = Majority(table.context, varies=table.varies)
     origin_of = {i: number for number, members in enumerate(origins) for i in members}
-    sets: dict[int, int] = {}
-    for alike in table.alike(table.agreeing):
-        meets = table.meets(alike[0]) & table.agreeing
-        for number in {origin_of[i] for i in alike} if meets else ():
-            if number not in sets:
-                sets = {number: set_of(origins[number])}
-            if meets ^ (meets & sets[number]):
-                return True
-    return False
+    for i, number in sorted(origin_of.items()):
+        told = table.told[i][0] if i in table.told else ()
+        majority.put(i, table.cases[i], number, [mate for mate in told if mate < i and mate in origin_of])
+    return majority.is_reached(len(origins))
 
 
 def _clashes(table: Table) -> list[tuple[list[int], int]]:
@@ -411,22 +416,43 @@ def _origin(table: Table, members: Sequence[int]) -> Origin:
 # Groups
 
 
-def _groups(table: Table) -> tuple[list[int], bool]:
+class _Found(NamedTuple):
+    """The claims of a group, and those of them that stand in no other."""
+
+    members: int
+    core: int
+
+
+def _groups(table: Table, origin_of: Mapping[int, int]) -> tuple[list[_Found], bool]:
     """Give the first MAX_GROUPS maximal sets of counting claims that meet pairwise, and whether these are all."""
-    is_whole = True
-    found: Iterable[int]
     if meeting.is_swept(table.cases, varies=table.varies):
-        found = meeting.sweep(table.cases, bits(table.counting))
+        counting, is_whole = bits(table.counting), True
+        # Each is large, and they may be many: none is kept but to be shown.
+        shared, found = _shared_by_some(meeting.sweep(table.cases, counting)), meeting.sweep(table.cases, counting)
     else:
-        found, is_whole = _cliques(table)
-    first = nsmallest(MAX_GROUPS + 1, found, key=cmp_to_key(_which_first))
-    return first[:MAX_GROUPS], is_whole and len(first) <= MAX_GROUPS
+        cliques, is_whole = _cliques(table)
+        shared, found = _shared_by_some(cliques), iter(cliques)
+    cored = (_Found(members, members ^ (members & shared)) for members in found)
+    ranked = ((-len({origin_of[i] for i in bits(each.core)}), each) for each in cored)
+    first = nsmallest(MAX_GROUPS + 1, ranked, key=cmp_to_key(_which_first))
+    return [each for _, each in first[:MAX_GROUPS]], is_whole and len(first) <= MAX_GROUPS
 
 
-def _which_first(one: int, other: int) -> int:
-    """Between groups, the lowest number that only one of them holds decides: it comes first."""
-    apart = one ^ other
-    return -1 if apart & -apart & one else 1
+def _shared_by_some(sets: Iterable[int]) -> int:
+    """Give what stands in more than one."""
+    seen = shared = 0
+    for members in sets:
+        shared |= seen & members
+        seen |= members
+    return shared
+
+
+def _which_first(one: tuple[int, _Found], other: tuple[int, _Found]) -> int:
+    """Between groups of one rank, the lowest number that only one of them holds decides: it comes first."""
+    if one[0] != other[0]:
+        return one[0] - other[0]
+    apart = one[1].members ^ other[1].members
+    return -1 if apart & -apart & one[1].members else 1
 
 
 def _cliques(table: Table) -> tuple[list[int], bool]:
@@ -607,6 +633,8 @@ def to_json(agreement: Agreement) -> dict[str, object]:
 def _group_json(group: Group) -> dict[str, object]:
     return {
         "claims": list(group.claims),
+        "core": list(group.core),
+        "is_bridge": group.is_bridge,
         "sources": group.sources,
         "origins": group.origins,
         "beside": list(group.beside),

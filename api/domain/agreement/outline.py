@@ -54,6 +54,9 @@ def outline_of_group(group: Group, claims: Sequence[str]) -> dict[str, object]:
     return {
         "claims": list(claims),
         "claim_count": len(group.claims),
+        "core": list(group.core[:MOST_SHOWN]),
+        "core_count": len(group.core),
+        "is_bridge": group.is_bridge,
         "sources": sources[:MOST_SHOWN],
         "source_count": len(sources),
         "origins": _divided(origins, set(claims)),

@@ -1,28 +1,26 @@
 """The state of agreement on a question, followed claim by claim: what `agreement.state_of` adds up from all at once.
 
-Two claims that conflict make a dispute, and two that meet across origins make an agreement, so one pair tells. It is
-looked for where it can be, and again only when one of the two goes: claims that were found to make no such pair with
-each other are not judged again. Claims that say the same come as one.
+Two claims that conflict make a dispute, so one pair tells. It is looked for where it can be, and again only when one of
+the two goes: claims that were found not to conflict are not judged again. Whether most agree is followed in `majority`,
+from when it is first asked. Claims that say the same come as one.
 """
 
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import Final
 
 import msgspec
 
 from api.domain.agreement import meeting
-from api.domain.agreement.agreement import AGREEING, Root, StateOfAgreement, Voice, roots, voice
-from api.domain.agreement.meeting import PAIRED, Bond, Case, Claim, Company, Context, Link, set_of
+from api.domain.agreement.agreement import Root, StateOfAgreement, Voice, roots, voice
+from api.domain.agreement.majority import Key, Majority
+from api.domain.agreement.meeting import PAIRED, Bond, Case, Claim, Company, Context, Link
 
 # So many of the latest are judged as one block, which is made anew for each that comes.
 _YOUNG: Final = 16
 # From so many on those that were never looked at are judged as one.
 _MANY: Final = 64
-
-Key = Hashable
 
 
 class Effort(msgspec.Struct, gc=False):
@@ -48,13 +46,13 @@ class Tally:
     """What counts on a question, and the state it adds up to. Each change costs little, however much counts."""
 
     def __init__(self, context: Context, *, varies: bool, effort: Effort) -> None:
-        self._effort = effort
+        self._context, self._varies, self._effort = context, varies, effort
         self._sayings: dict[Key, Saying] = {}
         self._bonds = _Bonds()
         self._origins = _Origins(context)
         self._repeated: dict[Key, dict[Key, tuple[Root, Root]]] = {}
         self._clash = _Clash(context, self._bonds, varies=varies)
-        self._accord = _Accord(context, self._bonds, self._origins, varies=varies)
+        self._majority: Majority | None = None
 
     def __contains__(self, key: Key) -> bool:
         return key in self._sayings
@@ -65,31 +63,38 @@ class Tally:
             return "disputed"
         if len(self._origins) == 1:
             return "single-origin"
-        return "agreed" if self._is_agreed() else "open"
+        self._majority = majority = self._majority or self._counted()
+        return "agreed" if majority.is_reached(len(self._origins)) else "open"
 
-    def _is_agreed(self) -> bool:
-        pair = self._accord.pair()
-        while pair is not None and len({self._origins.of(each) for each in pair}) == 1:
-            self._accord.part()
-            pair = self._accord.pair()
-        return pair is not None
+    def _counted(self) -> Majority:
+        majority, there = Majority(self._context, varies=self._varies), set[Key]()
+        for key, saying in self._sayings.items():
+            mates = (mate for mate in self._mates(key) if mate in there)
+            majority.put(key, saying.case, self._origins.of(saying), mates)
+            there.add(key)
+        return majority
+
+    def _mates(self, key: Key) -> list[Key]:
+        """Give those of what counts that links say meet this."""
+        return [other for other, bond in self._bonds.of(key).items() if other in self._sayings and not bond.is_conflict]
 
     def exchange(self, out: Key | None, saying: Saying | None) -> None:
         """Let what counted under a key count no more, and something else instead: either may be None."""
         old = self._sayings.pop(out) if out is not None else None
         if old is not None:
             self._clash.take(old)
-            self._accord.take(old)
+            if self._majority is not None:
+                self._majority.take(old.key)
             if saying is None or (old.key, old.voice) != (saying.key, saying.voice):
                 self._let_repeat(old.key)
         self._origins.exchange(old, saying)
         self._regroup()
         if saying is not None:
             self._sayings[saying.key] = saying
-            self._let_repeat(saying.key)
             self._clash.add(saying)
-            if saying.case.claim.stance in AGREEING:
-                self._accord.add(saying)
+            if self._majority is not None:
+                self._majority.put(saying.key, saying.case, self._origins.of(saying), self._mates(saying.key))
+            self._let_repeat(saying.key)
 
     def tell(self, maker: Key, links: Sequence[Link]) -> None:
         """Let a claim make these links, and no others. What it says is to be exchanged afterwards, if it counts."""
@@ -119,13 +124,15 @@ class Tally:
         return {other: tied for other, tied in found.items() if tied[0] != tied[1]}
 
     def _regroup(self) -> None:
-        """Let those that are of another origin now be judged by it."""
+        """Tell of those that are of another origin now."""
         joined, parted = self._origins.changes()
+        if self._majority is None:
+            return
         for origin, larger in joined:
-            self._accord.crowd.join(origin, larger)
+            self._majority.join(origin, larger)
         for saying in parted:
             self._effort.claims += 1
-            self._accord.reconsider(saying)
+            self._majority.move(saying.key, self._origins.of(saying))
 
 
 class _Bonds:
@@ -167,12 +174,8 @@ class _Bonds:
 class _Block:
     """Some sayings that others are judged against together. Of those that left only `there` tells."""
 
-    def __init__(self, sayings: Sequence[Saying], company: Company, origin_of: Callable[[Saying], int]) -> None:
+    def __init__(self, sayings: Sequence[Saying], company: Company) -> None:
         self.sayings, self.company, self.there = sayings, company, (1 << len(sayings)) - 1
-        members: dict[int, list[int]] = {}
-        for i, saying in enumerate(sayings):
-            members.setdefault(origin_of(saying), []).append(i)
-        self.by_origin = {origin: set_of(those) for origin, those in members.items()}
 
     def staying(self) -> list[Saying]:
         return [self.sayings[i] for i in meeting.bits(self.there)]
@@ -181,8 +184,8 @@ class _Block:
 class _Crowd:
     """Sayings in blocks, each larger than those after it together: so each is put into another block a few times only."""
 
-    def __init__(self, context: Context, varies: bool, origin_of: Callable[[Saying], int]) -> None:
-        self._context, self._varies, self._origin_of = context, varies, origin_of
+    def __init__(self, context: Context, *, varies: bool) -> None:
+        self._context, self._varies = context, varies
         self.blocks: list[_Block] = []
         self._places: dict[Key, tuple[_Block, int]] = {}
 
@@ -199,7 +202,7 @@ class _Crowd:
         while len(sayings) >= _YOUNG and self.blocks and len(self.blocks[-1].sayings) <= len(sayings):
             sayings = [*self.blocks.pop().staying(), *sayings]
         company = Company([saying.case for saying in sayings], self._context, varies=self._varies)
-        block = _Block(sayings, company, self._origin_of)
+        block = _Block(sayings, company)
         self._places.update((saying.key, (block, i)) for i, saying in enumerate(sayings))
         self.blocks.append(block)
 
@@ -211,13 +214,6 @@ class _Crowd:
         self.blocks.clear()
         self._places.clear()
 
-    def join(self, origin: int, larger: int) -> None:
-        """Learn that what was of two origins is of one."""
-        for block in self.blocks:
-            those = block.by_origin.pop(origin, 0)
-            if those:
-                block.by_origin[larger] = block.by_origin.get(larger, 0) | those
-
     def those(self, keys: Iterable[Key]) -> dict[int, int]:
         """Give the sets of these, by block."""
         found: dict[int, int] = {}
@@ -226,47 +222,27 @@ class _Crowd:
         return found
 
 
-class _Search(ABC):
-    """Looks for two sayings that make a pair.
+class _Clash:
+    """Looks for two sayings that conflict.
 
-    No two of its crowd do; the others wait. One that makes a pair with the crowd goes on waiting: while it and its mate
+    No two of its crowd do; the others wait. One that conflicts with the crowd goes on waiting: while it and its mate
     are there, nothing need be looked at.
     """
 
-    def __init__(self, crowd: _Crowd) -> None:
-        self.crowd = crowd
+    def __init__(self, context: Context, bonds: _Bonds, *, varies: bool) -> None:
+        self._crowd, self._bonds = _Crowd(context, varies=varies), bonds
         self._waiting: dict[Key, Saying] = {}
         self._pair: tuple[Saying, Saying] | None = None
         self._is_new = True
-
-    @abstractmethod
-    def _judge(self, block: _Block, saying: Saying) -> int:
-        """Give the set of those in a block that make a pair with a saying, whatever links tell."""
-
-    @abstractmethod
-    def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
-        """Give those that links tell make a pair with a saying, and those that they tell make none."""
 
     def add(self, saying: Saying) -> None:
         self._waiting[saying.key] = saying
 
     def take(self, saying: Saying) -> None:
-        if self._waiting.pop(saying.key, None) is None and saying.key in self.crowd:
-            self.crowd.take(saying.key)
+        if self._waiting.pop(saying.key, None) is None and saying.key in self._crowd:
+            self._crowd.take(saying.key)
         if self._pair is not None and saying in self._pair:
             self._pair = None
-
-    def reconsider(self, saying: Saying) -> None:
-        """Let a saying of the crowd be judged again."""
-        if saying.key in self.crowd:
-            self.crowd.take(saying.key)
-            self._waiting[saying.key] = saying
-            if self._pair is not None and saying in self._pair:
-                self._pair = None
-
-    def part(self) -> None:
-        """Learn that the two make a pair no longer."""
-        self._pair = None
 
     def pair(self) -> tuple[Saying, Saying] | None:
         if self._is_new and len(self._waiting) >= _MANY:
@@ -278,69 +254,38 @@ class _Search(ABC):
                 self._pair = saying, mate
             else:
                 del self._waiting[saying.key]
-                self.crowd.add([saying])
+                self._crowd.add([saying])
         return self._pair
 
     def _look_at_all(self) -> None:
-        """Judge those that wait among themselves; where two make a pair, all but one of them go on waiting."""
+        """Judge those that wait among themselves; where two conflict, all but one of them go on waiting."""
         self._is_new = False
-        if self.crowd.blocks:
+        if self._crowd.blocks:
             return
-        self.crowd.add(list(self._waiting.values()))
+        self._crowd.add(list(self._waiting.values()))
         for saying in self._waiting.values():
             mate = self._mate(saying)
             if mate is not None:
-                self.crowd.clear()
-                self.crowd.add([self._waiting.pop(mate.key)])
+                self._crowd.clear()
+                self._crowd.add([self._waiting.pop(mate.key)])
                 self._waiting = {saying.key: saying, **self._waiting}
                 self._pair = saying, mate
                 return
         self._waiting.clear()
 
     def _mate(self, saying: Saying) -> Saying | None:
-        """Give one of the crowd that makes a pair with a saying. What links tell outranks the rest."""
-        wanted, unwanted = self._told(saying)
+        """Give one of the crowd that conflicts with a saying. What links tell outranks the rest."""
+        wanted, unwanted = self._bonds.told(saying.key)
         for key in wanted:
-            if key in self.crowd:
-                return self.crowd[key]
-        passed = self.crowd.those([saying.key, *unwanted])
-        for block in self.crowd.blocks:
-            found = self._judge(block, saying) & block.there
+            if key in self._crowd:
+                return self._crowd[key]
+        passed = self._crowd.those([saying.key, *unwanted])
+        for block in self._crowd.blocks:
+            found = block.company.conflicts(saying.case) & block.there
             found ^= found & passed.get(id(block), 0)
             if found:
                 return block.sayings[(found & -found).bit_length() - 1]
         return None
-
-
-class _Clash(_Search):
-    """Looks for two that conflict."""
-
-    def __init__(self, context: Context, bonds: _Bonds, *, varies: bool) -> None:
-        super().__init__(_Crowd(context, varies, lambda _: 0))
-        self._bonds = bonds
-
-    def _judge(self, block: _Block, saying: Saying) -> int:
-        return block.company.conflicts(saying.case)
-
-    def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
-        return self._bonds.told(saying.key)
-
-
-class _Accord(_Search):
-    """Looks for two of different origins that meet."""
-
-    def __init__(self, context: Context, bonds: _Bonds, origins: "_Origins", *, varies: bool) -> None:
-        super().__init__(_Crowd(context, varies, origins.of))
-        self._bonds, self._origins = bonds, origins
-
-    def _judge(self, block: _Block, saying: Saying) -> int:
-        found = block.company.meets(saying.case)
-        return found ^ (found & block.by_origin.get(self._origins.of(saying), 0)) if found else 0
-
-    def _told(self, saying: Saying) -> tuple[list[Key], list[Key]]:
-        conflicting, met = self._bonds.told(saying.key)
-        own = self._origins.of(saying)
-        return [key for key in met if key in self.crowd and self._origins.of(self.crowd[key]) != own], conflicting
 
 
 # Origins

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from api.domain.agreement.agreement import COUNTING, Claim, Context, Link, StateOfAgreement
+from api.domain.agreement.majority import Key
 from api.domain.agreement.meeting import REPLACING
-from api.domain.agreement.tally import Effort, Key, Tally, saying_of
+from api.domain.agreement.tally import Effort, Tally, saying_of
 from api.domain.records.answer import entities_in
 from api.domain.records.record import State
 from api.ledger.projecting.weighed import WeighedClaim

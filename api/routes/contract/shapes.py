@@ -317,13 +317,16 @@ class SharedMembers(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
 
 class ShownGroup(Shape, frozen=True):
-    """Claims that meet pairwise; `beside` are those of other stances that fit them.
+    """Claims that meet pairwise; `core` are those in no other group, `beside` those of other stances that fit them.
 
-    The first hundred of each, and their counts; `origins` divides the claims shown.
+    A `bridge` has no core. The first hundred of each, and their counts; `origins` divides the claims shown.
     """
 
     claims: list[Id]
     claim_count: Count
+    core: list[Id]
+    core_count: Count
+    is_bridge: bool
     sources: list[Id]
     source_count: Count
     origins: list[list[Id]]
