@@ -258,6 +258,10 @@ def test_a_tilde_loosens_only_the_end_of_the_span_that_bears_it():
     assert loose.end == Bounds(us("2020-10-31T10:00+00:00"), us("2021-01-01T12:00+00:00"))
 
 
+def test_an_open_end_is_kept_as_the_first_or_the_last_number_of_64_bits():
+    assert (OPEN_START, OPEN_END) == (-(2**63), 2**63 - 1)
+
+
 def test_an_open_end_has_no_limit_and_an_empty_one_is_unknown():
     assert edtf.parse("2020/..").end == Bounds(OPEN_END, OPEN_END)
     assert edtf.parse("../2020").start == Bounds(OPEN_START, OPEN_START)
@@ -321,6 +325,7 @@ def test_bounds_stand_in_order(text):
     for bounds in (extent.start, extent.end):
         assert (bounds.earliest is None) == (bounds.latest is None)
         assert bounds.earliest is None or bounds.earliest <= bounds.latest
+        assert all(type(each) is int for each in (bounds.earliest, bounds.latest) if each is not None)
     start, end = widest(extent)
     assert start is None or end is None or start < end
     if extent.shape == "moment":

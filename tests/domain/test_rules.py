@@ -142,13 +142,66 @@ REFUSED: list[Any] = [
 ]  # fmt: skip
 
 
-def test_what_a_rule_forbids_is_refused_with_its_field_and_takes_no_position(writing):
+# All that is said of them.
+TOLD: dict[type[errors.LedgerError], set[str]] = {
+    errors.UnknownReference: {f"no {kind} has the id given" for kind in ("entity", "source", "question", "claim")},
+    errors.StatusRefused: {
+        "the source is retracted; new claims on it are refused",
+        "the question is retracted; new claims on it are refused",
+        "the record is retracted; only restore may follow",
+        "the record is not retracted",
+        "the record has revisions 1 to 2",
+    },
+    errors.Cycle: {"part_of would close a cycle", "derives_from would close a cycle"},
+    errors.AnswerDoesNotFit: {"the question expects time", "the question expects quantity in users"},
+    errors.BadAnswer: {
+        "a quantity states an amount, a low or a high",
+        "low is above high",
+        "the amount is below low",
+        "the amount is above high",
+        "names the same entity twice",
+    },
+    errors.BeyondLimit: {"a list names at most 100 entities"},
+    errors.IntervalReversed: {
+        "the interval ends before it starts",
+        "in UTC this lies outside of the years 0001 to 9999, so that it would end where it starts",
+    },
+    errors.BadUrl: {
+        "the host is neither a name nor an address: an IPv6 address, a last part in digits, or punycode is malformed",
+        "the host is short for another address: write that one in full, as 127.0.0.1",
+    },
+    errors.NotApplicable: {
+        "names the same language twice; case makes no difference",
+        "a quantity needs a unit, and no other answer has one",
+        "a time answer is its own valid; leave this out",
+        "names the same record twice",
+    },
+    errors.FieldFixed: {"this field is never revised", "not revised once a claim answers the question"},
+    errors.NoChange: {"the revision changes nothing"},
+    errors.IdForm: {"a chosen id may not have the form of a UUID; leave id out to have one minted"},
+    errors.IdTaken: {"another entity has this id", "another source has this id"},
+    errors.LinkRefused: {
+        "a claim does not link to itself",
+        "this link is there already",
+        "the claim linked to is retracted",
+        "there is no such link",
+    },
+    errors.MissingExpect: {"expect is required on a record that this batch has not touched before"},
+    errors.Stale: {"the claim is at revision 2, position 20"},
+    errors.UnknownRecord: {"no claim has this id here"},
+}
+
+
+def test_what_a_rule_forbids_is_refused_with_its_field_and_reason_and_takes_no_position(writing):
     head = writing.append(*world()).position
+    told: dict[type[errors.LedgerError], set[str]] = {}
     for error, pointer, operation in REFUSED:
         with pytest.raises(errors.LedgerError) as refused:
             writing.append(operation)
         assert (type(refused.value), refused.value.pointer) == (error, pointer), operation
-        assert refused.value.operation == 0
+        assert (refused.value.operation, refused.value.parameter) == (0, "")
+        told.setdefault(error, set()).add(str(refused.value))
+    assert told == TOLD
     assert standpoint.locate(writing.database.access()).position == head
 
 

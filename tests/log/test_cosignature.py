@@ -40,7 +40,7 @@ def test_a_checkpoint_issued_and_altered_does_not(vkey: str, line: int):
     text, lines = checkpoint.split(ISSUED["note"])
     altered = text.split("\n")
     altered[line] = altered[line][:-2] + ("1" if altered[line][-2] != "1" else "2") + altered[line][-1]
-    with pytest.raises(ValueError, match="false"):
+    with pytest.raises(ValueError, match=r"^a cosignature under a known key is false$"):
         cosignature.verify("\n".join(altered), lines, [vkey])
 
 
@@ -97,7 +97,7 @@ def _flipped(raw: bytes, place: int, bit: int) -> bytes:
 @given(st.integers(0, 10_000), st.integers(0, 7))
 def test_no_bit_of_the_checkpoint_can_be_changed(place: int, bit: int):
     changed = _flipped(TEXT.encode(), place, bit).decode("latin-1")
-    with pytest.raises(ValueError, match="false"):
+    with pytest.raises(ValueError, match=r"^a cosignature under a known key is false$"):
         cosignature.verify(changed, [LINE], [OURS.vkey])
 
 
@@ -132,7 +132,7 @@ def test_a_signature_of_another_length_is_false(length: int):
 
 
 def test_one_false_cosignature_of_a_known_key_condemns_all():
-    with pytest.raises(ValueError, match="false"):
+    with pytest.raises(ValueError, match=r"^a cosignature under a known key is false$"):
         cosignature.verify(
             TEXT, [LINE, OTHER.cosign("another\n1\n" + TEXT.split("\n")[2] + "\n", TIME)], [OURS.vkey, OTHER.vkey]
         )
@@ -146,11 +146,28 @@ def test_a_logs_signature_is_no_cosignature_and_no_cosignature_a_logs():
         checkpoint.open_note(cosigned, [LOG.vkey])
 
 
-@pytest.mark.parametrize("read", [cosignature.check_vkey, CosigningKey.decode])
-def test_a_logs_key_is_no_witnesss_key(read: Any):
-    for text in (LOG.vkey, LOG.encode()):
-        with pytest.raises(ValueError, match=r".+"):
-            read(text)
+@pytest.mark.parametrize(
+    ("read", "text", "rule"),
+    [
+        (CosigningKey.decode, LOG.vkey, "not a cosigning key"),
+        (CosigningKey.decode, LOG.encode(), "not an Ed25519 key of this type"),
+        (
+            CosigningKey.decode,
+            OURS.encode().replace(f"{OURS.name}+", "another+"),
+            "the key does not have the id it claims",
+        ),
+        (cosignature.check_vkey, LOG.vkey, "not an Ed25519 key of this type"),
+        (cosignature.check_vkey, LOG.encode(), ".+"),
+        (
+            cosignature.check_vkey,
+            OURS.vkey.replace(f"{OURS.name}+", "another+"),
+            "the key does not have the id it claims",
+        ),
+    ],
+)
+def test_what_is_no_key_of_a_witness_is_refused(read: Any, text: str, rule: str):
+    with pytest.raises(ValueError, match=f"^{rule}$"):
+        read(text)
 
 
 @pytest.mark.parametrize("text", [OURS.vkey, OURS.encode()])
@@ -166,19 +183,19 @@ def test_no_character_of_a_key_can_be_dropped_or_changed(text: str):
                 read(mangled)
 
 
-@pytest.mark.parametrize("time", [-1, LATEST_TIME + 1])
+@pytest.mark.parametrize("time", [-1, 2**63])
 def test_a_time_beyond_what_the_format_holds_is_not_signed(time: int):
-    with pytest.raises(ValueError, match="time"):
+    with pytest.raises(ValueError, match=r"^a time does not exceed 2\^63 - 1 seconds$"):
         OURS.cosign(TEXT, time)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a+b", "a\nb"])
 def test_a_name_that_a_note_cannot_carry_is_refused(name: str):
-    with pytest.raises(ValueError, match="key name"):
+    with pytest.raises(ValueError, match=r"^a key name is not empty and holds no space, plus or control character$"):
         CosigningKey(name, b"\x07" * 32)
 
 
 def test_a_seed_has_32_bytes_and_stays_out_of_the_repr():
     assert "seed" not in repr(OURS)
-    with pytest.raises(ValueError, match="32 bytes"):
+    with pytest.raises(ValueError, match=r"^an Ed25519 seed has 32 bytes$"):
         CosigningKey("a", b"short")

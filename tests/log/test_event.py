@@ -279,6 +279,43 @@ def test_an_entry_outside_the_format_is_refused(changes: dict[str, Any]) -> None
         event.decode(edited(**changes))
 
 
+CARRIES = "a redaction, and only it, carries redacts and basis"
+RULES: list[tuple[dict[str, Any], str]] = [
+    ({"type": "opened"}, "position 1, and only it, is opened"),
+    ({"position": 1}, "position 1, and only it, is opened"),
+    ({"type": "opened", "position": 1}, "only the ledger is opened"),
+    ({"type": "redacted"}, "a redaction is redacted and nothing else is"),
+    ({"kind": "redaction"}, "a redaction is redacted and nothing else is"),
+    ({"revision": 2}, "a record's first event, and only it, begins it"),
+    ({"type": "revised"}, "a record's first event, and only it, begins it"),
+    ({"type": "linked", "kind": "entity", "revision": 2}, "only claims are linked"),
+    ({"type": "unlinked", "kind": "entity", "revision": 2}, "only claims are linked"),
+    ({"actor": None}, "only the ledger's own events have no actor"),
+    ({"redacts": {"record": CLAIM, "first": 1, "last": 1}}, CARRIES),
+    ({"basis": "safety"}, CARRIES),
+    ({"type": "redacted", "kind": "redaction", "basis": "safety"}, CARRIES),
+    (
+        {"type": "redacted", "kind": "redaction", "basis": "safety", "redacts": {"record": CLAIM, "first": 2, "last": 1}},
+        "redacts must run forward",
+    ),
+    ({"batch": [5, 6]}, "a batch must hold the event's own position"),
+    ({"batch": [1, 3]}, "a batch must hold the event's own position"),
+    ({"recorded_at": "2026-01-11T08:00:01Z"}, "recorded_at must be YYYY-MM-DDTHH:MM:SS.ffffffZ"),
+    ({"extra": None}, "the entry is not in its canonical form"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "rule"), RULES, ids=naive_json)
+def test_what_a_rule_of_the_format_refuses_is_said_in_its_words(changes: dict[str, Any], rule: str) -> None:
+    with pytest.raises(ValueError, match=f"^{rule}$"):
+        event.decode(edited(**changes))
+
+
+@pytest.mark.parametrize("batch", [[4, 4], [1, 4], [4, 5], [3, 5]])
+def test_a_batch_may_begin_or_end_with_the_event(batch: list[int]) -> None:
+    assert event.decode(edited(batch=batch)).batch == tuple(batch)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
