@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from edtf import parse_edtf
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from api.domain.dates import edtf
@@ -368,6 +369,7 @@ def _midnight(year, month, day):
 plain_dates = single_dates(qualifiers=("",), years=st.integers(1000, 9998)).filter(lambda text: "T" not in text)
 
 
+@hypothesis_settings(deadline=None)
 @given(plain_dates)
 def test_the_edtf_library_reads_plain_dates_alike(text):
     theirs, ours = parse_edtf(text), edtf.parse(text)
@@ -375,6 +377,7 @@ def test_the_edtf_library_reads_plain_dates_alike(text):
     assert ours.end.latest - 12 * HOUR == _midnight(*theirs.upper_strict()[:3]) + DAY
 
 
+@hypothesis_settings(deadline=None)
 @given(plain_dates, plain_dates)
 def test_the_edtf_library_reads_plain_intervals_alike(a, b):
     try:
