@@ -102,6 +102,8 @@ def decode_own(raw: bytes) -> Entry:
     return _DECODER.decode(raw)
 
 
+# An event's own time is written several times over.
+@lru_cache(maxsize=64)
 def stamp(us: int) -> str:
     """Write microseconds since the Unix epoch as `recorded_at`; ValueError outside the years 1 to 9999."""
     second, rest = divmod(us, _SECOND)

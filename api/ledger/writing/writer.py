@@ -4,6 +4,7 @@ Here an accepted command becomes an event of the log, to the byte (CONTRIBUTING)
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 from uuid_utils import uuid7
@@ -257,15 +258,17 @@ class Writer:
         """
         document, effort = b"", self.projector.questions.effort
         effort.claims = 0
-        for index, each in enumerate(changes):
-            if self.projector.is_full:
-                self._write_out()
-            self._pending.append(each)
-            document = self.projector.project(each.before, each.after, each.fact)
-            if effort.claims > MOST_WEIGHED and index > 0:
-                refusal = errors.BeyondLimit(_TOO_MUCH)
-                refusal.operation = index
-                raise refusal
+        is_long = len(changes) > self._access.held_at_most
+        with self._access.aside() if is_long else nullcontext():
+            for index, each in enumerate(changes):
+                if self.projector.is_full:
+                    self._write_out()
+                self._pending.append(each)
+                document = self.projector.project(each.before, each.after, each.fact)
+                if effort.claims > MOST_WEIGHED and index > 0:
+                    refusal = errors.BeyondLimit(_TOO_MUCH)
+                    refusal.operation = index
+                    raise refusal
         if changes:
             self._position = changes[-1].after.position
             self._recorded_at = changes[-1].after.revised_at
