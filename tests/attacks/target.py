@@ -71,9 +71,7 @@ def attacked(settings: Settings, *, claims: int, pace: float, **environment: str
 def _noted(serving: Serving) -> Iterator[list[str]]:
     """Keep what the server logs, so that it never waits for a reader."""
     lines: list[str] = []
-    said = serving.process.stderr
-    assert said is not None
-    reading = threading.Thread(target=lambda: lines.extend(said), daemon=True)
+    reading = threading.Thread(target=lambda: lines.extend(serving.process.stderr), daemon=True)
     reading.start()
     yield lines
 

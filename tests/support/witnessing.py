@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from api.ledger.writing import keys
 from api.settings import Settings
 from api.witnessing import service
 from tests.log.naive_tree import Tree
-from tests.support.processes import started
+from tests.support.processes import Started, started
 
 Found = TypeVar("Found")
 PATIENCE = 60
@@ -62,7 +61,7 @@ class Log:
 class Serving:
     """A process of ours that listens, and what asks it."""
 
-    process: subprocess.Popen[str]
+    process: Started
     client: httpx.Client
     url: str
 
@@ -123,8 +122,7 @@ def running(settings: Settings, *words: str, port: int | None = None, **environm
         finally:
             # Killed at once, it would leave behind the process that serves for it.
             process.send_signal(signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.communicate(timeout=PATIENCE)
+            process.communicate(timeout=PATIENCE)
 
 
 def answers(serving: Serving) -> bool:
