@@ -53,6 +53,10 @@ class Seen:
         return verdict, told
 
 
+# Lies are told by what stands between, about answers that are the same on either database.
+ONCE = pytest.mark.parametrize("seen", ["sqlite"], indirect=True)
+
+
 @pytest.fixture(scope="module", params=DATABASES)
 def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
     with migrated(request, request.param, tmp_path_factory.mktemp("seen")) as settings, ledger(settings) as serving:
@@ -66,7 +70,12 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             a_claim("a", answer=first, **said),
             a_claim("b", **said),
         )
-        send(serving, *(an_entity(f"n{number}") for number in range(300)))
+        # What each record is asked is asked of few; two bundles are filled by what was said of them again.
+        send(serving, *(an_entity(f"n{number}") for number in range(30)))
+        send(
+            serving,
+            *(revise("entity", f"n{number % 27}", expect=1 + number // 27, note=f"{number}") for number in range(270)),
+        )
         earlier = serving.client.get("/tlog/checkpoint").text
         send(
             serving,
@@ -74,10 +83,10 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             link("a", "repeats", "b"),
             retract("source", "reprint", expect=1),
         )
-        send(serving, *(revise("entity", f"n{number}", expect=1, name="Étè") for number in range(10)))
+        send(serving, *(revise("entity", f"n{number}", expect=11, name="Étè") for number in range(10)))
         for target in ({"id": "a", "first": 1, "last": 1}, {"id": "b"}):
             redact(serving, {"kind": "claim", **target})
-        redact(serving, {"kind": "entity", "id": "n299", "erase_id": True})
+        redact(serving, {"kind": "entity", "id": "n29", "erase_id": True})
         assert serving.client.get("/tlog/checkpoint").text.split("\n")[1] == str(SIZE)
         key = checkpoint.SigningKey.decode(settings.signing_key_path.read_text().strip())
         yield Seen(serving, earlier, key)
@@ -128,6 +137,7 @@ def change(path: str, member: str, value: Any, place: int = 0) -> Lie:
 FEED = "/v1/events?exact=true&after="
 
 
+@ONCE
 @pytest.mark.parametrize(("lie", "place", "what"), [
     (change(f"{FEED}0", "payload", "{}", 4), 5, "payload_digest"),
     (change(f"{FEED}64", "salt", "00" * 32, 2), 67, "payload_digest"),
@@ -164,6 +174,7 @@ def test_an_earlier_checkpoint_of_a_fork_is_found(seen: Seen) -> None:
         assert "the earlier checkpoint is damaged" in str(seen.look(since=broken)[1][0])
 
 
+@ONCE
 def test_a_key_from_outside_is_the_only_one_believed(seen: Seen) -> None:
     """A whole log made up by somebody else is in order by itself."""
     other = checkpoint.SigningKey(seen.key.name, b"\x09" * 32)
@@ -172,6 +183,7 @@ def test_a_key_from_outside_is_the_only_one_believed(seen: Seen) -> None:
         assert "the checkpoint is damaged, or signed by another key" in str(seen.look(vkeys=vkeys)[1][0])
 
 
+@ONCE
 def test_a_checkpoint_under_a_key_that_the_log_does_not_name_is_found(seen: Seen) -> None:
     """Whoever can sign, but not rewrite the log, may be believed by whoever pins that key: the log says otherwise."""
     other = checkpoint.SigningKey(seen.key.name, b"\x09" * 32)
@@ -183,6 +195,7 @@ def test_a_checkpoint_under_a_key_that_the_log_does_not_name_is_found(seen: Seen
     assert seen.look(at("/tlog/checkpoint", resigned), vkeys=(other.vkey,))[1]
 
 
+@ONCE
 @pytest.mark.parametrize("status", [301, 302, 404, 500, 503])
 @pytest.mark.parametrize(("path", "place"), [
     (tile_path("entries", 1, SIZE - 256), 257), (f"{FEED}128", 129), ("/tlog/keys", None), (tile_path("1", 0, 1), 1),
@@ -194,23 +207,27 @@ def test_what_is_signed_and_not_served_is_damage(seen: Seen, status: int, path: 
     )
 
 
+@ONCE
 @pytest.mark.parametrize("status", [301, 404, 500, 503])
 def test_without_a_checkpoint_nothing_can_be_said(seen: Seen, status: int) -> None:
     with pytest.raises(Unavailable):
         seen.look(lambda path, was, body: (status if "checkpoint" in path else was, body))
 
 
+@ONCE
 def test_an_answer_without_end_is_not_read_to_its_end(seen: Seen) -> None:
     told = seen.look(at("/tlog/keys", lambda body: body + bytes(2 * 2**20)))[1]
     assert "answered with more than 1048576 bytes" in str(told[0])
 
 
+@ONCE
 def test_an_answer_that_never_ends_is_not_waited_for(seen: Seen) -> None:
     """Byte after byte may come within every other limit."""
     told = seen.look(at("/tlog/keys", Drip), deadline=0.3)[1]
     assert "/tlog/keys cannot be read: TimeoutError" in str(told[0])
 
 
+@ONCE
 def test_an_endless_feed_of_redactions_ends(seen: Seen) -> None:
     """Each page says that more were redacted since; the log is none the less judged by what it holds."""
 
@@ -226,6 +243,7 @@ def test_an_endless_feed_of_redactions_ends(seen: Seen) -> None:
         seen.look(at_both(lie, "/v1/stats"), sample=1)
 
 
+@ONCE
 @pytest.mark.parametrize(
     "body", [b"[" * 100_000, b'{"items":' * 100_000, b'{"items": [' + b"{}," * 100_000, b"\xff\x00"]
 )
@@ -234,6 +252,7 @@ def test_what_is_no_answer_is_damage(seen: Seen, body: bytes) -> None:
         assert seen.look(at(path, lambda _: body), sample=1)[1]
 
 
+@ONCE
 def test_a_newer_version_may_say_more_and_a_server_of_this_one_may_not(seen: Seen) -> None:
     def more(path: str, status: int, body: bytes) -> tuple[int, bytes]:
         if path == "/":
@@ -248,6 +267,7 @@ def test_a_newer_version_may_say_more_and_a_server_of_this_one_may_not(seen: See
     assert seen.look(lambda *asked: asked[1:] if asked[0] == "/" else more(*asked), sample=2)[1]
 
 
+@ONCE
 def test_a_server_that_computes_by_other_rules_is_not_compared(seen: Seen) -> None:
     lie = at("/", lambda body: body)
 
@@ -273,6 +293,7 @@ def busy(times: int, status: int) -> tuple[Callable[..., Any], list[str]]:
     return lie, asked
 
 
+@ONCE
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_busy_server_is_asked_again(seen: Seen, status: int) -> None:
     lie, asked = busy(3, status)
@@ -316,7 +337,7 @@ def test_a_server_that_is_not_there_cannot_be_checked(monkeypatch: pytest.Monkey
 def test_what_is_redacted_while_it_is_read_is_lawful(seen: Seen) -> None:
     """The checkpoint comes first: a payload may go before it is read, by a redaction that the checkpoint does not hold."""
     old = seen.serving.client.get("/tlog/checkpoint").content
-    redact(seen.serving, {"kind": "entity", "id": "n200"})
+    redact(seen.serving, {"kind": "entity", "id": "n28"})
     asked: list[str] = []
 
     def lie(path: str, status: int, body: bytes) -> tuple[int, bytes]:
