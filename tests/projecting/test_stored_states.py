@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from api.domain.errors import LedgerError
+from api.ledger.projecting.rebuild import rebuild
 from api.ledger.reading.answers import answers
 from api.ledger.reading.selection import Selection
 from api.settings import Settings
@@ -257,3 +258,49 @@ def test_where_a_source_derives_from_weighs_on_every_question_below_it(
     assert [set(each.values()) for each in states] == [
         {one} for one in ("single-origin", "agreed", "single-origin", "agreed", "single-origin")
     ]
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_what_an_entity_is_part_of_weighs_on_every_answer_that_names_one_below_it(writing: Writing, depth: int) -> None:
+    """On answers of before, and on those that came in the same batch."""
+    chain = [f"below{number}" for number in range(1, depth + 1)]
+    above = ["whole", *chain]
+    writing.append(
+        *(an_entity(one) for one in ("parler", "whole", "other")),
+        *(an_entity(one, part_of=above[number]) for number, one in enumerate(chain)),
+        *(a_source(one) for one in ("one", "two")),
+    )
+    for number, part_of in enumerate(("other", "whole", None, "whole")):
+        question = f"asked{number}"
+        writing.append(
+            a_question(question, about="parler", answer_type="entity"),
+            a_claim(source="one", question=question, answer={"type": "entity", "entity": "whole"}),
+            a_claim(source="two", question=question, answer={"type": "entity", "entity": chain[-1]}),
+            revise("entity", "below1", expect=number + 1, part_of=part_of),
+        )
+        states = set(hold(writing, part_of).values())
+        assert states == {"agreed" if part_of == "whole" else "disputed"}
+
+
+def test_what_a_revision_said_that_is_redacted_may_have_been_anything(writing: Writing) -> None:
+    """After it came claims; what the next revision says is weighed on them by a rebuild, too."""
+    writing.append(
+        *(an_entity(one) for one in ("parler", "whole", "part")),
+        *(a_source(one) for one in ("one", "two", "copy")),
+        a_question("who", about="parler", answer_type="entity"),
+        *(a_question(one, about="parler") for one in ("when", "where")),
+    )
+    writing.append(
+        a_claim(source="one", question="who", answer={"type": "entity", "entity": "whole"}),
+        a_claim(source="two", question="who", answer={"type": "entity", "entity": "part"}),
+        *(a_claim(source=source, question="when") for source in ("one", "copy")),
+    )
+    assert hold(writing) == {"who": "disputed", "when": "agreed", "where": "open"}
+    writing.append(
+        revise("entity", "part", expect=1, part_of="whole"), revise("source", "copy", expect=1, derives_from=["one"])
+    )
+    for kind, one in (("entity", "part"), ("source", "copy")):
+        writing.redact(kind, one, first=1, last=1)
+    assert hold(writing) == {"who": "agreed", "when": "single-origin", "where": "open"}
+    rebuild(writing.database.access())
+    assert hold(writing, "a rebuild") == {"who": "agreed", "when": "single-origin", "where": "open"}

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
@@ -23,7 +24,8 @@ from api.ledger.storage.access import Access, lock_head
 from api.ledger.storage.clock import now
 from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger
-from api.ledger.writing.unit import Note, Unit
+from api.ledger.writing.unit import Note, Outcome, Unit
+from api.ledger.writing.writer import Sealed
 from api.settings import Settings
 from tests.support.builders import Writing, a_claim, an_entity, ground, restore, retract, revise
 from tests.support.databases import connected, is_sqlite
@@ -251,6 +253,31 @@ def test_a_refusal_by_the_database_rolls_the_group_back_and_each_is_tried_alone(
     ]
     assert isinstance(futures[2].exception(60), errors.AskedWrongly)
     assert ids(writing) == ["parler", "first", "second", "last"]
+
+
+def test_whoever_is_told_of_commits_is_told_of_each_before_those_who_wait_for_it(database, caplog):
+    """Of one that was shared, and of those that had to be tried again one by one."""
+    told = list[tuple[int, list[bool]]]()
+    futures = list[Future[Outcome]]()
+
+    def committed(sealed: Sealed) -> None:
+        told.append((sealed.position, [future.done() for future in futures]))
+
+    with running(database, committed=committed) as writing:
+        position = writing.append(*ground()).position
+        _refuse_poison(database.access())
+        with held_head(database):
+            futures += [writing.ledger.append(writing.unit(an_entity(one))) for one in ("first", "poison", "last")]
+        outcomes = [future.exception(60) or future.result().position - position for future in futures]
+        writing.ledger.append(writing.unit(an_entity("tried"), is_dry_run=True)).result(60)
+    assert [outcomes[0], outcomes[2]] == [1, 2]
+    of_those = [told[0][0], *(each - position for each, _ in told[1:])]
+    assert of_those == [position, 1, 2]
+    assert [done for _, done in told[1:]] == [[False] * 3, [True, True, False]]
+    lines = [record.getMessage().partition(":")[0] for record in caplog.records]
+    # What a server refuses it tells when it is asked for the commit.
+    first = "a group of 3 was rolled back" if is_sqlite(database) else "a commit failed"
+    assert lines == [first, "an append was rolled back", "the database was asked wrongly"]
 
 
 def _refuse_poison(access: Access) -> None:
