@@ -44,6 +44,8 @@ READ = """async (title) => {
   return (performance.now() - window.clicked) / 1000;
 }"""
 CLAIM = "/docs/recordClaim"
+# What a shell would read in a text, were it not quoted.
+TRICKY = """it's-$HOME-`id`-"$(id)"-\\-!!"""
 
 
 @dataclass
@@ -199,6 +201,28 @@ def test_a_write_is_tried_and_nothing_is_written(look: Look, ledger: Ledger) -> 
     assert looked.send().startswith("200")
     assert ledger.key not in looked.page.locator(".answer").inner_text()
     assert ledger.head() == before
+
+
+def test_the_line_for_a_shell_sends_what_the_page_sent(look: Look, ledger: Ledger) -> None:
+    looked = look()
+    page = looked.open("/docs/recordEntity")
+    page.get_by_label("Key", exact=True).fill(ledger.key)
+    page.get_by_label("Idempotency-Key").fill(TRICKY)
+    page.locator("[name=body]").fill('{"type": "company", "name": "It\'s `$HOME` \\\\ \\"$(id)\\""}')
+    assert looked.send().startswith("200")
+    assert '"name":"It\'s `$HOME` \\\\ \\"$(id)\\""' in run_in_a_shell(page, ledger.key)
+    page = looked.open("/docs/getEntity")
+    page.get_by_label("id", exact=True).fill(TRICKY)
+    assert looked.send().startswith("400")
+    assert "HTTP/1.1 400 Bad Request" in run_in_a_shell(page, ledger.key)
+
+
+def run_in_a_shell(page: Page, key: str) -> str:
+    """Run the line that the page shows last, as somebody does who copies it."""
+    line = page.locator(".answer pre").last.inner_text()
+    return subprocess.run(
+        ["sh", "-c", line], env={**os.environ, "LEDGER_KEY": key}, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def test_the_key_is_kept_while_the_page_is_and_nowhere_else(look: Look, ledger: Ledger) -> None:

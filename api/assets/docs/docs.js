@@ -99,12 +99,15 @@ function request(form) {
   return { address: location.origin + path + (query.size ? `?${query}` : ""), options };
 }
 
+// A text in single quotes is left alone by a shell; the key is to stay out of its history.
 function curl(address, { method, headers, body }) {
-  const shown = Object.entries({ ...headers, ...(headers.Authorization && { Authorization: "Bearer $LEDGER_KEY" }) });
-  const words = [`curl -i '${address}'`];
+  const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+  const words = [`curl -i ${quoted(address)}`];
   if (method !== "GET") words.push(`-X ${method}`);
-  for (const [name, value] of shown) words.push(`-H "${name}: ${value.replace(/["\\`]/g, "\\$&")}"`);
-  if (body) words.push(`--data-binary '${body.replaceAll("'", `'\\''`)}'`);
+  for (const [name, value] of Object.entries(headers)) {
+    words.push(name === "Authorization" ? '-H "Authorization: Bearer $LEDGER_KEY"' : `-H ${quoted(`${name}: ${value}`)}`);
+  }
+  if (body) words.push(`--data-raw ${quoted(body)}`);
   return words.join(" \\\n  ");
 }
 
