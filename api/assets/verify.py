@@ -126,7 +126,8 @@ def check_log(url: str, vkeys: list[str], since_file: str | None) -> str:
             (old.origin, old.root) == (now.origin, log.roots[wanted]), "the log does not begin with the earlier one"
         )
         sentence += f", and begin with the {wanted} of the earlier checkpoint"
-    sentence += f";\n  every payload is the one that its entry commits to, but for {len(log.gone)} that were redacted"
+    sentence += ";\n  every payload is the one that its entry commits to"
+    sentence += f", but for {len(log.gone)} that were redacted" if log.gone else ""
     sentence += "" if vkeys else f"\n  No key was given; compare the log's own: {in_force(chain, size)}"
     return f"{sentence}\n  Not looked at: what the server makes of it, its records, lists, answers and searches"
 

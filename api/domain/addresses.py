@@ -39,7 +39,7 @@ def host_refusal(url: str) -> str | None:
     stated = _BEGINNING.match(url)
     host = stated[1].partition(":")[0].lower() if stated else ""
     if not host.startswith("[") and parsed.host != host:
-        return "the host is short for another address: write that one in full, as 127.0.0.1"
+        return "the host is an IPv4 address in another form: write four numbers with a dot between them, as 127.0.0.1"
     return f"a host has at most {_LONGEST_HOST} characters" if len(host.rstrip(".")) > _LONGEST_HOST else None
 
 

@@ -75,6 +75,7 @@ def test_a_parameter_outside_the_document_is_a_400_that_names_it(ground: Served,
     refused(ground.get(url), 400, "bad-parameter", parameter=BAD_QUERIES[url])
 
 
+SEVERAL = "; for several values give the parameter several times"
 # Queries, and all that is said of them.
 SAID = {
     "/v1/claims?limit=0": {"limit": "a whole number from 1 to 500"},
@@ -87,6 +88,16 @@ SAID = {
     "/v1/claims?live=yes": {"live": "one of false, true"},
     "/v1/claims?source=Not-An-Id": {"source": "small letters a to z, digits and hyphens, a letter or digit first"},
     "/v1/claims?id=A&id=B&id=c": {"id": "small letters a to z, digits and hyphens, a letter or digit first"},
+    "/v1/claims?id=a,b&stance=asserts,denies": {
+        "id": f"small letters a to z, digits and hyphens, a letter or digit first{SEVERAL}",
+        "stance": f"one of alleges, asserts, denies, doubts, predicts, reports-hearsay{SEVERAL}",
+    },
+    "/v1/claims?fields=id&fields=note": {
+        "fields": "given twice, and takes one value (names in one are separated by commas)"
+    },
+    "/v1/claims?include=sources": {
+        "include": "One or more of source, entities, separated by commas: adds maps by id of what is named."
+    },
     "/v1/claims?q=": {"q": "a text of 1 to 200 characters"},
     "/v1/claims?limit=0&mode=maybe&live=1&cursor=1": {
         "limit": "a whole number from 1 to 500",

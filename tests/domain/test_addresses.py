@@ -91,10 +91,11 @@ REFUSED = {
     "https://1.2.3.4.5/": "the host is neither",
     "https://example.0x": "the host is neither",
     "https://xn--a/": "the host is neither",
-    "https://127.1/": "the host is short",
-    "https://0x7f000001/": "the host is short",
-    "https://2130706433/": "the host is short",
-    "https://010.0.0.1/": "the host is short",
+    "https://127.1/": "the host is an IPv4 address in another form",
+    "https://0x7f000001/": "the host is an IPv4 address in another form",
+    "http://1.2.3.4.": "the host is an IPv4 address in another form",
+    "https://2130706433/": "the host is an IPv4 address in another form",
+    "https://010.0.0.1/": "the host is an IPv4 address in another form",
     "https://" + "a." * 127 + "aa": "a host has at most 253",
 }
 

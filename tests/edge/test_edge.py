@@ -347,7 +347,7 @@ def test_a_method_the_path_does_not_have_is_a_405_problem(door: Door, method: st
         "type": "/problems/method-not-allowed",
         "title": "The address does not take this method",
         "status": 405,
-        "detail": "This path does not have the method; Allow lists those it has.",
+        "detail": "this path does not have the method; Allow lists those it has. A record is changed by POST to its revisions",
     }
 
 

@@ -68,11 +68,25 @@ def test_reads_are_open_to_strangers(ground: Served) -> None:
 
 def test_a_wrong_key_is_refused_on_every_read_all_the_same(ground: Served) -> None:
     for path in set(_addresses(ground)) - {"/health/live"}:
-        for wrong in ("Bearer nonsense", "Basic YTpi", f"Bearer {ground.key[:-1]}", f"Bearer dl_{'0' * 12}_{'A' * 43}"):
+        for wrong in ("Bearer nonsense", f"Bearer {ground.key[:-1]}", f"Bearer dl_{'0' * 12}_{'A' * 43}"):
             response = ground.get(path, Authorization=wrong)
             problem = refused(response, 401, "unauthorized")
             assert response.headers["www-authenticate"] == 'Bearer realm="ledger", error="invalid_token"'
             assert ground.key not in str(problem)
+
+
+UNKNOWN, WAY = "this key is not known, or was revoked", "send a key: Authorization: Bearer <key>"
+
+
+@pytest.mark.parametrize(
+    ("sent", "sentence"),
+    [("Bearer nonsense", UNKNOWN), ("bearer ", UNKNOWN), ("Basic YTpi", WAY), ("{key}", WAY), ("Token {key}", WAY)],
+)
+def test_who_sends_a_key_in_another_way_is_told_how(ground: Served, sent: str, sentence: str) -> None:
+    for path in ("/v1/claims", "/v1/actors/nobody"):
+        response = ground.get(path, Authorization=sent.format(key=ground.key))
+        assert refused(response, 401, "unauthorized")["detail"] == sentence
+        assert ("invalid_token" in response.headers["www-authenticate"]) is (sentence == UNKNOWN)
 
 
 def test_that_it_runs_is_said_whatever_key_is_sent(ground: Served) -> None:

@@ -135,24 +135,22 @@ _COMMON = (
 
 def fields_of(kind: Kind) -> Meta:
     """Tell how some fields of a kind are asked for."""
-    return _names((*_COMMON, *kind.fields, *kind.computed), "Only these fields")
+    return _names((*_COMMON, *kind.fields, *kind.computed), "no other field is shown")
 
 
 def _facets(kind: Kind) -> Meta:
-    return _names(
-        kind.facets, f"Count the values of these fields, the most frequent first: at most {MOST_VALUES} values of each"
-    )
+    return _names(kind.facets, f"the values of each are counted, the {MOST_VALUES} most frequent first")
 
 
 def _include(*names: str) -> Meta:
     counts = " (of agreement: state and counts, at the clocks given)" if "agreement" in names else ""
-    return _names(names, f"Add maps by id of what is named{counts}")
+    return _names(names, f"adds maps by id of what is named{counts}")
 
 
 def _names(names: tuple[str, ...], what: str) -> Meta:
     one = "|".join(names)
     pattern = f"^(?:{one})(?:,(?:{one})){{0,{len(names)}}}{END}"
-    return Meta(pattern=pattern, description=f"{what}, separated by commas: {', '.join(names)}.")
+    return Meta(pattern=pattern, description=f"One or more of {', '.join(names)}, separated by commas: {what}.")
 
 
 class Strict(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -105,7 +105,7 @@ class ShownCapture(Shape, frozen=True):
 
 
 class ShownLink(Shape, frozen=True):
-    """A link that a claim makes; `position` is that of the event that made it."""
+    """A link that a claim makes; `position` is that of the event that first made it, also after a batch was undone."""
 
     relation: Relation
     claim: Id

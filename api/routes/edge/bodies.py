@@ -122,7 +122,7 @@ def check_head(headers: Mapping[str, str], media_types: Sequence[str], most: int
         raise _too_large(most)
     given = headers.get("content-type", "")
     if media_type_of(given) not in media_types:
-        raise HttpError("unsupported-media-type", "send " + " or ".join(media_types))
+        raise HttpError("unsupported-media-type", "send Content-Type: " + " or ".join(media_types))
     if not _is_utf_8(given):
         raise HttpError("unsupported-media-type", "send the body in UTF-8, and name no other charset")
     if headers.get("content-encoding", "identity").strip().lower() != "identity":

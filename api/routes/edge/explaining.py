@@ -107,4 +107,6 @@ def _not_found(request: PlainRequest) -> Response[bytes]:
         count(services_of(request).limits, request.scope, None)
     except HttpError as error:
         return refuse(error).as_response()
-    return refuse(HttpError("not-found", "there is nothing at this address")).as_response()
+    return refuse(
+        HttpError("not-found", "there is nothing at this address: / and /docs lead to what there is")
+    ).as_response()

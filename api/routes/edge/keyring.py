@@ -35,7 +35,11 @@ class Keyring:
         return caller
 
 
+def is_bearer(authorization: str) -> bool:
+    """Say whether credentials are sent as a key is, whatever they are (RFC 9110 section 11.4)."""
+    return authorization.partition(" ")[0].lower() == "bearer"
+
+
 def _key_in(authorization: str) -> str | None:
-    scheme, _, rest = authorization.partition(" ")
-    key = rest.lstrip(" ")
-    return key if scheme.lower() == "bearer" and _KEY.match(key) else None
+    key = authorization.partition(" ")[2].lstrip(" ")
+    return key if is_bearer(authorization) and _KEY.match(key) else None

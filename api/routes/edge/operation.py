@@ -19,6 +19,7 @@ from api.routes.edge.asked import Asked, Posted, says_when
 from api.routes.edge.bodies import NDJSON, check_depth, check_head
 from api.routes.edge.exchange import PlainRequest
 from api.routes.edge.explaining import explain
+from api.routes.edge.keyring import is_bearer
 from api.routes.edge.limits import count, is_host
 from api.routes.edge.negotiation import quality
 from api.routes.edge.problems import HttpError
@@ -162,11 +163,11 @@ def _authorise(
     services: Services, presented: str | None, caller: Caller | None, *, scope: str | None, is_open: bool
 ) -> None:
     """Raise HttpError for a key that is none, and where one is needed that has the scope (RFC 6750 section 3)."""
-    if presented is not None and caller is None:
+    if presented is not None and caller is None and is_bearer(presented):
         wrong = (("WWW-Authenticate", f'{_CHALLENGE}, error="invalid_token"'),)
         raise HttpError("unauthorized", "this key is not known, or was revoked", wrong)
     is_closed = scope is not None or not (services.settings.public_read or is_open)
-    if caller is None and is_closed:
+    if caller is None and (is_closed or presented is not None):
         needed = (("WWW-Authenticate", _CHALLENGE),)
         raise HttpError("unauthorized", "send a key: Authorization: Bearer <key>", needed)
     if caller is not None and scope is not None and scope not in caller.scopes:

@@ -16,6 +16,8 @@ from api.domain.records.faults import OR_NULL, UNKNOWN, UNQUOTED, faults
 
 MOST_PAIRS = 300
 Wanted = TypeVar("Wanted", bound=Struct)
+_GIVEN_TWICE = "given twice, and takes one value (names in one are separated by commas)"
+_SEVERAL = "; for several values give the parameter several times"
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 _PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
 _PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
@@ -76,7 +78,7 @@ def read_query(raw: bytes, wanted: type[Wanted]) -> Wanted:
         if name in many:
             found.setdefault(name, []).append(value)  # type: ignore[union-attr]
         elif name in found:
-            raise BadParameter("query", name if name in _taken(wanted) else "query", "given twice, and takes one value")
+            raise BadParameter("query", name if name in _taken(wanted) else "query", _GIVEN_TWICE)
         else:
             found[name] = value
     return convert(found, wanted, "query")
@@ -135,16 +137,18 @@ def _number(value: object) -> object:
 
 
 def _bad_parameter(typed: Mapping[str, object], wanted: type[Wanted], place: str) -> BadParameter:
-    first, *more = dict.fromkeys(_of_parameter(each, wanted, place) for each in faults(typed, wanted))
+    first, *more = dict.fromkeys(_of_parameter(each, typed, wanted, place) for each in faults(typed, wanted))
     return BadParameter(place, first.place, first.rule, more)
 
 
-def _of_parameter(fault: Fault, wanted: type[Struct], place: str) -> Fault:
+def _of_parameter(fault: Fault, typed: Mapping[str, object], wanted: type[Struct], place: str) -> Fault:
     """Tell a fault of a parameter as one: a value of a list is told by its name, and nothing is null or in quotes here."""
     name = fault.place.removeprefix("/").partition("/")[0] or place
     if fault.rule.startswith(UNKNOWN):
         return Fault(name, "unknown parameter; this operation takes " + ", ".join(_taken(wanted)))
-    return Fault(name, fault.rule.removesuffix(OR_NULL).removesuffix(UNQUOTED))
+    values = typed.get(name)
+    several = _SEVERAL if isinstance(values, list) and any("," in each for each in values) else ""
+    return Fault(name, fault.rule.removesuffix(OR_NULL).removesuffix(UNQUOTED) + several)
 
 
 def _taken(wanted: type[Struct]) -> list[str]:

@@ -84,7 +84,9 @@ def _options_route(path: str, methods: set[str]) -> HTTPRouteHandler:
 def method_not_allowed(error: MethodNotAllowedException) -> Response[bytes]:
     """Refuse a method that the path does not have; the framework knows which it has (RFC 9110 section 15.5.6)."""
     allowed = _listed({*(error.headers or {})["allow"].split(", ")})
-    detail = "This path does not have the method; Allow lists those it has."
+    detail = (
+        "this path does not have the method; Allow lists those it has. A record is changed by POST to its revisions"
+    )
     return refuse(HttpError("method-not-allowed", detail, (("Allow", allowed),))).as_response()
 
 

@@ -66,7 +66,8 @@ _REVERT = PostContract(
         "is retracted, fields are written anew, links made or taken back, a former status given again. `position` is that of "
         "the batch's first event. Where a record has moved on since, or its former state is redacted, nothing is written, and "
         "the 409 names it in `records`; a record that is redacted as a whole is passed over. No `If-Match` is needed. "
-        "Who sends this is the actor of the new events. A revert is a batch, and can be reverted."
+        "Who sends this is the actor of the new events. A revert is a batch, and can be reverted. "
+        "A dry run keeps all rules but one, as that of a batch does."
     ),
     query=DryRunQuery,
     headers=("Idempotency-Key",),

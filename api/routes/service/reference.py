@@ -38,7 +38,7 @@ class Reference:
             for each in self._document.tags
         ]
         main = tag("main", tag("h1", info.title, tabindex="-1"), *paragraphs(info.description), *sections, id="main")
-        return _page(info.title, tag("div", main, class_="columns whole"))
+        return _page("Operations", tag("div", main, class_="columns whole"))
 
     def operation(self, operation_id: str) -> Asset | None:
         """Give an operation's page, or None where there is no such operation."""
