@@ -304,3 +304,51 @@ def test_what_a_revision_said_that_is_redacted_may_have_been_anything(writing: W
     assert hold(writing) == {"who": "agreed", "when": "single-origin", "where": "open"}
     rebuild(writing.database.access())
     assert hold(writing, "a rebuild") == {"who": "agreed", "when": "single-origin", "where": "open"}
+
+
+@pytest.mark.parametrize("is_one_batch", [True, False])
+def test_whether_answers_vary_may_be_said_otherwise_until_there_is_one(writing: Writing, is_one_batch: bool) -> None:
+    writing.append(an_entity("parler"), a_source("one"), a_source("two"))
+    asked = {"varying": False, "lasting": True}
+    steps = [
+        [a_question(one, about="parler", answer_type="boolean", varies=varies) for one, varies in asked.items()],
+        [revise("question", one, expect=1, varies=not varies) for one, varies in asked.items()],
+        [
+            a_claim(source=source, question=one, answer={"type": "boolean", "value": value}, valid=valid)
+            for one in asked
+            for source, value, valid in (("one", True, "2021-01-10"), ("two", False, "2021-02-10"))
+        ],
+    ]
+    for batch in [[each for step in steps for each in step]] if is_one_batch else steps:
+        writing.append(*batch)
+        states = hold(writing)
+    assert (states["varying"] == "disputed", states["lasting"]) == (False, "disputed")
+
+
+def test_what_was_said_before_and_after_a_revision_that_is_redacted_holds_again(writing: Writing) -> None:
+    writing.append(
+        *(an_entity(one) for one in ("parler", "whole")),
+        an_entity("part", part_of="whole"),
+        *(a_source(one) for one in ("one", "two")),
+        a_source("copy", derives_from=["one"]),
+        a_question("who", about="parler", answer_type="entity"),
+        *(a_question(one, about="parler") for one in ("when", "where")),
+        a_claim(source="one", question="who", answer={"type": "entity", "entity": "whole"}),
+        a_claim(source="two", question="who", answer={"type": "entity", "entity": "part"}),
+        *(a_claim(source=source, question="when") for source in ("one", "copy")),
+        a_claim("said", source="one", question="where"),
+    )
+    for note in ("Read again", "And again"):
+        writing.append(
+            *(revise(kind, one, expect=1 if note == "Read again" else 2, note=note) for kind, one in _REVISED)
+        )
+    states = hold(writing)
+    assert states == {"who": "agreed", "when": "single-origin", "where": "single-origin"}
+    for kind, one in _REVISED:
+        writing.redact(kind, one, first=2, last=2)
+        assert hold(writing, kind) == states
+    rebuild(writing.database.access())
+    assert hold(writing, "a rebuild") == states
+
+
+_REVISED = (("entity", "part"), ("source", "copy"), ("claim", "said"), ("question", "who"))
