@@ -95,6 +95,10 @@ SAID = {
     "/v1/claims?fields=id&fields=note": {
         "fields": "given twice, and takes one value (names in one are separated by commas)"
     },
+    "/v1/proofs/consistency?from[]=1&from[]=2&to=3": {
+        "query": "unknown parameter; this operation takes from, to; no name ends in []",
+        "from": "is required",
+    },
     "/v1/claims?include=sources": {
         "include": "One or more of source, entities, separated by commas: adds maps by id of what is named."
     },

@@ -18,6 +18,7 @@ MOST_PAIRS = 300
 Wanted = TypeVar("Wanted", bound=Struct)
 _GIVEN_TWICE = "given twice, and takes one value (names in one are separated by commas)"
 _SEVERAL = "; for several values give the parameter several times"
+_BARE = "; no name ends in []"
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
 _PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
 _PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
@@ -77,8 +78,8 @@ def read_query(raw: bytes, wanted: type[Wanted]) -> Wanted:
     for name, value in pairs:
         if name in many:
             found.setdefault(name, []).append(value)  # type: ignore[union-attr]
-        elif name in found:
-            raise BadParameter("query", name if name in _taken(wanted) else "query", _GIVEN_TWICE)
+        elif name in found and name in _taken(wanted):
+            raise BadParameter("query", name, _GIVEN_TWICE)
         else:
             found[name] = value
     return convert(found, wanted, "query")
@@ -145,14 +146,16 @@ def _of_parameter(fault: Fault, typed: Mapping[str, object], wanted: type[Struct
     """Tell a fault of a parameter as one: a value of a list is told by its name, and nothing is null or in quotes here."""
     name = fault.place.removeprefix("/").partition("/")[0] or place
     if fault.rule.startswith(UNKNOWN):
-        return Fault(name, "unknown parameter; this operation takes " + ", ".join(_taken(wanted)))
+        bare = _BARE if any(each.endswith("[]") for each in typed) else ""
+        return Fault(name, "unknown parameter; this operation takes " + ", ".join(_taken(wanted)) + bare)
     values = typed.get(name)
     several = _SEVERAL if isinstance(values, list) and any("," in each for each in values) else ""
     return Fault(name, fault.rule.removesuffix(OR_NULL).removesuffix(UNQUOTED) + several)
 
 
-def _taken(wanted: type[Struct]) -> list[str]:
-    return [each.encode_name for each in msgspec.structs.fields(wanted)] or ["none"]
+@lru_cache(maxsize=100)
+def _taken(wanted: type[Struct]) -> tuple[str, ...]:
+    return tuple(each.encode_name for each in msgspec.structs.fields(wanted)) or ("none",)
 
 
 def read_header(name: str, value: str | None) -> str | None:
