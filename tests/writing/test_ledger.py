@@ -196,6 +196,30 @@ class _Waiting:
         return self._commit(lambda: super(_Waiting, self)._execute(sql))
 
 
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_the_log_leads_to_a_fault_of_our_own_and_repeats_nothing_that_a_driver_says(
+    database, settings, caplog, is_ours
+):
+    said = "a word that a client wrote"
+    of_driver = sqlite3.OperationalError(said) if is_sqlite(database) else psycopg.OperationalError(said)
+    faults = [TypeError(said) if is_ours else of_driver]
+
+    def fail(commit):
+        if faults:
+            raise faults.pop()
+        commit()
+
+    wired = Wired(settings, lambda commit: commit())
+    with running(wired) as writing:
+        writing.append(*ground())
+        writing.ledger._writer._access._commit = fail
+        assert writing.append(an_entity("next")).position == 5
+    wired.close()
+    [record] = caplog.records
+    assert record.getMessage().startswith(("a commit failed: ", "a group of 1 was rolled back: "))
+    assert (bool(record.exc_info), said in caplog.text) == (is_ours, is_ours)
+
+
 def test_nobody_is_answered_before_the_commit(database, settings):
     reached, go_on = threading.Event(), threading.Event()
 
