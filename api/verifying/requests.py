@@ -34,7 +34,7 @@ _ORDERS = ("-recorded", "revised", "-revised")
 _OWN_ORDERS: Mapping[str, tuple[str, ...]] = {
     "source": ("published", "-published"),
     "claim": ("published", "-published"),
-    "question": ("agreement", "-agreement"),
+    "question": ("agreement", "-agreement", "claims", "-claims"),
 }
 _STATES: tuple[str, ...] = get_args(StateOfAgreement)
 
@@ -210,6 +210,8 @@ class _Asking:
             yield self._pinned(f"{path}/links", at)
         if known.kind == "question":
             yield from self._agreement(path, at)
+        if known.kind in ("entity", "source"):
+            yield self._pinned(f"{path}/statements", at, limit=_PAGE)
 
     def _agreement(self, path: str, at: int) -> Iterator[Request]:
         """Ask what the claims on a question add up to: every claim, those of the first groups, and some pairs that conflict."""

@@ -27,7 +27,7 @@ ASKED: dict[str, list[str]] = {
     "getActor": [],
     "listEntities": ["/v1/entities?limit=500", "/v1/entities?limit=500&fields=name,names&facets=type,status", "/v1/entities?q=nothing"],
     "listSources": ["/v1/sources?limit=500", "/v1/sources?limit=500&facets=authors,publisher&published_by=2022", "/v1/sources?limit=500&order=-published"],
-    "listQuestions": ["/v1/questions?limit=500", "/v1/questions?agreement=disputed&published_by=2022&facets=answer_type", "/v1/questions?limit=500&include=agreement,entities", "/v1/questions?limit=500&order=agreement", "/v1/questions?order=-agreement&published_by=2022", "/v1/questions?include=agreement&published_by=2022", "/v1/questions?facets=agreement&published_by=2022"],
+    "listQuestions": ["/v1/questions?limit=500", "/v1/questions?agreement=disputed&published_by=2022&facets=answer_type", "/v1/questions?limit=500&include=agreement,entities", "/v1/questions?limit=500&order=agreement", "/v1/questions?order=-agreement&published_by=2022", "/v1/questions?order=-claims&limit=500", "/v1/questions?include=agreement&published_by=2022", "/v1/questions?facets=agreement&published_by=2022"],
     "listClaims": ["/v1/claims?limit=500", "/v1/claims?limit=500&include=source&live=true", "/v1/claims?limit=500&question=long&fields=answer", "/v1/claims?limit=500&order=published", "/v1/claims?limit=500&order=-published&question=long", "/v1/claims?limit=500&include=source,entities", "/v1/claims?stance=asserts&stance=denies&limit=500"],
     "getEntity": ["/v1/entities/e0", "/v1/entities/often?as_of=9000"],
     "getSource": ["/v1/sources/s0"],
@@ -35,6 +35,8 @@ ASKED: dict[str, list[str]] = {
     "getClaim": ["/v1/claims/c0?include=source", "/v1/claims/p0?include=source,entities&fields=id"],
     "listClaimLinks": ["/v1/claims/c0/links?limit=500"],
     "getQuestionAnswers": ["/v1/questions/long/answers", "/v1/questions/long/answers?limit=500&include=source&published_by=2022&valid_at=2021", "/v1/questions/heavy/answers?include=source", "/v1/questions/paired/answers", "/v1/questions/long/answers?group=0", "/v1/questions/paired/answers?include=entities"],
+    "listEntityStatements": ["/v1/entities/m0/statements?limit=500", "/v1/entities/m0/statements?include=source,entities&valid_at=2021"],
+    "listSourceStatements": ["/v1/sources/s0/statements?limit=500", "/v1/sources/s1/statements?question=long&published_by=2022"],
     "listQuestionConflicts": ["/v1/questions/long/conflicts?limit=500"],
     "getTimeline": ["/v1/timeline?limit=500&include=source,entities"],
     "listEvents": ["/v1/events?limit=500", "/v1/events?limit=500&exact=true", "/v1/events?limit=500&state=false", "/v1/events?after=3000&limit=500&kind=entity"],
@@ -102,7 +104,8 @@ def _records() -> Iterator[list[Operation]]:
 def _claim(number: int) -> Operation:
     answer = {"type": "quantity", "amount": str(number % 40), "unit": "users"}
     valid = f"2021-{number % 12 + 1:02}-{number % 28 + 1:02}"
-    return a_claim(f"c{number}", source=f"s{number % LARGE}", question="long", answer=answer, valid=valid)
+    said = {"source": f"s{number % LARGE}", "speaker": None if number % 3 else "m0"}
+    return a_claim(f"c{number}", question="long", answer=answer, valid=valid, **said)
 
 
 def _all_but_one_partner(number: int) -> dict[str, object]:

@@ -61,6 +61,7 @@ def good(world: World) -> dict[str, Ask]:
         asked |= dict.fromkeys((f"get{name}Revision", f"prove{name}Revision"), live.at(n=1))
         asked |= {f"diff{name}": live.asking(**{"from": 1, "to": 2}), f"revise{name}": live.saying("If-Match", "*")}
     asked |= dict.fromkeys(("getQuestionAnswers", "listQuestionConflicts"), Ask({"id": "live-question"}))
+    asked |= {f"list{kind}Statements": Ask({"id": f"live-{kind.lower()}"}) for kind in ("Entity", "Source")}
     return asked | {"listClaimLinks": Ask({"id": "live-claim"})}
 
 
@@ -123,6 +124,8 @@ def own(name: str, status: str, ask: Ask, world: World) -> Ask | None:
         ("proveConsistency", "409"): ask.asking(**{"from": 3, "to": 2}),
         ("getQuestionAnswers", "409"): ask.asking(valid_at="2021/2020"),
         ("listQuestionConflicts", "409"): ask.asking(valid_at="2021/2020"),
+        ("listEntityStatements", "409"): ask.asking(valid_at="2021/2020"),
+        ("listSourceStatements", "409"): ask.asking(valid_at="2021/2020"),
         ("getProblemType", "404"): ask.at(slug="no-such-problem"),
         ("getActor", "404"): ask.at(id=str(uuid.UUID(int=0, version=4))),
     }

@@ -137,10 +137,10 @@ def test_every_cursor_of_the_published_pattern_is_a_place_to_start(world: Served
     cursors = {
         "sources": ("0", "9" * 16, "0.0", "-" + "9" * 18 + ".0", "9" * 18 + "." + "9" * 16, "1610236800000000.3"),
         "claims": ("0", "9" * 16, "0.0.0", "-" + "9" * 18 + ".1.1", "9" * 18 + ".1.1", "1610236800000000.3.20"),
-        "questions": ("0", "9" * 16, "open.0", "disputed." + "9" * 16, "agreed.3", "single-origin.0"),
+        "questions": ("0", "9" * 16, "open.0", "disputed." + "9" * 16, "agreed.3", "single-origin.0", "0.0", "2.7"),
     }
-    by = "agreement" if kind == "questions" else "published"
-    for order in ("recorded", "-recorded", "revised", "-revised", by, f"-{by}"):
+    by = ("agreement", "-agreement", "claims", "-claims") if kind == "questions" else ("published", "-published")
+    for order in ("recorded", "-recorded", "revised", "-revised", *by):
         for cursor in cursors[kind]:
             assert world.get(f"/v1/{kind}?order={order}&cursor={cursor}").status_code == 200, (order, cursor)
     for wrong in ("", "x", "01", "1.", ".1", "open", "9" * 17, "1.1.1.1", "agreed.-1", "9" * 19 + ".1"):
@@ -197,6 +197,66 @@ def test_an_order_by_agreement_is_that_of_the_moment_asked_for(served: Served, q
         now = _walk(served, f"/v1/questions?about=weighed&order=agreement{clock}")
         assert (then[:2], now[:2]) == (["disputed-0", "disputed-1"], ["disputed-1", "disputed-0"])
         assert sorted(then) == sorted(now) == sorted(questions)
+
+
+# How many live claims there are on each question, in the order of recording, after each step of what follows.
+STORIES = ("none", "twice", "often", "as-often", "once", "apart")
+COUNTED = [[0, 2, 5, 5, 1, 3], [0, 1, 4, 5, 1, 3], [0, 0, 1, 5, 1, 3]]
+ONCE_REDACTED = [[0, 2, 5, 4, 1, 1], [0, 1, 4, 4, 1, 1], [0, 0, 1, 4, 1, 1]]
+
+
+@pytest.fixture(scope="module")
+def steps(served: Served) -> list[int]:
+    """Give the positions at which all is recorded; two claims are retracted; a source and a question are."""
+    served.append(an_entity("told"), *(a_source(name, published="2021-01-10") for name in ("rumour", "late", "other")))
+    served.append(*(a_question(name, about="told") for name in STORIES))
+    sources = {"often": ["rumour"] * 2 + ["late"] * 3, "apart": ["rumour", "other", "other"]}
+    told = {name: sources.get(name, ["rumour"] * count) for name, count in zip(STORIES, COUNTED[0], strict=True)}
+    return [
+        served.append(
+            *(a_claim(f"{name}-{n}", source=each, question=name) for name in told for n, each in enumerate(told[name]))
+        ),
+        served.append(retract("claim", "often-0", expect=1), retract("claim", "twice-0", expect=1)),
+        served.append(retract("source", "late", expect=1), retract("question", "twice", expect=1)),
+    ]
+
+
+def _told_most(served: Served, position: int, counts: list[int]) -> None:
+    """Look at the questions at a position, at all clocks, in pages of every size, both ways."""
+    places = range(len(STORIES))
+    most, least = (sorted(places, key=lambda n: (way * counts[n], n)) for way in (-1, 1))
+    for clock in ("", "&valid_at=%5B2015..2025%5D", "&published_by=2030"):
+        asked = f"/v1/questions?about=told&as_of={position}{clock}"
+        shown = served.get(f"{asked}&include=agreement").json()["agreement"]
+        assert [shown[name]["claim_count"] for name in STORIES] == counts
+        for order, expected in (("-claims", most), ("claims", least)):
+            for limit in (1, 4, 500):
+                assert _walk(served, f"{asked}&order={order}&limit={limit}") == [STORIES[n] for n in expected]
+        alone = _walk(served, f"{asked}&order=-claims&agreement=single-origin&limit=2")
+        assert alone == [STORIES[n] for n in most if shown[STORIES[n]]["state"] == "single-origin"]
+
+
+def test_questions_are_listed_by_how_many_live_claims_they_have(served: Served, steps: list[int]) -> None:
+    for position, counts in zip(steps, COUNTED, strict=True):
+        _told_most(served, position, counts)
+    before = served.get(f"/v1/questions?about=told&order=-claims&as_of={steps[0]}")
+    for kind, one in (("claim", "as-often-0"), ("source", "other")):
+        body = {"kind": kind, "id": one, "basis": "error", "reason": "X"}
+        assert served.post("/v1/redactions", body).status_code == 201
+    for position, counts in zip(steps, ONCE_REDACTED, strict=True):
+        _told_most(served, position, counts)
+    again = served.get(f"/v1/questions?about=told&order=-claims&as_of={steps[0]}", If_None_Match=before.headers["etag"])
+    assert again.status_code == 200
+
+
+def test_the_most_repeated_stories_of_one_origin_are_one_request(served: Served, steps: list[int]) -> None:
+    asked = f"/v1/questions?about=told&agreement=single-origin&order=-claims&include=agreement&as_of={steps[1]}&limit=2"
+    page = served.get(asked).json()
+    assert [item["id"] for item in page["items"]] == ["as-often", "twice"]
+    assert {each["origin_count"] for each in page["agreement"].values()} == {1}
+    assert page["next"].endswith(f"cursor=1.{page['items'][-1]['first_position']}")
+    [origin] = served.get(f"/v1/questions/as-often/answers?as_of={steps[1]}").json()["origins"]
+    assert origin["claim_count"] == 4
 
 
 def test_the_other_clocks_need_something_to_weigh(served: Served) -> None:

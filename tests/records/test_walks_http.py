@@ -92,6 +92,8 @@ WALKS: dict[str, list[Walk]] = {
         Walk("/v1/questions?agreement=single-origin&agreement=disputed&include=agreement", _first),
         Walk("/v1/questions?order=agreement", _anywhere),
         Walk("/v1/questions?order=-agreement&valid_at=2021", _anywhere),
+        Walk("/v1/questions?order=claims", _anywhere),
+        Walk("/v1/questions?order=-claims&agreement=single-origin&valid_at=2021", _anywhere),
     ],
     "listClaims": [
         *_in_orders("/v1/claims"),
@@ -104,6 +106,11 @@ WALKS: dict[str, list[Walk]] = {
         *_by_date("/v1/claims?question=walked&question=q1&", _claimed),
     ],
     "listClaimLinks": [Walk("/v1/claims/c0/links", lambda made: int(made["claim"][1:]), "incoming")],
+    "listEntityStatements": [Walk("/v1/entities/walker/statements", lambda said: _claimed(said["claim"]))],
+    "listSourceStatements": [
+        Walk("/v1/sources/s1/statements?include=source", lambda said: _first(said["claim"])),
+        Walk("/v1/sources/s1/statements?question=walked&question=q1", lambda said: _first(said["claim"])),
+    ],
     "listQuestionConflicts": [Walk("/v1/questions/walked/conflicts", lambda pair: [int(c[1:]) for c in pair])],
     "getQuestionAnswers": [
         Walk("/v1/questions/walked/answers", _first, "claims"),

@@ -203,7 +203,7 @@ def _window(random: Any) -> Window:
 _ORDERS = {
     "source": ("published", "-published"),
     "claim": ("published", "-published"),
-    "question": ("agreement", "-agreement"),
+    "question": ("agreement", "-agreement", "claims", "-claims"),
 }
 _TERMS: dict[str, list[tuple[str, str]]] = {
     "entity": [("status", "retracted"), ("type", "company"), ("type", "person"), ("part_of", "amazon")],

@@ -214,6 +214,9 @@ class Past:
         first, last = held.events[0]["position"], held.events[-1]["position"]
         if chosen.is_by_agreement:
             return _STATES.index(self.adds_up(public_id, chosen).state), first
+        if chosen.is_by_claims:
+            # Of equals the first recorded comes first, whichever way round.
+            return self._live_claims(public_id), -first if chosen.is_downward else first
         if chosen.is_by_date:
             source = held if chosen.kind == "source" else self.records["source", held.state["source"]]
             published = published_bounds(source.state) if source.is_there else None
@@ -222,6 +225,10 @@ class Past:
             last = -(2**64) if chosen.is_downward else 2**64
             return last if earliest is None else earliest, source.events[0]["position"], first
         return (last if "revised" in chosen.order else first,)
+
+    def _live_claims(self, question: str) -> int:
+        claims = [held.state for held in self.of("claim").values() if held.state["question"] == question]
+        return sum(map(self.is_live, claims))
 
     def _fits(self, state: State, chosen: Selection) -> bool:
         wanted = [

@@ -16,7 +16,7 @@ from api.domain.agreement.outline import outline, outline_of_group, summary
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.errors import UnknownGroup
 from api.ledger.reading.beside import NOTHING, Beside, Documents, entities_named, with_beside
-from api.ledger.reading.lists import documents_at, select, states_from
+from api.ledger.reading.lists import documents_at, last_counted, select, states_from
 from api.ledger.reading.selection import Selection
 from api.ledger.reading.standpoint import PAGE, Page, locate
 from api.ledger.reading.views import view_at
@@ -141,19 +141,21 @@ def conflicts(access: Reads, public_id: str, chosen: Selection) -> Page:
 
 
 class _Stated(NamedTuple):
-    """A question, and its state of agreement."""
+    """A question, its state of agreement, and how many claims are on view there."""
 
     document: bytes
     id: str
     key: str
     state: str
+    claims: int
 
 
 def questions_agreeing(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
-    """List questions by their state of agreement as other clocks than the ledger's have it: computed, one by one."""
+    """List questions by what their claims add up to as other clocks than the ledger's have it: computed, one by one."""
     at = locate(access, chosen.asked)
     found, size, is_more = list[_Stated](), 0, False
-    for each in _by_state(access, chosen, at) if chosen.is_by_agreement else _stated(access, chosen, at):
+    in_order = _by_state if chosen.is_by_agreement else _by_claims if chosen.is_by_claims else _stated
+    for each in in_order(access, chosen, at):
         size += len(each.document)
         is_more = len(found) == chosen.limit or (size > PAGE and bool(found))
         if is_more:
@@ -174,22 +176,36 @@ def _stated(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[_State
     plain = replace(chosen, agreement=(), published_by=None, valid_at=None)
     weighing = Weighing(access, at, chosen)
     for document, public_id, key in _questions(access, plain, at):
-        state = state_of(weighing.weigh(public_id, document))
+        weighed = weighing.weigh(public_id, document)
+        state = state_of(weighed)
         if not chosen.agreement or state in chosen.agreement:
-            yield _Stated(document, public_id, key, state)
+            yield _Stated(document, public_id, key, state, len(weighed.claims))
 
 
 def _by_state(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[_Stated]:
     """Give them in the order of their states, after the cursor: of each is kept where it begins, until it is shown."""
     every = replace(chosen, order="-recorded" if chosen.is_downward else "recorded", cursor=None)
-    found: dict[str, list[tuple[int, str]]] = {}
+    found: dict[str, list[tuple[int, str, int]]] = {}
     for each in _stated(access, every, at):
-        found.setdefault(each.state, []).append((int(each.key), each.id))
+        found.setdefault(each.state, []).append((int(each.key), each.id, each.claims))
     for state, cursor in states_from(chosen):
-        for place, public_id in found.get(state, ()):
+        for place, public_id, claims in found.get(state, ()):
             if cursor is None or (place < int(cursor) if chosen.is_downward else place > int(cursor)):
                 document = bytes(view_at(access, "question", public_id, at).document)
-                yield _Stated(document, public_id, f"{state}.{place}", state)
+                yield _Stated(document, public_id, f"{state}.{place}", state, claims)
+
+
+def _by_claims(access: Reads, chosen: Selection, at: Standpoint) -> Iterator[_Stated]:
+    """Give them in the order of how many claims are on view, after the cursor; those that have as many as recorded."""
+    way, last = -1 if chosen.is_downward else 1, last_counted(chosen)
+    found = [
+        (each.claims * way, int(each.key), each.id, each.state)
+        for each in _stated(access, replace(chosen, order="recorded", cursor=None), at)
+    ]
+    for count, place, public_id, state in sorted(found):
+        if last is None or (count, place) > (last[0] * way, last[1]):
+            document = bytes(view_at(access, "question", public_id, at).document)
+            yield _Stated(document, public_id, f"{count * way}.{place}", state, count * way)
 
 
 def summaries(access: Reads, page: Page, ids: Sequence[str], chosen: Selection) -> dict[str, dict[str, object]]:

@@ -14,6 +14,7 @@ from api.ledger.reading.composed import (
     BESIDE,
     Composed,
     Condition,
+    Narrowing,
     Query,
     Walk,
     at_position,
@@ -24,9 +25,9 @@ from api.ledger.reading.composed import (
     rows_of,
     span,
 )
-from api.ledger.reading.selection import PARENTS, SPANS, Selection, fields_of, narrowed
+from api.ledger.reading.selection import LIVE_CLAIMS, PARENTS, SPANS, Selection, fields_of, narrowed
 from api.ledger.reading.standpoint import PAGE, Page, fixed, locate
-from api.ledger.storage.reads import Reads, Row
+from api.ledger.storage.reads import Reads, Row, Value
 from api.ledger.storage.tables import FOREVER, AgreementRow, RecordRow, Term
 
 # In the order in which a list shows them.
@@ -104,13 +105,15 @@ def states_from(chosen: Selection) -> Iterator[tuple[str, str | None]]:
     """Name the states of agreement that a list still has to show, in its order, and after which question to begin each."""
     states = STATES[::-1] if chosen.is_downward else STATES
     begun, _, last = (chosen.cursor or "").rpartition(".")
-    for state in states[states.index(begun) if begun else 0 :]:
+    for state in states[states.index(begun) if begun in states else 0 :]:
         if not chosen.agreement or state in chosen.agreement:
             yield state, last if state == begun else None
 
 
 def _walked(access: Reads, chosen: Selection, position: int, most: int) -> tuple[list[Row], bool]:
     records = narrowed(access, chosen, position)
+    if chosen.is_by_claims:
+        return access.rows_within(*_by_claims(access, chosen, records), most)
     after = _after(chosen, records.walk)
     query = records.query(access, _in_order, chosen.order, bool(after), limit=chosen.limit + 1, **after)
     return access.rows_within(*query, most)
@@ -155,6 +158,28 @@ def _beyond(keys: Sequence[sa.ColumnElement[int]], *, is_downward: bool) -> list
     own, those = sa.tuple_(*keys), sa.tuple_(*places)
     leading, there = sa.tuple_(*keys[:2]), sa.tuple_(*places[:2])
     return [leading <= there, own < those] if is_downward else [leading >= there, own > those]
+
+
+def _by_claims(access: Reads, chosen: Selection, records: Narrowing) -> tuple[str, list[Value]]:
+    is_downward, last = chosen.is_downward, last_counted(chosen)
+    after = {} if last is None else {"after_count": -last[0] if is_downward else last[0], "after_place": last[1]}
+    return records.query(access, _in_number, is_downward, bool(after), limit=chosen.limit + 1, **after)
+
+
+def last_counted(chosen: Selection) -> tuple[int, int] | None:
+    """Read a cursor as the live claims and the first position of the question before; None where it does not count."""
+    count, _, place = (chosen.cursor or "").rpartition(".")
+    return (int(count), int(place)) if count.isdecimal() else None
+
+
+def _in_number(walk: Walk, is_downward: bool, is_resumed: bool) -> Query:
+    """Order questions by their live claims. Those that have as many stand in the order of recording either way."""
+    place, count = record.c.first_position, -LIVE_CLAIMS if is_downward else LIVE_CLAIMS
+    shown = sa.select(revision.c.document.label("said"), record.c.id, *BESIDE, LIVE_CLAIMS.label("count"), place)
+    if is_resumed:
+        shown = shown.where(sa.tuple_(count, place) > sa.tuple_(given("after_count"), given("after_place")))
+    shown = shown.select_from(walk.tables).order_by(sa.desc("count") if is_downward else sa.asc("count"), place)
+    return shown.limit(given("limit"))
 
 
 def timeline(access: Reads, chosen: Selection) -> Page:

@@ -80,7 +80,7 @@ class Selection:
         """Whether the walk may pass over many records for each one that it shows, or gathers them first."""
         clocks = self.published or self.valid or self.published_by or self.valid_at
         is_gathered = len(self.terms) > 1 or any(len(fields_of(self.kind, name)) > 1 for name, _ in self.terms)
-        is_gathered |= len(self.agreement) > 1 or (self.kind == CLAIM.name and self.is_by_date)
+        is_gathered |= len(self.agreement) > 1 or (self.kind == CLAIM.name and self.is_by_date) or self.is_by_claims
         return bool(self.words or self.parent_terms or clocks or self.is_live is not None or is_gathered)
 
     @property
@@ -97,6 +97,11 @@ class Selection:
     def is_by_agreement(self) -> bool:
         """Whether the order is that of the states of agreement."""
         return "agreement" in self.order
+
+    @property
+    def is_by_claims(self) -> bool:
+        """Whether the order is that of how many live claims questions have."""
+        return "claims" in self.order
 
 
 Fits = Callable[[Place], Condition]
@@ -160,6 +165,22 @@ def _dated(source: sa.ColumnElement[int | None], *more: sa.ColumnElement[int]) -
 
 
 _SOURCES_BY_DATE, _SOURCES_SOUGHT_BY_DATE = _dated(record.c.first_position)
+# A term that few claims hold leads to them, and they are sorted.
+_CLAIMS_HELD_BY_DATE = Walk(
+    at_position(Led(Led(term, record), span)),
+    record.c.first_position,
+    sa.and_(
+        term.c.field == given("field"),
+        term.c.value == given("value"),
+        held(term),
+        record.c.first_position == term.c.first_position,
+        span.c.field == "source",
+        span.c.first_position == record.c.source,
+        held(span),
+        _IS_RECORDED,
+    ),
+    (span.c.starts, span.c.first_position, record.c.first_position),
+)
 _CLAIMS_BY_DATE, _CLAIMS_SOUGHT_BY_DATE = _dated(record.c.source, record.c.first_position)
 _BY_DATE = {
     ("source", False): _SOURCES_BY_DATE,
@@ -205,6 +226,25 @@ _IS_LIVE = sa.and_(_IS_ASSERTED, _status_of("source") == ASSERTED, _status_of("q
 _IS_NOT_LIVE = sa.not_(_IS_LIVE)
 
 
+def _live_claims() -> sa.ColumnElement[int]:
+    """Count the live claims on a question: an index tells all of them, and terms the few that are live no more."""
+    claims, lapsed = rows_of(RecordRow, "c"), rows_of(Term, "l")
+    taken, withdrawn = rows_of(RecordRow, "k"), rows_of(Term, "u")
+    of_themselves = sa.select(lapsed.c.first_position).where(lapsed.c.field == "claim.status", held(lapsed))
+    is_taken = taken.c.source == withdrawn.c.first_position
+    with_sources = sa.select(taken.c.first_position).select_from(Led(withdrawn, taken))
+    with_sources = with_sources.where(withdrawn.c.field == "source.status", held(withdrawn), is_taken)
+    found = sa.select(sa.func.count(claims.c.first_position)).where(
+        claims.c.question == record.c.first_position,
+        claims.c.first_position <= POSITION,
+        claims.c.first_position.not_in(sa.union_all(of_themselves, with_sources)),
+    )
+    return sa.case((_IS_ASSERTED, found.correlate(record).scalar_subquery()), else_=0)
+
+
+LIVE_CLAIMS = _live_claims()
+
+
 def narrowed(access: Reads, chosen: Selection, position: int, walk: Walk | None = None) -> Narrowing:
     """Say which records are chosen, as of a position: on a walk that is given, or on the one that passes the fewest."""
     wanted = _grouped(chosen.terms)
@@ -248,7 +288,7 @@ def _lead(chosen: Selection, terms: Sequence[tuple[str, Sequence[str]]], *, is_s
     """Choose what leads to the records: the order, where it has an index of its own, or the term that tells most."""
     states = chosen.agreement
     if chosen.is_by_date:
-        return _Led(_BY_DATE[chosen.kind, is_sought], {}, terms, states)
+        return _lead_by_date(chosen, terms, is_sought=is_sought)
     if is_sought:
         return _Led(_RECORDS, {}, terms, states)
     if "revised" in chosen.order:
@@ -259,6 +299,14 @@ def _lead(chosen: Selection, terms: Sequence[tuple[str, Sequence[str]]], *, is_s
     if len(states) == 1:
         return _Led(_IN_STATE, {"state": states[0]}, terms, ())
     return _Led(_RECORDS, {}, terms, states)
+
+
+def _lead_by_date(chosen: Selection, terms: Sequence[tuple[str, Sequence[str]]], *, is_sought: bool) -> _Led:
+    """Go by the dates of sources, but to what one speaker says by that: few do, of all that there are."""
+    if terms and terms[0][0] == "speaker" and len(terms[0][1]) == 1 and not is_sought:
+        values: dict[str, Value | Sequence[Value]] = {"field": "claim.speaker", "value": terms[0][1][0]}
+        return _Led(_CLAIMS_HELD_BY_DATE, values, terms[1:], chosen.agreement)
+    return _Led(_BY_DATE[chosen.kind, is_sought], {}, terms, chosen.agreement)
 
 
 def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:

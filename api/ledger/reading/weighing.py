@@ -4,7 +4,7 @@ Its claims on view, who links to them, and what entities and sources around them
 record no more than is weighed.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -39,6 +39,10 @@ _LINKING = (
     # CROSS JOIN keeps SQLite from walking all the links there are; PostgreSQL takes it for an inner join.
     f"SELECT c.id, r.first_position FROM record c CROSS JOIN {LINKS} AND r.question <> c.question"
     " WHERE c.question = ? AND t.value = c.id"
+)
+_LINKING_TO = (
+    "SELECT t.value, t.first_position FROM term t WHERE t.field = 'claim.link' AND t.since <= ? AND t.until > ?"
+    " AND t.value IN ({})"
 )
 _STATUSES = (
     f"SELECT r.id, v.status FROM record r JOIN revision v ON v.position = {in_force()}"
@@ -102,6 +106,20 @@ class Weighing:
         foreign = self._foreign_links(asked.first_position) if claims else []
         return Weighed(public_id, asked.varies, claims, self._context(claims), foreign)
 
+    def weigh_among(self, asked: Mapping[str, Sequence[int]]) -> Iterator[Weighed]:
+        """Gather what some of the claims on questions mean to one another: the claims that begin at the positions given.
+
+        The questions are asserted. Links that other claims make to these come as foreign ones.
+        """
+        position = self.at.position
+        told = self._rows(_NAMED, list(asked), "question.varies", position, position, "question")
+        varying = {public_id for public_id, value in told if value == "true"}
+        for public_id, firsts in asked.items():
+            claims = [each.claim for each in self._claims_at(firsts)]
+            pairs = list(self._rows(_LINKING_TO, [claim.id for claim in claims], position, position))
+            foreign = self._links_from({first for _, first in pairs} - set(firsts), {target for target, _ in pairs})
+            yield Weighed(public_id, public_id in varying, claims, self._context(claims), foreign)
+
     def _on_view(self, question: int) -> list[WeighedClaim]:
         """Give the claims on a question that is asserted which are asserted too, and count at all clocks."""
         found, start, limit = list[WeighedClaim](), 0, _FIRST_CLAIMS
@@ -144,8 +162,12 @@ class Weighing:
         """Give the links that claims on view make from other questions."""
         position = self.at.position
         pairs = self._access.rows(_LINKING, (position, position, question))
-        targets = {target for target, _ in pairs}
-        linking = [each.claim for each in self._claims_at(sorted({first for _, first in pairs}))]
+        return self._links_from({first for _, first in pairs}, {target for target, _ in pairs})
+
+    def _links_from(self, makers: Collection[int], targets: Collection[str]) -> list[tuple[str, agreement.Link]]:
+        """Give the links to some claims that those on view make of the claims that begin at some positions."""
+        position = self.at.position
+        linking = [each.claim for each in self._claims_at(sorted(makers))]
         unknown = self._unknown((claim.question for claim in linking), self._is_asserted)
         self._is_asserted.update(dict.fromkeys(unknown, False))
         self._is_asserted.update(
@@ -164,7 +186,7 @@ class Weighing:
         """Give those of some claims that are on view, by where they begin, in that order."""
         while firsts:
             some = firsts[:_AT_ONCE]
-            rows, is_cut = self._access.rows_within(*_open(_CLAIMS_AT, some, self.at.position), _MOST)
+            rows, is_cut = self._access.rows_within(*opened(_CLAIMS_AT, some, self.at.position), _MOST)
             yield from self._read(rows)
             firsts = [first for first in firsts if first > (rows[-1][1] if is_cut else some[-1])]
 
@@ -192,11 +214,11 @@ class Weighing:
     def _rows(self, sql: str, ids: Sequence[str], *values: Value) -> Iterator[Row]:
         """Run a statement with an open list of ids for as many at once as it takes."""
         for start in range(0, len(ids), _AT_ONCE):
-            yield from self._access.rows(*_open(sql, ids[start : start + _AT_ONCE], *values))
+            yield from self._access.rows(*opened(sql, ids[start : start + _AT_ONCE], *values))
 
 
-def _open(sql: str, some: Sequence[Value], *values: Value) -> tuple[str, tuple[Value, ...]]:
-    """Fill a statement's open list. The last value is repeated up to a power of two: few statements serve all, and stay compiled."""
+def opened(sql: str, some: Sequence[Value], *values: Value) -> tuple[str, tuple[Value, ...]]:
+    """Fill a statement's open list, after its other values. The last value is repeated up to a power of two: few statements serve all, and stay compiled."""
     count = 1 << (len(some) - 1).bit_length()
     return sql.format(", ".join("?" * count)), (*values, *some, *[some[-1]] * (count - len(some)))
 

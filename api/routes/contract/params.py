@@ -67,8 +67,8 @@ ClaimCursor = Annotated[
 QuestionCursor = Annotated[
     str,
     Meta(
-        pattern=f"^(?:(?:{'|'.join(STATES)})\\.)?{_PLACE}{END}",
-        description="The key of the last item seen; start after it. By agreement: state, and first position.",
+        pattern=f"^(?:(?:{'|'.join(STATES)}|{_PLACE})\\.)?{_PLACE}{END}",
+        description="The key of the last item seen; start after it. By agreement, or claims: state, or number, and first position.",
     ),
 ]
 AnswersLimit = Annotated[int, Meta(ge=1, le=500, description="Most claims, or pairs of claims, on a page.")]
@@ -118,10 +118,10 @@ PublishedOrder = Annotated[
     ),
 ]
 AgreementOrder = Annotated[
-    Literal["recorded", "-recorded", "revised", "-revised", "agreement", "-agreement"],
+    Literal["recorded", "-recorded", "revised", "-revised", "agreement", "-agreement", "claims", "-claims"],
     Meta(
-        description="By first or by latest event of the record, or by state of agreement at the clocks given: "
-        f"{', '.join(STATES)}; `-` for the reverse."
+        description="By first or by latest event of the record, or, at the clocks given, by state of agreement "
+        f"({', '.join(STATES)}) or number of live claims (of equals the first recorded first); `-` for the reverse."
     ),
 ]
 StatusName = Literal["asserted", "retracted"]
@@ -360,6 +360,18 @@ class TimelineQuery(ClaimFilters, frozen=True):
     """Live claims in order of when their answers hold."""
 
     cursor: TimelineCursor | None = None
+
+
+class StatementsQuery(AsOfQuery, frozen=True):
+    """What one voice says, at the three clocks."""
+
+    question: Several[Id] = []
+    published_by: PublishedBy | None = None
+    valid_at: ValidAt | None = None
+    mode: Mode = "possible"
+    limit: Limit = 50
+    cursor: ClaimCursor | None = None
+    include: Annotated[str, _include("source", "entities")] | None = None
 
 
 class LinksQuery(AsOfQuery, frozen=True):

@@ -209,6 +209,22 @@ ClaimPage = _page_of("ClaimPage", ClaimView, [_FACETS, _SOURCES, _ENTITIES])
 TimelinePage = _page_of("TimelinePage", Claim, [("questions", dict[str, Question]), _SOURCES, _ENTITIES])  # type: ignore[valid-type]
 
 
+class Statement(Shape, frozen=True):
+    """A live claim and when its source was published; which other claims of the same voice it conflicts with.
+
+    Of `conflicts`, and of what corrects or supersedes it, so that it counts no more, the first hundred are shown.
+    """
+
+    claim: Claim  # type: ignore[valid-type]
+    published: str | None
+    conflicts: list[Id]
+    conflict_count: Count
+    superseded_by: list[Id]
+
+
+StatementPage = _page_of("StatementPage", Statement, [("questions", dict[str, Question]), _SOURCES, _ENTITIES])  # type: ignore[valid-type]
+
+
 class RedactionMark(Shape, frozen=True):
     """By which redaction, and on what basis, what stood here was removed."""
 
@@ -661,7 +677,7 @@ class ProblemTypeShape(Shape, frozen=True):
 
 # What operations return, in the order in which it is published; a patch is a list of its operations.
 PUBLISHED: tuple[type[Struct], ...] = (
-    Entity, Source, Question, Claim, EntityView, SourceView, QuestionView, ClaimView, EntityPage, SourcePage, QuestionPage, ClaimPage, TimelinePage, HistoryPage,
+    Entity, Source, Question, Claim, EntityView, SourceView, QuestionView, ClaimView, EntityPage, SourcePage, QuestionPage, ClaimPage, TimelinePage, StatementPage, HistoryPage,
     TimeMap, ClaimLinks, Answers, ConflictPage, LedgerDiff, FeedPage, ExactEvent, InclusionProof, ConsistencyProof,
     BatchResult, Actor, ActorPage, Stats, Service, Health, ProblemTypeShape, Redaction, RedactionPage, RedactionDone,
     RedactionPreview,

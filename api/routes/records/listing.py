@@ -27,6 +27,7 @@ from api.routes.contract.params import (
     QuestionListQuery,
     RecordQuery,
     SourceListQuery,
+    StatementsQuery,
     TimelineQuery,
 )
 from api.routes.edge.asked import BRIEF, COMPUTES, LONG, Asked
@@ -43,10 +44,10 @@ async def list_records(asked: Asked[AnyListQuery], kind: Kind) -> Reply:
     """Reply with a page of a list."""
     query, chosen = asked.query, selection(kind, asked.query, asked.as_of)
     wanted = {*names_in(query.include), *names_in(query.facets)}
-    is_weighed = bool(chosen.agreement) or chosen.is_by_agreement or "agreement" in wanted
+    is_weighed = bool(chosen.agreement) or chosen.is_by_agreement or chosen.is_by_claims or "agreement" in wanted
     if _has_clocks(chosen) and not is_weighed:
         raise NotApplicable(
-            "published_by and valid_at need agreement here: as a filter, in include or facets, or as the order",
+            "published_by and valid_at need agreement here: as a filter, in include or facets, or as the order, as claims may be",
             parameter="published_by" if chosen.published_by else "valid_at",
         )
     pace = LONG if chosen.is_slow or query.facets is not None or query.include is not None else BRIEF
@@ -78,7 +79,7 @@ def _list(access: Reads, query: AnyListQuery, chosen: Selection) -> tuple[Page, 
 def _find(access: Reads, chosen: Selection) -> tuple[Page, list[str]]:
     if not _has_clocks(chosen):
         return lists.select(access, chosen)
-    if chosen.agreement or chosen.is_by_agreement:
+    if chosen.agreement or chosen.is_by_agreement or chosen.is_by_claims:
         return answers.questions_agreeing(access, chosen)
     return lists.select(access, replace(chosen, published_by=None, valid_at=None))
 
@@ -100,7 +101,9 @@ def names_in(text: str | None) -> tuple[str, ...]:
     return () if text is None else tuple(dict.fromkeys(text.split(",")))
 
 
-def wanted_beside(query: AnyListQuery | RecordQuery | TimelineQuery | AnswersQuery, *always: str) -> Beside:
+def wanted_beside(
+    query: AnyListQuery | RecordQuery | TimelineQuery | AnswersQuery | StatementsQuery, *always: str
+) -> Beside:
     """Read what is wanted beside the items, and always is."""
     names = names_in(query.include)
     return Beside((*always, *(name for name in names if name == "source")), "entities" in names)

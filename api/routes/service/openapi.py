@@ -84,6 +84,8 @@ _EVERYWHERE = ("X-Request-Id", "Cache-Control", "RateLimit-Policy", "RateLimit")
 # Those of the others that an answer never lacks where it is said to have them.
 _ALWAYS = ("Location", "WWW-Authenticate", "Retry-After")
 _OK = "200"
+# The summary of an operation tells what it gives; its answer need not tell it again.
+_DONE = "As asked."
 _TRIED = (
     "What would have been written, after `dry_run=true`: nothing was. Ids that are minted here are not kept; the header tells "
     "the position that it was judged by."
@@ -410,7 +412,7 @@ def _success(path: str, method: str, contract: Contract[Strict]) -> Part:
     media = {"schema": ref(contract.returns), **example}
     content = {offered: media if "json" in offered else {"schema": {"type": "string"}} for offered in contract.offers}
     headers = _headers((*contract.answer_headers, *_EVERYWHERE))
-    response: Part = {"description": contract.summary + ".", "headers": headers, "content": content}
+    response: Part = {"description": _DONE, "headers": headers, "content": content}
     links = _links(path, method, contract)
     if links:
         response["links"] = links
@@ -478,6 +480,8 @@ def _links(path: str, method: str, contract: Contract[Strict]) -> Part:
         f"revise{kind}": {"operationId": f"revise{kind}", "parameters": based},
         "getActor": {"operationId": "getActor", "parameters": {"id": "$response.body#/recorded_by"}},
     }
+    if kind in ("Entity", "Source"):
+        links[f"list{kind}Statements"] = {"operationId": f"list{kind}Statements", "parameters": own}
     if kind == "Claim":
         links["listClaimLinks"] = {"operationId": "listClaimLinks", "parameters": own}
     if kind == "Question":
