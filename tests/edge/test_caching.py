@@ -357,7 +357,7 @@ def test_a_preflight_lists_methods_and_headers_by_name(ground: Served, path: str
     allowed = {name.strip().lower() for name in answer.headers["access-control-allow-headers"].split(",")}
     assert "*" not in allowed
     assert {"authorization", "content-type", "accept", "accept-datetime", "if-match", "if-none-match"} <= allowed
-    assert "idempotency-key" in allowed
+    assert {"idempotency-key", "cache-control", "pragma", "traceparent", "tracestate"} <= allowed
 
 
 def test_every_answer_has_a_request_id_and_keeps_the_callers(ground: Served) -> None:
