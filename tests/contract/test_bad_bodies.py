@@ -135,6 +135,23 @@ def test_what_is_not_the_json_expected_is_a_422(ground: Served, raw: bytes) -> N
         refused(ground.client.post("/v1/entities", content=raw, headers=JSON), 422, "bad-body")
 
 
+NO_JSON = "not one JSON text in UTF-8"
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "rule"),
+    [
+        ("entities", b'{"type": "other", "name": "x",}', f"{NO_JSON}: look at byte 30, counted from 0"),
+        ("entities", b"{'type': 'other'}", f"{NO_JSON}: look at byte 1, counted from 0"),
+        ("entities", b'{"type": "other"', NO_JSON),
+        ("batch", b'[{"op": "record",}]', f"{NO_JSON}: look at byte 17, counted from 0"),
+    ],
+)
+def test_where_a_text_stops_being_json_is_told(ground: Served, path: str, raw: bytes, rule: str) -> None:
+    problem = refused(ground.client.post(f"/v1/{path}", content=raw, headers=JSON), 422, "bad-body", pointer="")
+    assert problem["errors"][0]["rule"] == rule
+
+
 TAKEN = {
     "a byte order mark": (b'\xef\xbb\xbf{"type": "other", "name": "x"}', "application/json"),
     "a byte order mark before something wrong": (b'\xef\xbb\xbf{"type": "other"}', "application/json"),

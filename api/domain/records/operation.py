@@ -144,6 +144,7 @@ _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 # Empty lines by the thousand, so that many are passed over at once, and not more at once than takes a moment.
 _LINE = re.compile(rb"\n{1,65536}|[^\n]+")
 _NO_JSON = "not one JSON text in UTF-8"
+_AT_BYTE = re.compile(r"\(byte ([0-9]+)\)\Z")
 
 
 def record_command(kind: str, body: Struct) -> Command:
@@ -191,8 +192,8 @@ def _array(raw: bytes) -> list[bytes]:
         return [bytes(item) for item in _ITEMS.decode(raw)]
     except msgspec.ValidationError:
         raise BadBody("a list of operations, or one of them on each line") from None
-    except (msgspec.DecodeError, ValueError):
-        raise BadBody(_NO_JSON) from None
+    except (msgspec.DecodeError, ValueError) as broken:
+        raise _no_json(broken) from None
 
 
 def _read(raw: bytes, index: int) -> Command:
@@ -249,13 +250,19 @@ def _decode_again(raw: bytes, wanted: type[Wanted], refusal: Exception) -> Wante
     """
     try:
         value = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, ValueError):
-        raise BadBody(_NO_JSON) from None
+    except (msgspec.DecodeError, ValueError) as broken:
+        raise _no_json(broken) from None
     if "`float`" in str(refusal):
         with suppress(msgspec.ValidationError):
             return msgspec.convert(_whole(value), wanted)
     first, *more = faults(value, wanted)
     raise BadBody(first.rule, first.place, more)
+
+
+def _no_json(broken: Exception) -> BadBody:
+    """Say where a text stops being JSON, if the decoder knows."""
+    place = _AT_BYTE.search(str(broken))
+    return BadBody(f"{_NO_JSON}: look at byte {place[1]}, counted from 0" if place else _NO_JSON)
 
 
 _DECODERS: dict[object, msgspec.json.Decoder[Any]] = {}
