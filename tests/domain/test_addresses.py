@@ -75,6 +75,7 @@ BAD = {
     "https://example.org/%zz": "% with two hexadecimal digits",
     "https://example.org/100%": "% with two hexadecimal digits",
     "https://example.org/a b": "percent-encode blanks",
+    "https://example.org/%C3%A9 %c3%a9": "percent-encode blanks",
     "https://example.org/\n": "percent-encode blanks",
     "https://example.org/\t": "percent-encode blanks",
     "https://example.org/\x00": "percent-encode blanks",

@@ -62,6 +62,12 @@ def test_every_answer_survives_its_canonical_state(answer):
     answers.check(answer)
 
 
+def test_an_answer_names_entities_where_it_consists_of_some():
+    assert list(answers.entities_named({"type": "entity", "entity": "gab"})) == ["gab"]
+    assert list(answers.entities_named({"type": "entities", "entities": ["gab", "parler"]})) == ["gab", "parler"]
+    assert list(answers.entities_named({"type": "text", "text": "gab"})) == []
+
+
 @pytest.mark.parametrize("answer", ONE_OF_EACH)
 def test_the_canonical_state_has_every_field_of_its_type(answer):
     assert list(msgspec.to_builtins(answer)) == ["type", *answer.__struct_fields__]

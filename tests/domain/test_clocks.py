@@ -1,9 +1,11 @@
 """The clocks that read dates: what may fit, what must, and which moments can be the same."""
 
+import pytest
 from hypothesis import given
 
 from api.domain.dates import edtf
-from api.domain.dates.edtf import OPEN_END, OPEN_START, Bounds
+from api.domain.dates.edtf import OPEN_END, OPEN_START, Bounds, Extent
+from api.domain.records.source import published_extent
 from tests.domain.dates import (
     EIGHT_GMT_ON_MONDAY,
     ONE_TO_MIDNIGHT_ON_SUNDAY,
@@ -111,6 +113,31 @@ def test_a_source_that_names_no_date_may_be_of_any_time():
 def test_a_source_that_names_only_its_modification_was_out_by_then():
     assert published(None, "2021-01-12T10:00Z", by="2021-01-12T10:00Z") == (True, True)
     assert published(None, "2021-01-12T10:00Z", by="2021-01-11T10:00Z") == (True, False)
+
+
+CAPTURED = ("2021-01-11T20:00:00Z", None)
+
+
+@pytest.mark.parametrize(
+    ("published", "modified", "captures", "start", "end"),
+    [
+        ("2021-01-11T15:00Z", None, (), "2021-01-11T15:00+00:00", "2021-01-11T15:01+00:00"),
+        ("2021-01-11T15:00Z", "2021-01-12T10:00Z", (), "2021-01-11T15:00+00:00", "2021-01-12T10:01+00:00"),
+        ("2021-01-11T15:00Z", "2021-01-12T10:00Z", CAPTURED, "2021-01-11T15:00+00:00", "2021-01-11T15:01+00:00"),
+        ("2021-01-11T15:00Z", "2021-01-11T20:00Z", CAPTURED, "2021-01-11T15:00+00:00", "2021-01-11T20:01+00:00"),
+        (None, "2021-01-12T10:00Z", CAPTURED, None, "2021-01-12T10:01+00:00"),
+    ],
+)
+def test_a_source_was_published_at_a_moment_up_to_a_modification_before_which_nobody_captured_it(
+    published, modified, captures, start, end
+):
+    state = {"published": published, "modified": modified, "captures": [{"captured_at": each} for each in captures]}
+    bounds = Bounds(start and us(start), us(end))
+    assert published_extent(state) == Extent("moment", bounds, bounds)
+
+
+def test_a_source_that_states_no_date_has_no_moment():
+    assert published_extent({"published": None, "modified": None, "captures": []}) is None
 
 
 def test_by_an_interval_means_by_its_end():

@@ -17,7 +17,7 @@ from api.domain import addresses, languages, text
 from api.domain.dates import asof, edtf
 from api.domain.errors import BadBody, Fault
 from api.domain.records.answer import DECIMAL_PATTERN
-from api.domain.records.faults import FORMS, MOST
+from api.domain.records.faults import FORMS, MOST, faults
 from api.domain.records.operation import ACTIONS, NEW, OPERATIONS, decode_body, decoder
 from api.domain.records.question import KNOWN_UNIT_PATTERN, UNIT_PATTERN
 from api.domain.records.redaction import NewRedaction
@@ -137,6 +137,10 @@ def test_whole_numbers_may_be_written_with_a_fraction_of_zero_beside_what_is_wro
         "/source: a text of 1 to 100 characters",
         "/stance: one of alleges, asserts, denies, doubts, predicts, reports-hearsay",
     ]
+
+
+def test_where_no_fault_is_found_one_is_told_nevertheless() -> None:
+    assert faults(ENTITY, NEW["entity"]) == [Fault("", "not of the form that the contract gives")]
 
 
 def test_no_more_than_twenty_faults_are_told() -> None:

@@ -188,6 +188,7 @@ def test_a_text_is_measured_alike_wherever_it_is_cut(value: text.Json, filler: i
         (b"[[1,2],[3,4]]", 2),
         (rb'["a,b","\",",{"c":1,"d":[5,6]}]', 3),
         (b"[" + b"0," * 9999 + b"0]", 10_000),
+        (b"[" + b"0," * 40_000 + b"0]", 40_001),
     ],
 )
 def test_members_are_those_of_the_outermost_array(raw: bytes, members: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.builders import a_claim, a_source, an_entity, an_id, link, retract, revise, unlink
+from tests.support.builders import a_claim, a_question, a_source, an_entity, an_id, link, retract, revise, unlink
 from tests.support.served import Served, refused
 
 
@@ -94,6 +94,14 @@ def test_each_type_of_event_names_the_fields_it_changed(ground: Served) -> None:
     assert [item["fields"] for item in items[1:]] == [["links"], ["links"], ["status"]]
     assert [item["revision"] for item in items] == [1, 2, 3, 4]
     assert len({item["record"] for item in items}) == 1
+    assert items[0]["fields"] == ["answer", "id", "question", "source", "stance", "statement", "status"]
+
+
+def test_a_first_event_names_what_says_something_as_false_and_the_empty_text_do(ground: Served) -> None:
+    before = ground.head()
+    ground.append(a_question(about="parler", varies=False, note=""))
+    (item,) = ground.get(f"/v1/events?after={before}").json()["items"]
+    assert item["fields"] == ["about", "answer_type", "id", "note", "status", "text", "varies"]
 
 
 @pytest.mark.parametrize(
