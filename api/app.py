@@ -19,7 +19,7 @@ from litestar.types import ASGIApp
 
 from api.ledger.keeping.standby import Lag, as_it_allows
 from api.ledger.keeping.watch import Watch
-from api.ledger.reading.ledger_record import ledger_state
+from api.ledger.reading.soundness import ledger_state
 from api.ledger.signing.checkpoints import Checkpoints, Kept
 from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger

@@ -7,7 +7,7 @@ import click
 
 from api.cli.opened import opened
 from api.ledger.keeping.watch import Watch
-from api.ledger.reading.ledger_record import ledger_state
+from api.ledger.reading.soundness import ledger_state
 from api.ledger.signing.checkpoints import Checkpoints
 from api.ledger.writing import keys
 from api.ledger.writing.keyfiles import settle_rotation

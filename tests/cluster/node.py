@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from api.domain.log import checkpoint
-from api.ledger.reading.ledger_record import ledger_state
+from api.ledger.reading.soundness import ledger_state
 from api.ledger.signing.checkpoints import hold_to_what_was_signed, kept_path
 from api.ledger.storage.database import Database
 from api.ledger.writing import keys

@@ -20,7 +20,7 @@ from api.domain.errors import LogDamaged, LogRefused
 from api.domain.log import checkpoint
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import proofs
-from api.ledger.reading.ledger_record import ledger_state
+from api.ledger.reading.soundness import ledger_state
 from api.ledger.signing.acknowledged import Acknowledged
 from api.ledger.signing.checkpoints import Checkpoints, hold_to_what_was_signed, kept_path, vkey_at
 from api.ledger.storage.database import Database

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from api.__main__ import main
-from api.ledger.reading.ledger_record import ledger_state
+from api.ledger.reading.soundness import ledger_state
 from api.ledger.signing.acknowledged import Acknowledged
 from api.ledger.signing.checkpoints import kept_path
 from api.ledger.storage.database import Database

@@ -1,6 +1,7 @@
 """Whether the log that is stored is the log that was written, as far as its own rows tell: end, entries, payloads, tree.
 
 What does not hold is raised as LogDamaged. It names a position and repeats nothing that is stored. Nothing here remembers.
+The ledger's own record (its name, its keys, the formats of its log) is read here, since it is looked at as it is read.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -8,10 +9,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from api.domain.errors import LogDamaged, Unavailable
+from api.domain.errors import LogDamaged, Misconfigured, Unavailable
 from api.domain.log import event
 from api.domain.log.event import Entry
 from api.domain.log.merkle import Frontier, node_hash
+from api.domain.records.record import LEDGER, State
 from api.ledger.reading import proofs
 from api.ledger.storage.reads import Reads, Row, stored_bytes
 
@@ -32,6 +34,10 @@ _ENTRIES = "SELECT entry FROM event"
 _REDACTIONS = (
     "SELECT e.entry FROM record r JOIN event e ON e.position = r.first_position"
     " WHERE r.kind = 'redaction' ORDER BY r.first_position"
+)
+_OWN = (
+    "SELECT e.position, e.entry, e.leaf_hash, p.salt, p.payload FROM record r JOIN event e ON e.position = r.position"
+    " LEFT JOIN payload p ON p.position = r.position WHERE r.kind = ? AND r.id = ?"
 )
 
 
@@ -134,6 +140,17 @@ def check_payload(entry: Entry, salt: object, payload: object) -> None:
     """Raise LogDamaged unless salt and payload are what the entry commits to."""
     if event.payload_digest(stored_bytes(salt), stored_bytes(payload)) != entry.payload_digest:
         raise LogDamaged(f"position {entry.position}: the payload is not what the entry commits to")
+
+
+def ledger_state(access: Reads) -> State:
+    """Give the latest state of the ledger's own record. Raises LogDamaged, for it is never redacted, or Misconfigured."""
+    row = access.row(_OWN, (LEDGER, LEDGER))
+    if row is None:
+        raise Misconfigured("LEDGER_DATABASE_URL", "the database holds no ledger")
+    position, entry, leaf, salt, payload = row
+    check_payload(checked_entry(position, entry, leaf), salt, payload)
+    state: State = msgspec.json.decode(payload)["state"]
+    return state
 
 
 def check_gone(access: Reads, entries: Sequence[Entry]) -> None:

@@ -21,8 +21,7 @@ from api.domain.log import checkpoint
 from api.domain.records.record import State
 from api.ledger.keeping.watch import Watch
 from api.ledger.reading import proofs, soundness
-from api.ledger.reading.ledger_record import ledger_state
-from api.ledger.reading.soundness import End
+from api.ledger.reading.soundness import End, ledger_state
 from api.ledger.signing.acknowledged import Acknowledged
 from api.ledger.storage.access import Access
 from api.ledger.storage.database import Database

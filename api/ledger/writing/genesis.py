@@ -13,7 +13,7 @@ from api.domain.records.decide import Decision
 from api.domain.records.record import ASSERTED, LEDGER, State
 from api.ledger.projecting.projection import PROJECTED
 from api.ledger.projecting.rebuild import is_outdated, rebuild
-from api.ledger.reading.ledger_record import ledger_state
+from api.ledger.reading.soundness import ledger_state
 from api.ledger.storage.access import Access
 from api.ledger.storage.clock import now
 from api.ledger.storage.database import Database

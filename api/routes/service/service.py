@@ -9,7 +9,7 @@ from api.domain.records import rules
 from api.domain.records.kinds import KINDS
 from api.ledger.keeping import standby
 from api.ledger.reading import lists, standpoint, stats
-from api.ledger.reading.ledger_record import ledger_state
+from api.ledger.reading.soundness import ledger_state
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import AsOfQuery, NoQuery
 from api.routes.edge import problems
