@@ -85,7 +85,7 @@ def test_a_revoked_key_is_listed_as_such_and_refused(shell: Shell) -> None:
 def test_revoking_a_key_that_is_not_there_says_so(shell: Shell) -> None:
     result = shell.run("keys", "revoke", "000000000000")
     assert result.exit_code == 1
-    assert "no key has this id" in result.stderr
+    assert "key: no key has this id" in result.stderr
 
 
 def test_a_name_is_public_only_where_the_operator_says_so(shell: Shell) -> None:

@@ -248,7 +248,8 @@ def test_a_batch_that_would_have_too_much_weighed_anew_is_refused_and_writes_not
     toggled = [retract("source", "paper", expect=1), restore("source", "paper", expect=2)]
     writing.append(*toggled)
     again = [retract("source", "paper", expect=3), restore("source", "paper", expect=4)]
-    with pytest.raises(BeyondLimit) as refused:
+    sentence = "a batch has agreement weighed anew for at most 100,000 claims, by what changes around them"
+    with pytest.raises(BeyondLimit, match=sentence) as refused:
         writing.append(*again, retract("source", "other", expect=1), retract("question", "offline-when", expect=1))
     assert refused.value.operation == 3
     writing.append(*again, revise("source", "paper", expect=5, title="Another"), retract("source", "other", expect=1))

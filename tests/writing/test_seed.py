@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from api.domain import errors
+from api.domain.log.checkpoint import SigningKey
 from api.ledger.reading import feed, standpoint
 from api.ledger.storage.database import Database, shipped
 from api.ledger.writing import genesis, keys, seed
@@ -173,10 +174,17 @@ def test_a_start_killed_between_first_event_and_the_keys_name_finds_the_key(sett
 
 
 def test_a_ledger_refuses_another_name_and_the_key_of_another(settings, tmp_path):
-    database, path = Database(settings), settings.signing_key_path
+    database, path, others = Database(settings), settings.signing_key_path, tmp_path / "others.key"
+    others.write_text(SigningKey("example.org/log", bytes(32)).encode() + "\n", encoding="utf-8")
+    refused = {
+        ("example.org/other", path): "LEDGER_LOG_ORIGIN: another name than the one recorded at the ledger's first event",
+        (None, tmp_path / "nothing"): f"LEDGER_SIGNING_KEY: no file at {tmp_path}/nothing; this ledger's key is needed",
+        (None, others): f"LEDGER_SIGNING_KEY: the key in {others} is not this ledger's",
+    }
     genesis.open_ledger(database, key_path=path, origin="example.org/log", is_seeded=True)
-    for origin, key in (("example.org/other", path), (None, tmp_path / "nothing")):
-        with pytest.raises(errors.Misconfigured):
+    for (origin, key), sentence in refused.items():
+        with pytest.raises(errors.Misconfigured) as refusal:
             genesis.open_ledger(database, key_path=key, origin=origin, is_seeded=True)
+        assert refusal.value.sentence() == sentence
     assert genesis.open_ledger(database, key_path=path, origin=None, is_seeded=True)["log_origin"] == "example.org/log"
     database.close()
