@@ -159,16 +159,21 @@ def test_what_was_accepted_before_the_stop_is_written_and_what_comes_after_is_re
     assert isinstance(writing.ledger.append(writing.unit(an_entity())).exception(0), errors.Unavailable)
 
 
-def test_a_fault_of_our_own_refuses_one_request_and_not_its_neighbours(writing):
-    with held_head(writing.database):
-        writing.ledger.append(writing.unit(an_entity("first")))
-        faulty = writing.ledger.append(
-            Unit(commands=[RecordIt(kind="entity", id="faulty", body={})], actor=writing.actor)
-        )
-        last = writing.ledger.append(writing.unit(an_entity("last")))
-    assert isinstance(faulty.exception(60), errors.AskedWrongly)
-    last.result(60)
-    assert ids(writing) == ["first", "last"]
+@pytest.mark.parametrize("group_size", [1, 64])
+def test_a_fault_of_our_own_refuses_one_request_and_not_its_neighbours(database, group_size):
+    """Neither those who share its commit nor those whose commit is under way."""
+    with running(database, group_size=group_size) as writing:
+        for _ in range(3):
+            position = writing.append(an_entity()).position
+        with held_head(database):
+            first = writing.ledger.append(writing.unit(an_entity("first")))
+            faulty = writing.ledger.append(
+                Unit(commands=[RecordIt(kind="entity", id="faulty", body={})], actor=writing.actor)
+            )
+            last = writing.ledger.append(writing.unit(an_entity("last")))
+        assert isinstance(faulty.exception(60), errors.AskedWrongly)
+        assert [first.result(60).position - position, last.result(60).position - position] == [1, 2]
+        assert ids(writing)[3:] == ["first", "last"]
 
 
 # The database refuses

@@ -177,7 +177,10 @@ def test_a_ledger_refuses_another_name_and_the_key_of_another(settings, tmp_path
     database, path, others = Database(settings), settings.signing_key_path, tmp_path / "others.key"
     others.write_text(SigningKey("example.org/log", bytes(32)).encode() + "\n", encoding="utf-8")
     refused = {
-        ("example.org/other", path): "LEDGER_LOG_ORIGIN: another name than the one recorded at the ledger's first event",
+        (
+            "example.org/other",
+            path,
+        ): "LEDGER_LOG_ORIGIN: another name than the one recorded at the ledger's first event",
         (None, tmp_path / "nothing"): f"LEDGER_SIGNING_KEY: no file at {tmp_path}/nothing; this ledger's key is needed",
         (None, others): f"LEDGER_SIGNING_KEY: the key in {others} is not this ledger's",
     }
