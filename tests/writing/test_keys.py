@@ -10,6 +10,7 @@ import httpx
 import pytest
 from litestar.routes import HTTPRoute
 
+from api.domain.errors import Misconfigured
 from api.ledger.writing import keys
 from tests.support.builders import an_entity
 from tests.support.served import DATABASES, Served, migrated, refused, serve
@@ -173,6 +174,11 @@ def test_a_revoked_key_is_refused_within_five_seconds(ground: Served) -> None:
         refused(ground.post("/v1/entities", NAMED, Authorization=sent), 401, "unauthorized")
     # What it wrote stays, and so does its actor.
     assert ground.get("/v1/stats").status_code == 200
+
+
+def test_to_revoke_what_is_no_key_is_refused(ground: Served) -> None:
+    with pytest.raises(Misconfigured, match="^key: no key has this id$"):
+        keys.revoke(ground.database.access(), "000000000000")
 
 
 def test_a_key_that_nobody_used_is_refused_as_soon_as_it_is_revoked(ground: Served) -> None:

@@ -219,6 +219,8 @@ def test_the_log_leads_to_a_fault_of_our_own_and_repeats_nothing_that_a_driver_s
         writing.append(*ground())
         writing.ledger._writer._access._commit = fail
         assert writing.append(an_entity("next")).position == 5
+        # What failed was not taken for done: it was tried again.
+        assert (ids(writing), faults) == (["parler", "next"], [])
     wired.close()
     [record] = caplog.records
     assert record.getMessage().startswith(("a commit failed: ", "a group of 1 was rolled back: "))
