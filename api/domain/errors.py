@@ -219,7 +219,7 @@ class AnswerDoesNotFit(Conflict):
     """The answer is not of the question's answer_type or unit."""
 
     expected: str
-    pointer: str = "/answer"
+    pointer: str
 
     def sentence(self) -> str:
         return f"the question expects {self.expected}"
@@ -241,7 +241,7 @@ class BadText(Conflict):
     """Text no canonical form exists for: U+0000, a lone surrogate, a number beyond 2^53 - 1."""
 
     rule: str
-    pointer: str = ""
+    pointer: str
 
     def sentence(self) -> str:
         return self.rule
@@ -252,7 +252,7 @@ class BadUrl(Conflict):
     """A URL of the published form whose host a parser refuses."""
 
     rule: str
-    pointer: str = ""
+    pointer: str
 
     def sentence(self) -> str:
         return self.rule
@@ -274,7 +274,7 @@ class Cycle(Conflict):
     """part_of or derives_from would lead back to the record itself."""
 
     relation: str
-    pointer: str = ""
+    pointer: str
 
     def sentence(self) -> str:
         return f"{self.relation} would close a cycle"
@@ -285,7 +285,7 @@ class FieldFixed(Conflict):
     """A field that is never revised, or not any more."""
 
     rule: str
-    pointer: str = ""
+    pointer: str
 
     def sentence(self) -> str:
         return self.rule
@@ -404,7 +404,7 @@ class RedactedReference(Conflict):
     """A field names a record or a revision that was redacted."""
 
     kind: str
-    pointer: str = ""
+    pointer: str
 
     def sentence(self) -> str:
         return f"the {self.kind} that this names was redacted"
@@ -448,7 +448,7 @@ class UnknownReference(Conflict):
     """A field names a record that does not exist."""
 
     kind: str
-    pointer: str = ""
+    pointer: str
 
     def sentence(self) -> str:
         return f"no {self.kind} has the id given"

@@ -168,7 +168,7 @@ TOLD: dict[type[errors.LedgerError], set[str]] = {
     },
     errors.BadUrl: {
         "the host is neither a name nor an address: an IPv6 address, a last part in digits, or punycode is malformed",
-        "the host is short for another address: write that one in full, as 127.0.0.1",
+        "the host is an IPv4 address in another form: write four numbers with a dot between them, as 127.0.0.1",
     },
     errors.NotApplicable: {
         "names the same language twice; case makes no difference",
