@@ -11,10 +11,11 @@ from api.ledger.signing.checkpoints import kept_path
 from api.ledger.storage.database import Database
 from tests.support.builders import an_entity, revise
 from tests.support.databases import is_sqlite
-from tests.support.served import Served, refused, serve
+from tests.support.served import DATABASES, Served, migrated, refused, serve
 from tests.support.witnessing import until
-from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Vandal, unguarded, write
+from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Vandal, settings, unguarded, write, written
 
+__all__ = ["settings", "written"]
 A_REVISION = {"action": "revise", "reason": "Spelt otherwise", "changes": {"name": "Parler LLC"}}
 
 
@@ -35,8 +36,6 @@ def assert_refusing(served: Served, slug: str) -> None:
 
 @pytest.mark.parametrize("way", [*DAMAGES, *FORKS])
 def test_a_node_that_starts_on_it_reads_and_is_not_ready(settings, way):
-    with serve(settings) as served:
-        write(served)
     tamper(settings, {**DAMAGES, **FORKS}[way])
     slug = "log-damaged" if way in DAMAGES else "log-refused"
     with serve(settings) as served:
@@ -49,7 +48,6 @@ def test_a_node_that_starts_on_it_reads_and_is_not_ready(settings, way):
 @pytest.mark.parametrize("way", DAMAGES)
 def test_a_node_that_runs_finds_it_by_looking(settings, way):
     with serve(settings) as served:
-        write(served)
         assert served.get("/health/ready").status_code == 200
         tamper(settings, DAMAGES[way])
         served.app.state.services.watch.walk()
@@ -61,7 +59,6 @@ def test_a_node_that_runs_finds_it_by_looking(settings, way):
 
 def test_the_walk_finds_it_by_itself_and_goes_on_until_then(settings):
     with serve(settings) as served:
-        write(served)
         watch = Watch(served.database, rest=1.0, pause=0.01)
         watch.start()
         assert until(lambda: watch.rounds > 3)
@@ -93,7 +90,6 @@ MET = {
 @pytest.mark.parametrize("way", MET)
 def test_whoever_reads_it_meets_it_and_the_node_takes_note(settings, way):
     with serve(settings) as served:
-        write(served)
         tamper(settings, DAMAGES[way])
         refused(served.get(MET[way]), 503, "log-damaged")
         assert_refusing(served, "log-damaged")
@@ -107,11 +103,10 @@ def test_whoever_reads_it_meets_it_and_the_node_takes_note(settings, way):
     + [("payload", column, f"position = {PLACE}") for column in ("payload", "salt")],
 )
 @pytest.mark.parametrize("value", ["'text'", "7"])
-@pytest.mark.parametrize("settings", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("written", ["sqlite"], indirect=True)
 def test_what_is_of_another_type_than_was_written_is_damage_too(settings, table, column, where, value):
     """SQLite keeps anything anywhere; nobody who looks may end over it."""
     with serve(settings) as served:
-        write(served)
         database = Database(settings)
         with closing(database.connect()) as access, unguarded(access):
             access.run(f"UPDATE {table} SET {column} = {value} WHERE {where}")
@@ -124,7 +119,6 @@ def test_what_is_of_another_type_than_was_written_is_damage_too(settings, table,
 
 def test_whoever_is_told_what_he_missed_meets_it_too(settings):
     with serve(settings) as served:
-        write(served)
         position = served.append(revise("entity", "e2", expect=1, name="Another"))
         database = Database(settings)
         with closing(database.connect()) as access:
@@ -139,16 +133,16 @@ def test_whoever_is_told_what_he_missed_meets_it_too(settings):
 @pytest.mark.parametrize("path", ["/tlog/tile/entries/000.p/23", "/tlog/tile/0/000.p/23", "/v1/events?exact=true", "/v1/proofs/consistency?from=9&to=20"])  # fmt: skip
 def test_no_way_of_reading_the_log_passes_over_a_missing_event(settings, path):
     with serve(settings) as served:
-        write(served)
         tamper(settings, DAMAGES["event"])
         refused(served.get(path), 503, "log-damaged")
         assert_refusing(served, "log-damaged")
 
 
-def test_the_signer_refuses_a_tree_that_is_not_the_one_that_was_appended_to(settings):
-    with serve(settings) as served:
+@pytest.mark.parametrize("kind", DATABASES)
+def test_the_signer_refuses_a_tree_that_is_not_the_one_that_was_appended_to(request, tmp_path, kind):
+    with migrated(request, kind, tmp_path) as fresh, serve(fresh) as served:
         write(served)
-        tamper(settings, DAMAGES["upper node"])
+        tamper(fresh, DAMAGES["upper node"])
         served.post("/v1/entities", {"type": "other", "name": "X"})
         refused(served.get("/tlog/checkpoint"), 503, "log-damaged")
         assert_refusing(served, "log-damaged")
@@ -156,7 +150,6 @@ def test_the_signer_refuses_a_tree_that_is_not_the_one_that_was_appended_to(sett
 
 def test_a_gap_in_the_feed_is_not_passed_over(settings):
     with serve(settings) as served:
-        write(served)
         served.database.access().run(f"DELETE FROM feed WHERE position = {PLACE}")
         assert len(served.get("/v1/events?after=0&limit=8").json()["items"]) == 8
         refused(served.get("/v1/events?after=5"), 503, "log-damaged")
@@ -167,7 +160,6 @@ def test_a_gap_in_the_feed_is_not_passed_over(settings):
 def test_what_is_derived_is_for_verify_to_compare(settings, way):
     """Nothing in the log tells; README says so, and `ledger verify` finds it."""
     with serve(settings) as served:
-        write(served)
         tamper(settings, FORGERIES[way])
         served.app.state.services.watch.walk()
         assert served.get("/health/ready").status_code == 200
@@ -175,7 +167,6 @@ def test_what_is_derived_is_for_verify_to_compare(settings, way):
 
 def test_what_was_redacted_lawfully_is_no_damage(settings):
     with serve(settings) as served:
-        write(served)
         for body in (
             {"kind": "claim", "id": "said", "first": 1, "last": 1},
             {"kind": "entity", "id": "e2"},
@@ -195,9 +186,10 @@ def test_what_was_redacted_lawfully_is_no_damage(settings):
         assert served.get("/health/ready").status_code == 200
 
 
-def test_all_of_a_long_log_is_looked_at(settings):
+@pytest.mark.parametrize("kind", DATABASES)
+def test_all_of_a_long_log_is_looked_at(request, tmp_path, kind):
     """Past the first blocks and levels: each node and each event of 1,300 is missed where it is changed."""
-    with serve(settings) as served:
+    with migrated(request, kind, tmp_path) as fresh, serve(fresh) as served:
         for start in range(0, 1300, 325):
             served.append(*(an_entity(f"n{number}") for number in range(start, start + 325)))
         access = served.database.access()

@@ -113,10 +113,28 @@ def migrated(request: pytest.FixtureRequest, kind: str, folder: Path, **more: An
         shutil.copy(request.getfixturevalue("sqlite_template"), folder / "ledger.db")
         yield Settings(database_url=f"sqlite:///{folder / 'ledger.db'}", **given)
         return
-    postgres, template = request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")
+    with _cloned(request.getfixturevalue("postgres"), request.getfixturevalue("postgres_template")) as url:
+        yield Settings(database_url=url, **given)
+
+
+@contextlib.contextmanager
+def copied(request: pytest.FixtureRequest, ledger: Settings, folder: Path) -> Iterator[Settings]:
+    """Give settings for a copy of a ledger that nobody uses, with its key and what was signed last."""
+    for path in ledger.signing_key_path.parent.glob("ledger.*"):
+        shutil.copy(path, folder)
+    given = {"signing_key": folder / "ledger.key"}
+    if ledger.is_sqlite:
+        yield ledger.model_copy(update={"database_url": f"sqlite:///{folder / 'ledger.db'}", **given})
+        return
+    with _cloned(request.getfixturevalue("postgres"), make_url(ledger.database_url).database or "") as url:
+        yield ledger.model_copy(update={"database_url": url, **given})
+
+
+@contextlib.contextmanager
+def _cloned(postgres: str, template: str) -> Iterator[str]:
     name = f"test_{uuid.uuid4().hex[:12]}"
     administer(postgres, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
-    yield Settings(database_url=named(postgres, name), **given)
+    yield named(postgres, name)
     administer(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from api.domain.log.merkle import Frontier
 from api.ledger.storage.access import Access
+from api.settings import Settings
 from tests.support.builders import a_claim, an_entity, ground, retract, revise
 from tests.support.databases import is_sqlite
-from tests.support.served import Served
+from tests.support.served import DATABASES, Served, copied, migrated, serve
 
 Way = Callable[[Access, Path], None]
 # The event that most ways are about: it recorded the entity that `SHOWN` shows.
@@ -29,6 +32,22 @@ def write(service: Served) -> None:
     service.append(*(an_entity(f"e{number}", name=f"Name {number}") for number in range(16)))
     service.append(retract("entity", "e3", expect=1))
     assert service.get("/tlog/checkpoint").text.split("\n")[1] == "23"
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """A ledger of 23 events that nobody serves."""
+    with migrated(request, request.param, tmp_path_factory.mktemp("written")) as settings:
+        with serve(settings) as service:
+            write(service)
+        yield settings
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, written: Settings, tmp_path: Path) -> Iterator[Settings]:
+    """A copy of that ledger, for each test to tamper with."""
+    with copied(request, written, tmp_path) as settings:
+        yield settings
 
 
 @contextlib.contextmanager

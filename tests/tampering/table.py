@@ -22,7 +22,7 @@ from api.verifying.site import Site
 from api.verifying.verify import Doubts, Verdict, verify_database
 from tests.support.builders import an_entity
 from tests.support.served import Served, serve
-from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Way, write
+from tests.tampering import DAMAGES, FORGERIES, FORKS, PLACE, SHOWN, Way
 
 WAYS: dict[str, Way] = {**DAMAGES, **FORKS, **FORGERIES}
 # How many records, words and past positions are compared from outside: what only one of them shows is found by trying all.
@@ -83,9 +83,8 @@ HEAD = ("tampered with", "readers are told", "node that runs", "node that starts
 
 
 def look(settings: Settings, way: str) -> Row:
-    """Tamper with a new ledger while it is served, and ask everybody."""
+    """Tamper with a ledger while it is served, and ask everybody."""
     with serve(settings) as served:
-        write(served)
         before = _read(served)
         _tamper(settings, WAYS[way])
         met = _read(served)

@@ -17,37 +17,22 @@ from api.ledger.storage.database import Database
 from api.settings import Settings
 from api.verifying.findings import Finding
 from api.verifying.verify import Doubts, verify_database
-from tests.support.builders import a_claim, an_entity, ground, retract, revise
+from tests.support.builders import an_entity
 from tests.support.databases import is_sqlite
-from tests.support.served import DATABASES, Served, migrated, serve
-from tests.tampering import Vandal
+from tests.support.served import DATABASES, migrated, serve
+from tests.tampering import Vandal, settings, write, written
 
-
-@pytest.fixture(params=DATABASES)
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
-    with migrated(request, request.param, tmp_path) as settings:
-        yield settings
+__all__ = ["settings", "written"]
 
 
 @pytest.fixture
 def stored(settings: Settings) -> Iterator[Vandal]:
-    """A ledger of 23 events that nobody serves, and somebody who changes it."""
-    with serve(settings) as service:
-        write(service)
+    """Somebody who changes a ledger of 23 events that nobody serves."""
     database = Database(settings)
     access = database.connect()
     yield Vandal(access)
     access.close()
     database.close()
-
-
-def write(service: Served) -> None:
-    service.append(*ground(), a_claim("said", source="paper", question="offline-when"))
-    service.append(revise("claim", "said", expect=1, note="Read again"))
-    service.append(*(an_entity(f"e{number}") for number in range(16)))
-    service.append(retract("entity", "e3", expect=1))
-    assert service.head() == 23
-    assert service.get("/tlog/checkpoint").status_code == 200
 
 
 def found(settings: Settings, doubts: Doubts | None = None) -> list[Finding]:
@@ -285,10 +270,17 @@ def test_what_is_said_repeats_nothing_that_is_stored(settings: Settings, stored:
     assert "secret" not in run(settings).output
 
 
-def test_what_cannot_be_checked_is_neither_sound_nor_damaged(settings: Settings, tmp_path: Path) -> None:
-    empty = run(settings)
+@pytest.mark.parametrize("kind", DATABASES)
+def test_an_empty_database_is_neither_sound_nor_damaged(
+    request: pytest.FixtureRequest, kind: str, tmp_path: Path
+) -> None:
+    with migrated(request, kind, tmp_path) as fresh:
+        empty = run(fresh)
     assert empty.exit_code == 2
     assert "there is no ledger at" in empty.stderr
+
+
+def test_what_cannot_be_checked_is_neither_sound_nor_damaged(settings: Settings, tmp_path: Path) -> None:
     nowhere = run(settings.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'nothing.db'}"}))
     assert nowhere.exit_code == 2
     assert not (tmp_path / "nothing.db").exists()
@@ -335,7 +327,6 @@ def test_a_record_that_the_index_no_longer_leads_to_is_found(tmp_path: Path, sql
 def test_a_ledger_is_verified_while_it_is_written(settings: Settings) -> None:
     """One state is looked at: what is appended and signed meanwhile is neither missing nor too much."""
     with serve(settings) as service:
-        write(service)
         counted: list[Any] = []
 
         def append(*_: object) -> None:
@@ -354,7 +345,6 @@ def test_a_ledger_is_verified_while_it_is_written(settings: Settings) -> None:
 
 def test_a_redaction_is_lawful_and_more_than_it_covers_is_not(settings: Settings) -> None:
     with serve(settings) as service:
-        write(service)
         answer = service.post(
             "/v1/redactions",
             {"kind": "claim", "id": "said", "first": 1, "last": 1, "basis": "safety", "reason": "A name"},
