@@ -177,7 +177,7 @@ def test_a_revoked_key_is_refused_within_five_seconds(ground: Served) -> None:
 
 
 def test_to_revoke_what_is_no_key_is_refused(ground: Served) -> None:
-    with pytest.raises(Misconfigured, match="^key: no key has this id$"):
+    with pytest.raises(Misconfigured, match=r"^key: no key has this id$"):
         keys.revoke(ground.database.access(), "000000000000")
 
 
