@@ -62,6 +62,7 @@ class _Source(msgspec.Struct):
     published: str | None
 
 
+_NOTHING = Against((), ())
 _CLAIM, _SOURCE = msgspec.json.Decoder(_Claim), msgspec.json.Decoder(_Source)
 
 
@@ -73,11 +74,12 @@ def statements(access: Reads, voice: Voice, chosen: Selection, beside: Beside) -
     page = replace(page, at=at)
     said = [_CLAIM.decode(item) for item in page.items]
     told = _against(access, voice, said, Weighing(access, at, chosen))
-    around = [_around(told[public_id]) for public_id in ids]
+    # What is redacted while the page is read may be among its claims still, and no longer among what they stand on.
+    around = [_around(told.get(public_id, _NOTHING)) for public_id in ids]
     page, found = with_beside(access, page.first(_fitting(around)), "claim", _with_sources(beside))
     published = {one: _SOURCE.decode(document).published for one, document in found["source"].items()}
     items = [
-        msgspec.json.encode({"claim": Raw(item), "published": published[each.source], **those})
+        msgspec.json.encode({"claim": Raw(item), "published": published.get(each.source), **those})
         for item, each, those in zip(page.items, said, around, strict=False)
     ]
     return replace(page, items=items), {
