@@ -223,7 +223,8 @@ def test_a_stale_writer_is_told_at_most_a_hundred_revisions(served: Served) -> N
 
 def test_a_tag_that_the_record_never_had_brings_the_whole_history(served: Served) -> None:
     path = _entity_in(served, "revised")
-    for tag in ('"999999"', '"1"', '"nonsense"'):
+    following = served.get(path).json()["position"] + 1
+    for tag in ('"999999"', f'"{following}"', '"1"', '"nonsense"'):
         problem = refused(served.post(f"{path}/revisions", RETRACT, If_Match=tag), 412, "stale")
         assert [line["revision"] for line in problem["revisions"]] == [2, 1], tag
 

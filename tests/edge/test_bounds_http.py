@@ -189,6 +189,21 @@ def test_a_minute_is_certain_in_itself_and_in_no_other(ground: Served) -> None:
         assert [each["id"] for each in found] == shown, asked
 
 
+def test_what_ends_when_a_window_begins_is_not_in_it_nor_what_begins_when_it_ends(ground: Served) -> None:
+    ground.append(
+        a_source("at-noon", published="2021-01-11T12:00:00Z"),
+        a_claim("noon", source="at-noon", question="q-time", answer={"type": "time", "edtf": "2021-01-11T12:00:00Z"}),
+    )
+    asked = {
+        "from=2021-01-11T12:00:00Z": True, "from=2021-01-11T12:00:01Z": False,
+        "until=2021-01-11T12:00:00Z": True, "until=2021-01-11T11:59:59Z": False,
+    }  # fmt: skip
+    for clock in ("published", "valid"):
+        for window, is_in in asked.items():
+            found = ground.get(f"/v1/claims?id=noon&{clock}_{window}").json()["items"]
+            assert [each["id"] for each in found] == ["noon"] * is_in, (clock, window)
+
+
 def test_a_range_of_one_is_a_range_and_a_reversed_one_is_none(ground: Served) -> None:
     same = {"/v1/diff?from={0}&to={1}": "interval-reversed", "/v1/proofs/consistency?from={0}&to={1}": "interval-reversed",
             "/v1/events/{0}/proof?size={1}": "not-applicable"}  # fmt: skip

@@ -130,3 +130,11 @@ def test_an_id_is_kept_while_a_link_names_it_though_it_was_taken_back(ground: Se
     _still_named(ground, "claim", named, ("claim", namer, 2))
     _redact(ground, "claim", namer, first=2, last=2)
     assert _erase(ground, "claim", named).status_code == 201
+
+
+def test_an_id_is_erased_though_a_redaction_keeps_that_of_another_kind(ground: Served) -> None:
+    same = an_id("same")
+    ground.append(an_entity(same), a_source(same))
+    _redact(ground, "source", same)
+    assert _erase(ground, "entity", same).status_code == 201
+    refused(_erase(ground, "source", same), 409, "not-redactable")

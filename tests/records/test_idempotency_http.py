@@ -54,6 +54,18 @@ def test_a_repeated_create_under_a_chosen_id_is_not_refused_as_taken(ground: Ser
     refused(ground.post("/v1/entities", body, Idempotency_Key=an_id("key")), 409, "id-taken")
 
 
+@pytest.mark.parametrize("kind", CREATES)
+def test_what_is_written_is_found_where_the_answer_says(ground: Served, kind: str) -> None:
+    public_id = an_id("written")
+    url, retraction = f"/v1/{kind}/{public_id}", {"action": "retract", "reason": "Not there"}
+    made = ground.post(f"/v1/{kind}", {**CREATES[kind], "id": public_id})
+    assert made.headers["location"] == url
+    assert ground.get(url).content == made.content
+    taken_back = ground.post(f"{url}/revisions", retraction, If_Match=made.headers["etag"])
+    assert taken_back.headers["location"] == f"{url}/revisions/2"
+    assert [ground.get(f"{url}/revisions/{n}").content for n in (1, 2)] == [made.content, taken_back.content]
+
+
 ACTIONS: dict[str, dict[str, Any]] = {
     "revise": {"action": "revise", "reason": "Read again", "changes": {"note": "Seen twice"}},
     "retract": {"action": "retract", "reason": "Not there"},
