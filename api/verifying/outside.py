@@ -4,7 +4,6 @@ Entries come from the tiles and payloads from the feed; both must lead to the ro
 then derived again in a scratch copy, and whatever the server answers is held to what that copy answers.
 """
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -94,7 +93,7 @@ def verify_url(site: Site, copied: Copied, tell: Callable[[Finding], None], step
         except Changed:
             if findings.count:
                 return Verdict(findings=findings.count, beside=_BESIDE)
-            time.sleep(_PAUSE)
+            site.rest(_PAUSE)
     raise Unavailable("the server says each time that something was redacted meanwhile; try again later")
 
 

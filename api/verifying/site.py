@@ -74,6 +74,10 @@ class Site:
         """Wait here, where the answers come in."""
         return self._runner.run(_given(awaited))
 
+    def rest(self, seconds: float) -> None:
+        """Wait before all is asked anew."""
+        self.wait(self._pause(seconds))
+
     async def _ask(self, path: str, most: int) -> tuple[int, bytes]:
         for turn in range(_TRIES):
             pause = min(2.0**turn / 2, _LONGEST_PAUSE)
