@@ -120,8 +120,8 @@ class Comparison:
         if shape is Shape.MOMENTS:
             theirs = self._without_later(theirs, "mementos", "revision", _last(ours, "mementos", "revision"))
         elif shape is Shape.EVENTS:
-            ours = self._without_later(ours, "items", "position", self._size)
-            theirs = self._without_later(theirs, "items", "position", self._size)
+            ours = self._without_later(_proved(ours), "items", "position", self._size)
+            theirs = self._without_later(_proved(theirs), "items", "position", self._size)
         return difference(ours, theirs, is_exact=self._is_exact)
 
     def _without_later(self, told: object, name: str, key: str, last: int) -> object:
@@ -223,6 +223,14 @@ def _first(pairs: Iterable[tuple[object, object, object]], *, is_exact: bool) ->
         if below is not None:
             return f"/{name}{below}"
     return None
+
+
+def _proved(told: object) -> object:
+    """Leave out of a page of the feed the names of files, which the log does not hold."""
+    if not isinstance(told, dict) or not isinstance(items := told.get("items"), list):
+        return told
+    kept = [{name: each[name] for name in each if name != "file"} if isinstance(each, dict) else each for each in items]
+    return {**told, "items": kept}
 
 
 def _last(told: object, name: str, key: str) -> int:

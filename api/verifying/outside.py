@@ -38,7 +38,7 @@ _OK = 200
 # How often all is begun again because something was redacted meanwhile, and seconds in between.
 _ROUNDS, _PAUSE = 3, 2.0
 _BESIDE = (
-    "actors' published names, proofs (each proves itself), headers, /health, /metrics, pages for people, documentation,"
+    "actors' published names, names of files, proofs (each proves itself), headers, /health, /metrics, pages for people, documentation,"
     " members of a question's groups after the second, most of the pairs of claims that conflict"
 )
 Copied = Callable[[Settings], AbstractContextManager[Answering]]

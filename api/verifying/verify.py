@@ -25,7 +25,7 @@ from api.verifying.tree import TreeCheck
 
 Step = Callable[[str, int, int], None]
 _TOLD_EVERY = 500
-_BESIDE = "actors' published names, API keys and receipts of requests, as they are not in the log"
+_BESIDE = "actors' published names, API keys, receipts of requests and names of files, as they are not in the log"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -286,6 +286,7 @@ def test_every_table_is_the_logs_a_projection_or_known(database):
         "actor",
         "key",
         "receipt",
+        "imported",
         "alembic_version",
     }
 

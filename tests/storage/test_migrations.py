@@ -1,5 +1,6 @@
 """Migrations, by the words an operator types: they make the schema that the tables describe, on both databases."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.support.auditor import _projections, audit
 from tests.support.builders import Writing, a_claim, ground, retract, revise
 
 ROOT = Path(__file__).parents[2]
+SEED = ROOT / "seed"
 
 
 @pytest.fixture(params=("sqlite", "postgresql"))
@@ -80,6 +82,24 @@ def test_a_ledger_of_the_first_schema_keeps_its_log_and_derives_the_rest_anew(
     assert {table: len(rows) for table, rows in found.items()} == {table: len(rows) for table, rows in whole.items()}
     assert found["revision"] == whole["revision"]
     audit(access)
+    older.close()
+
+
+def test_of_what_was_imported_before_the_names_of_shipped_files_are_known(fresh_url: str) -> None:
+    assert alembic(fresh_url, "upgrade", "0004").returncode == 0
+    older, (shipped_file, other) = (
+        Database(Settings(database_url=fresh_url)),
+        (min(SEED.glob("*.ndjson")).name, "x.ndjson"),
+    )
+    for_ever, receipts = 2**62, []
+    for name, first, expires in ((shipped_file, 2, for_ever), (other, 9, for_ever), (shipped_file + "?", 20, 1)):
+        digest = hashlib.sha256(b"file\0" + name.encode()).digest()
+        receipts.append((digest, digest, first, first + 5, expires))
+    older.access().insert("receipt", "key_digest, request_digest, first, last, expires_at", receipts)
+
+    older.migrate()
+
+    assert older.access().rows("SELECT first, last, file FROM imported") == [(2, 7, shipped_file)]
     older.close()
 
 

@@ -189,7 +189,8 @@ def test_a_copy_without_key_and_note_is_sound_and_says_what_it_lacks(settings: S
 def test_what_lies_outside_the_log_is_named(settings: Settings, stored: Vandal) -> None:
     last = run(settings).stdout.splitlines()[-1]
     assert (
-        last == "not looked at: actors' published names, API keys and receipts of requests, as they are not in the log"
+        last
+        == "not looked at: actors' published names, API keys, receipts of requests and names of files, as they are not in the log"
     )
 
 

@@ -16,6 +16,7 @@ from api.__main__ import main
 from api.app import answering
 from api.domain.errors import Unavailable
 from api.domain.log import checkpoint
+from api.ledger.storage.database import Database
 from api.verifying.findings import Finding
 from api.verifying.outside import tile_path, verify_url
 from api.verifying.site import Site
@@ -70,6 +71,10 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
             a_claim("a", answer=first, **said),
             a_claim("b", **said),
         )
+        # No log says in which file its events came, so a ledger that does is sound as well.
+        database = Database(settings)
+        database.access().insert("imported", "first, last, file", [(2, 6, "ground.ndjson")])
+        database.close()
         # What each record is asked is asked of few; two bundles are filled by what was said of them again.
         send(serving, *(an_entity(f"n{number}") for number in range(30)))
         send(
@@ -117,7 +122,12 @@ def test_a_served_ledger_is_found_sound(seen: Seen, tmp_path: Path, words: tuple
     told = run(seen.serving.url, "--since", str(tmp_path / "earlier"), "--vkey", seen.key.vkey, *words)
     assert told.exit_code == 0, told.output
     assert told.stdout.startswith(f"{verdict}: {SIZE} events, 3 of them redacted; ")
-    assert told.stdout.splitlines()[-1].startswith("not looked at: actors' published names, proofs")
+    assert told.stdout.splitlines()[-1].startswith("not looked at: actors' published names, names of files, proofs")
+
+
+def test_a_name_of_a_file_is_served_and_not_compared(seen: Seen) -> None:
+    named = [item["file"] for item in seen.serving.client.get("/v1/events?limit=8").json()["items"]]
+    assert named == [None, *["ground.ndjson"] * 5, None, None]
 
 
 @ONCE

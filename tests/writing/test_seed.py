@@ -5,6 +5,8 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from api.ledger.storage.database import Database, shipped
 from api.ledger.writing import genesis, keys, seed
 from api.ledger.writing.ledger import Ledger
 from tests.support.auditor import audit
+from tests.support.builders import Writing, an_entity
 from tests.support.processes import rest, started
 
 PREPARE = "from api.cli.serve import prepare; from api.settings import load; prepare(load(), is_empty=False)"
@@ -54,6 +57,14 @@ def _seeded(settings, folder: Path, *, again: bool = False) -> tuple[Database, l
     return database, done
 
 
+@contextmanager
+def _writing(database: Database) -> Iterator[Writing]:
+    ledger = Ledger(database)
+    ledger.start()
+    yield Writing(database, ledger)
+    ledger.stop()
+
+
 def _operations(folder: Path) -> int:
     return sum(len(path.read_text(encoding="utf-8").splitlines()) for path in folder.glob("*.ndjson"))
 
@@ -66,6 +77,33 @@ def test_the_seed_is_one_batch_a_file_in_the_order_of_their_names_by_one_actor(s
     assert len({tuple(each["batch"]) for each in said}) == len(done)
     assert access.rows("SELECT DISTINCT a.name FROM event e JOIN actor a ON a.id = e.actor") == [("seed",)]
     audit(access)
+    database.close()
+
+
+def test_each_event_says_in_which_file_it_came_and_can_be_asked_for_by_that(settings, folder):
+    database, done = _seeded(settings, folder)
+    with _writing(database) as writing:
+        writing.append(an_entity())
+    named = {tuple(each["batch"] or ()): each["file"] for each in _said(database)}
+    assert list(named.values()) == [*(path.name for path, _ in done), None]
+    access, (first, second) = database.access(), [path.name for path, _ in done[:2]]
+    for files in ((first,), (first, second)):
+        page = feed.follow(access, feed.Following(files=files, limit=500, with_state=False))
+        found = [json.loads(item) for item in page.items]
+        assert [each["position"] for each in found] == list(range(2, found[-1]["batch"][1] + 1))
+        assert {each["file"] for each in found} == set(files)
+    assert feed.follow(access, feed.Following(files=("no-such-file.ndjson",))).items == []
+    audit(access)
+    database.close()
+
+
+def test_a_redaction_passes_any_file(settings, folder):
+    database, done = _seeded(settings, folder)
+    with _writing(database) as writing:
+        writing.append(an_entity("to-go"))
+        writing.redact("entity", "to-go")
+    page = feed.follow(database.access(), feed.Following(files=(done[0][0].name,), limit=500))
+    assert json.loads(page.items[-1])["type"] == "redacted"
     database.close()
 
 

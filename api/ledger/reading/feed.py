@@ -8,7 +8,8 @@ part of the log learns what has to go from what he holds. Its own `kind` is reda
 - `type` and `actor`: the type and the actor of any event that it covers;
 - `id`: the id of its target, unless the redaction erased that: then nobody knows it;
 - `source` and `question`: those of its target, if that is a claim. What a claim that is redacted as a whole stood on is
-  gone with it, so such a redaction passes any `source` and any `question`.
+  gone with it, so such a redaction passes any `source` and any `question`;
+- `file`: any.
 
 With several filters each is passed by itself: `type=redacted&kind=claim` are the redactions of claims. One of several values
 of a filter is enough.
@@ -41,7 +42,7 @@ from api.ledger.reading.composed import (
 from api.ledger.reading.soundness import check_gapless, check_gone, check_payload, checked_entry
 from api.ledger.reading.standpoint import PAGE, fixed, locate
 from api.ledger.storage.reads import Reads, Row
-from api.ledger.storage.tables import FOREVER, Event, FeedRow, RecordRow, Term
+from api.ledger.storage.tables import FOREVER, Event, FeedRow, Imported, RecordRow, Term
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +73,23 @@ class Following:
     ids: Sequence[str] = ()
     actors: Sequence[str] = ()
     parents: Sequence[tuple[str, Sequence[str]]] = ()
+    files: Sequence[str] = ()
     with_state: bool = True
 
     @property
     def is_narrowed(self) -> bool:
-        return any((self.kinds, self.types, self.ids, self.actors, self.parents))
+        return any((self.kinds, self.types, self.ids, self.actors, self.parents, self.files))
 
 
-_feed, _event = rows_of(FeedRow, "f"), rows_of(Event, "e")
+_feed, _event, _imported = rows_of(FeedRow, "f"), rows_of(Event, "e"), rows_of(Imported, "i")
+# Files share no positions, so an event came in the last that begins before it, or in none.
+_FILE = (
+    sa.select(sa.case((_imported.c.last >= _feed.c.position, _imported.c.file)))
+    .where(_imported.c.first <= _feed.c.position)
+    .order_by(_imported.c.first.desc())
+    .limit(sa.literal_column("1"))
+    .scalar_subquery()
+)
 _IS_BETWEEN = sa.and_(_feed.c.position > given("after"), _feed.c.position <= given("end"))
 _ALL = Walk(_feed, _feed.c.position, _IS_BETWEEN)
 # Outer joins, for an erased record has neither a revision nor a row of its own any more.
@@ -110,14 +120,14 @@ _REDACTIONS = Walk(
 def follow(access: Reads, wanted: Following) -> Stretch:
     """Give the events after a position. `last` is where to go on, never skipping any. Raises NotYet past the head."""
     at, rows, last = (_chosen if wanted.is_narrowed else _every)(access, wanted)
-    return Stretch([row[0] if wanted.with_state else _without_state(row[0]) for row in rows], last, at)
+    return Stretch([_shown(*row, with_state=wanted.with_state) for row in rows], last, at)
 
 
 def _every(access: Reads, wanted: Following) -> tuple[Standpoint, list[Row], int]:
     """Give all events: positions have no gaps, so a page ends where its count says."""
     end = wanted.after + wanted.limit
     rows, is_cut = _events(access, wanted, end=end, limit=wanted.limit)
-    at = fixed(None, *rows[0][2:]) if rows else locate(access)
+    at = fixed(None, *rows[0][2:-1]) if rows else locate(access)
     if wanted.after > at.head:
         raise NotYet(at.head)
     end = min(end, at.position)
@@ -159,7 +169,7 @@ def _in_order(parts: Sequence[_Rows], limit: int) -> _Rows:
 
 
 def _events(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
-    """Read events up to `end` that pass the filters themselves: item, position, head, last redaction."""
+    """Read events up to `end` that pass the filters themselves: item, position, head, last redaction, file."""
     events = Narrowing(_WITH_RECORDS if wanted.is_narrowed else _ALL, after=wanted.after, end=end)
     for column, values in (
         (_event.c.kind, wanted.kinds),
@@ -169,6 +179,8 @@ def _events(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
     ):
         if values:
             events.where_own(_is_one_of, column, values=values)
+    if wanted.files:
+        events.where_own(_came_in_one_of, files=wanted.files)
     for kind, ids in wanted.parents:
         events.where_own(_stands_on_one_of, kind, ids=ids)
     return access.rows_within(*events.query(access, _items, limit=limit), PAGE)
@@ -176,6 +188,15 @@ def _events(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
 
 def _is_one_of(own: Place, column: sa.ColumnElement[str]) -> Condition:
     return column.in_(own("values", is_list=True))
+
+
+def _came_in_one_of(own: Place) -> Condition:
+    """Say that an event came in one of these files; nothing before the first of them is looked at, and nothing after the last."""
+    held = _imported.c.file.in_(own("files", is_list=True))
+    begin = sa.select(sa.func.min(_imported.c.first)).where(held).scalar_subquery()
+    end = sa.select(sa.func.max(_imported.c.last)).where(held).scalar_subquery()
+    between = exists(_imported.c.first <= _feed.c.position, _imported.c.last >= _feed.c.position, held)
+    return sa.and_(_feed.c.position >= begin, _feed.c.position <= end, between)
 
 
 def _stands_on_one_of(own: Place, parent: str) -> Condition:
@@ -242,8 +263,14 @@ def _may_stand_on(own: Place, parent: str) -> Condition:
 
 
 def _items(walk: Walk) -> Query:
-    shown = sa.select(_feed.c.item.label("said"), walk.column, *BESIDE).select_from(walk.tables)
+    shown = sa.select(_feed.c.item.label("said"), walk.column, *BESIDE, _FILE.label("file")).select_from(walk.tables)
     return shown.order_by(walk.column).limit(given("limit"))
+
+
+def _shown(item: bytes, *beside: object, with_state: bool) -> bytes:
+    """Add the file to what was rendered: it is not derived from the log, and so no part of what is."""
+    shown = item if with_state else _without_state(item)
+    return b'%b,"file":%b}' % (shown[:-1], msgspec.json.encode(beside[-1]))
 
 
 def _without_state(item: bytes) -> bytes:

@@ -218,4 +218,13 @@ class Receipt(_Table, table=True):
     expires_at: int = Field(sa_type=_Big)
 
 
+class Imported(_Table, table=True):
+    """Which positions came in which file of operations, for good: what its name was is beside the log, and not proved by it."""
+
+    __table_args__ = (sa.Index("ix_imported_file", "file"),)
+    first: int = _key()
+    last: int = Field(sa_type=_Big)
+    file: str = Field(max_length=255)
+
+
 PROJECTIONS: tuple[type[SQLModel], ...] = (RecordRow, RevisionRow, FeedRow, Term, Span, Search, AgreementRow)

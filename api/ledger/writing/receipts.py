@@ -60,7 +60,15 @@ class Receipts:
             for key, (note, outcome, expires_at) in self._pending.items()
         ]
         self._access.insert("receipt", _COLUMNS, rows)
+        self._note_files()
         self._pending.clear()
+
+    def _note_files(self) -> None:
+        """Keep for good which file the events came in."""
+        noted = [(note.file, outcome) for note, outcome, _ in self._pending.values() if note.file is not None]
+        if noted:
+            rows = [(outcome.items[0].position, outcome.position, file) for file, outcome in noted]
+            self._access.insert("imported", "first, last, file", rows)
 
     def forget(self) -> None:
         """Drop what is pending: the events are gone, or will be made anew."""

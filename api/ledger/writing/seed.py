@@ -40,6 +40,7 @@ def import_file(ledger: Ledger, path: Path, actor: str) -> Outcome:
         key_digest=hashlib.sha256(b"file\0" + path.name.encode()).digest(),
         request_digest=hashlib.sha256(raw).digest(),
         life=None,
+        file=path.name,
     )
     with _naming([path]):
         commands = _read(path, raw)

@@ -17,13 +17,14 @@ class Note:
     """An idempotency note: digests of the key, and of the key with the request (draft-ietf-httpapi-idempotency-key).
 
     `bytes_digest` is that of the key with the request to the byte, where the request's own is of what it says: by bytes
-    alone were requests noted before. `life` is in microseconds; None is for ever.
+    alone were requests noted before. `life` is in microseconds; None is for ever. `file` is the name of a file that it came in.
     """
 
     key_digest: bytes
     request_digest: bytes
     bytes_digest: bytes | None = None
     life: int | None = NOTE_LIFE
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ MOST_GIVEN = 50
 _Each = TypeVar("_Each")
 Several = Annotated[list[_Each], Meta(max_length=MOST_GIVEN)]
 Truth = Literal["true", "false"]
+FileName = Annotated[str, Meta(pattern=f"^[^\\x00-\\x1f/]{{1,255}}{END}", examples=["228-third-reading.ndjson"])]
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 TreeSize = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,15}}{END}", examples=["42"])]
 AsOfText = Annotated[
@@ -433,6 +434,7 @@ class FeedQuery(Strict, frozen=True):
     actor: Annotated[Several[Uuid], Meta(description="Only by this actor.")] = []
     source: Annotated[Several[Id], Meta(description="Only claims of this source.")] = []
     question: Annotated[Several[Id], Meta(description="Only claims on this question.")] = []
+    file: Annotated[Several[FileName], Meta(description="Only what came in this file of operations.")] = []
     state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
     exact: Annotated[
         Literal["true", "false"],

@@ -516,6 +516,12 @@ class FeedItem(Shape, frozen=True):
     fields: list[str] | None
     redacted: RedactionMark | None
     reason: str | None
+    file: Annotated[
+        str | None,
+        Meta(
+            description="Name of the seed file, or other file of operations, that it came in. Not in the log: unproved."
+        ),
+    ]
     state: dict[str, AnyJson] | msgspec.UnsetType | None = msgspec.UNSET
 
 

@@ -20,7 +20,7 @@ _FEED = Contract(
         "Events after a position, in order, without gaps. `next` is where the rest of what is there goes on, and null where "
         "nothing follows, as in every list; `resume` is where to ask again later, with the same filters. A redaction passes "
         "every filter that one of the events passes which it covers, and each by itself; after `erase_id` no `id`, and for a "
-        "claim redacted as a whole any `source` and `question`, since nobody knows them any more. `state` of a claim has the "
+        "claim redacted as a whole any `source` and `question`, since nobody knows them any more; and any `file`. `state` of a claim has the "
         "bounds of its dates, as its representation has."
     ),
     query=FeedQuery,
@@ -44,6 +44,7 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
         ids=query.id,
         actors=query.actor,
         parents=parents,
+        files=query.file,
         with_state=query.state == "true",
     )
     if query.exact == "true":
