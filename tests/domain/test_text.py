@@ -181,6 +181,12 @@ def test_a_text_is_measured_alike_wherever_it_is_cut(value: text.Json, filler: i
     assert text.measure(raw, deepest=1000) == (1 + slow_depth(value), 2)
 
 
+@pytest.mark.parametrize("before", range(6))
+def test_no_escape_is_cut_in_two(before: int) -> None:
+    raw = b'["' + b"a" * (text._SLICE - 2 - before) + rb"\\\\" + b'",[[]]]'
+    assert text.measure(raw, deepest=1000) == (3, 2)
+
+
 @pytest.mark.parametrize(
     ("raw", "members"),
     [
