@@ -437,6 +437,15 @@ def test_what_is_redacted_is_not_referred_to_anew(ground: Served) -> None:
         )
 
 
+def test_what_is_redacted_is_not_referred_to_beside_what_was_referred_to_before(ground: Served) -> None:
+    gone, namer = an_id("gone"), an_id("namer")
+    ground.append(a_source(gone), a_source(namer, derives_from=["paper"]))
+    _redacted(ground, "source", gone)
+    action = {"action": "revise", "reason": "Read again", "changes": {"derives_from": ["paper", gone]}}
+    answer = ground.post(f"/v1/sources/{namer}/revisions", action, If_Match=ground.etag(f"/v1/sources/{namer}"))
+    refused(answer, 409, "redacted-reference", pointer="/changes/derives_from/1")
+
+
 def test_what_referred_to_it_before_lives_on(ground: Served) -> None:
     entity, source, question, claim = (an_id(prefix) for prefix in ("e", "s", "q", "c"))
     ground.append(

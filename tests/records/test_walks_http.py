@@ -332,3 +332,10 @@ def test_actors_are_listed_in_the_order_in_which_they_became_known_though_the_cl
         *(caller.actor for caller in callers if caller is not None),
         *names,
     ]
+    listed = [actor["id"] for actor in walked.get("/v1/actors?limit=500").json()["items"]]
+    assert walked.get(f"/v1/actors?limit={len(listed)}").json()["next"] is None, "nobody follows a page that is full"
+    one_by_one, following = list[str](), "/v1/actors?limit=1"
+    while following is not None:
+        page = walked.get(following).json()
+        one_by_one, following = one_by_one + [actor["id"] for actor in page["items"]], page["next"]
+    assert one_by_one == listed

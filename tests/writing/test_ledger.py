@@ -458,7 +458,7 @@ def test_the_same_key_at_the_same_time_writes_once_whichever_node_is_asked(writi
     assert head(writing) == 2
 
 
-def test_requests_under_one_key_that_wait_together_write_once_and_another_request_is_refused(database):
+def test_requests_under_one_key_that_wait_together_write_once_and_another_request_is_refused(database, caplog):
     with running(database) as writing:
         for _ in range(2):
             position = writing.append(an_entity()).position
@@ -475,6 +475,7 @@ def test_requests_under_one_key_that_wait_together_write_once_and_another_reques
         assert isinstance(other.exception(60), errors.IdempotencyKeyReused)
         assert last.result(60).position == position + 4
         assert writing.ledger.append(unit).result(60).items == first.result().items
+    assert caplog.records == [], "what fails together is tried one by one, and would hide a fault"
 
 
 def test_a_request_repeated_beside_the_redaction_of_what_it_wrote_is_told_that_it_is_gone(database):
