@@ -289,9 +289,10 @@ def test_a_moment_may_be_open_on_one_side():
         "2021-01-14~/2021-01-10~",
     ],
 )
-def test_an_interval_that_ends_before_it_starts_is_refused(text):
-    with pytest.raises(IntervalReversed):
+def test_an_interval_that_ends_before_it_starts_is_refused_and_blames_no_field_yet(text):
+    with pytest.raises(IntervalReversed) as refused:
         edtf.parse(text)
+    assert (refused.value.pointer, refused.value.parameter) == ("", "")
 
 
 @pytest.mark.parametrize(
