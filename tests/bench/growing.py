@@ -96,6 +96,21 @@ def _list(i: int, n: int, *, complete: bool) -> Operation:
     return _claim(i, {"type": "entities", "entities": named, "complete": complete})
 
 
+def _of_256_kinds(kind: int) -> dict[str, Any]:
+    """Give an open list, of 256 kinds and some more; all share a member."""
+    return {"type": "entities", "entities": ["parler", f"e-{kind}"], "complete": False}
+
+
+def _kind(i: int, _: int) -> Operation:
+    return _claim(i, _of_256_kinds(i % 256), speaker=f"e-{i}")
+
+
+def _be_of_another_kind(i: int, _: int) -> Iterable[Operation]:
+    """One kind more than a majority is sought among, and one less again."""
+    for expect, kind in ((1, 256 + i % 200), (2, i % 256)):
+        yield revise("claim", f"c-{i}", expect=expect, answer=_of_256_kinds(kind))
+
+
 def _entities(n: int) -> Iterable[Operation]:
     return (an_entity(f"e-{i}", name=f"Thing {i}") for i in range(n))
 
@@ -148,6 +163,8 @@ SHAPES = (
     Shape("open lists of ten", _QUESTIONED, partial(_list, complete=False), _entities),
     Shape("complete lists of ten", _QUESTIONED, partial(_list, complete=True), _one_parent),
     Shape("texts, each corroborates the next", _TEXT, _spoken, _entities, (_to_the_next("corroborates"),)),
+    Shape("texts, each corroborates the first", _TEXT, _spoken, _entities, (_to_one("corroborates"),)),
+    Shape("lists of 256 kinds, one more comes and goes", _QUESTIONED, _kind, _entities, (_be_of_another_kind,)),
     Shape("texts, each repeats the next", _TEXT, _spoken, _entities, (_to_the_next("repeats"),)),
     Shape("texts, each contradicts the first", _TEXT, _text, deeds=(_to_one("contradicts"),)),
     Shape("texts, each repeats the first", _TEXT, _spoken, _entities, (_to_one("repeats"),)),

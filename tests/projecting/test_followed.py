@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
+from api.domain.agreement import majority
 from api.domain.agreement.agreement import Claim, Link, state_of
+from api.domain.agreement.majority import Majority
+from api.domain.agreement.meeting import case_of
 from api.domain.agreement.tally import Effort
 from api.domain.records.answer import Answer
 from api.ledger.projecting.followed import Followed, replaces_since, surround
@@ -20,6 +23,7 @@ from tests.domain.agreement_builders import (
     PART_OF,
     RELATIONS,
     STANCES,
+    YES,
     a_claim,
     number,
     text,
@@ -36,6 +40,7 @@ _PEACEFUL: tuple[tuple[Answer, ...], ...] = (
     (who("amazon"), who("amazon-web-services")),
     (these("apple"), these("google"), these("amazon"), these("facebook", "youtube"), these("alphabet")),
 )
+_MANY = 1_000
 _FOREIGN = ("x", "y", "z")
 _KINDS = [*ANSWERS, *_PEACEFUL]
 
@@ -190,7 +195,7 @@ class Question:
 
 @pytest.mark.parametrize("varies", [False, True])
 @pytest.mark.parametrize("answers", _KINDS)
-@pytest.mark.parametrize(("seed", "most"), [(0, 256), (1, 256), (2, 5)])
+@pytest.mark.parametrize(("seed", "most"), [(0, 256), (1, 256), (2, 5), (3, 1)])
 def test_at_each_step_the_state_is_what_the_claims_add_up_to(
     answers: tuple[Answer, ...], varies: bool, seed: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,3 +248,31 @@ def test_a_question_that_is_forgotten_leaves_nothing_to_the_garbage_collector(an
         assert gc.collect() == 0
     finally:
         gc.enable()
+
+
+def test_what_is_kept_of_origins_that_were_joined_does_not_grow() -> None:
+    said = Majority(CONTEXT, varies=False)
+    for origin, name in enumerate("ab"):
+        said.put(name, case_of(a_claim(name, YES)), origin)
+    for origin in range(1, _MANY):
+        said.join(origin, origin + 1)
+    assert said.is_reached(2)
+    assert len(said._joined) <= 2
+    said.join(_MANY, 0)
+    assert not said.is_reached(2)
+
+
+def test_of_more_than_is_judged_nothing_is_counted() -> None:
+    """Each is a part by itself: in which of so many an origin speaks would take more for each the more there are."""
+    said = Majority(CONTEXT, varies=False)
+    said.put("hub", case_of(a_claim("hub", text("hub"))), 0)
+    for i in range(1, majority.MOST_SAID):
+        said.put(i, case_of(a_claim(f"c{i}", text(str(i)))), i, ["hub"])
+    assert said.is_reached(majority.MOST_SAID) is False  # the hub meets all, and they do not meet each other
+    for i in range(majority.MOST_SAID, _MANY):
+        said.put(i, case_of(a_claim(f"c{i}", text(str(i)))), i, ["hub"])
+    assert not said.is_reached(_MANY)
+    assert not said._counting._spread
+    for i in range(2, _MANY):
+        said.take(i)
+    assert said.is_reached(2)

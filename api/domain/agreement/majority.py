@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from api.domain.agreement.meeting import Case, Company, Context, bits, set_of
+from api.domain.agreement.meeting import Case, Company, Context, bits, set_of, union
 from api.domain.records import answer as answers
 
 AGREEING: Final = frozenset({"asserts", "denies"})
@@ -32,24 +32,30 @@ class Majority:
         self._said: dict[Key, _Said] = {}
         self._mates: dict[Key, set[Key]] = {}
         self._parts: dict[Key, _Part] = {}
-        self._free: list[int] = []
-        # For each part, by number, those that it meets, itself among them. Nothing is known before it is asked for, nor
-        # of too many.
+        # Parts have numbers, and origins are counted in them, from when it is first asked and while parts are not too many.
         self._is_known = False
+        self._free: list[int] = []
+        # For each part, by number, those that it meets, itself among them, and whether all of them meet.
         self._met: dict[int, int] = {}
         self._whole: dict[int, bool] = {}
         self._counting, self._agreeing = _Coverage(self._met), _Coverage(self._met)
         self._joined: dict[int, int] = {}
 
     def put(self, key: Key, case: Case, origin: int, mates: Iterable[Key] = ()) -> None:
-        """Let something count. `mates` are those of what counts that links say meet it."""
-        self._said[key] = _Said(case, origin)
-        for mate in mates:
-            if not self._meet_anyway(case, self._said[mate].case):
-                self._mates.setdefault(key, set()).add(mate)
-                self._mates.setdefault(mate, set()).add(key)
+        """Let something count, or count otherwise. `mates` are those of what counts that links say meet it."""
+        if key in self._said:
+            self._leave(key)
+        said = self._said[key] = _Said(case, origin, meets_all=self._meets_all(case))
+        before = self._mates.pop(key, set())
+        after = {mate for mate in mates if not (said.meets_all and self._said[mate].meets_all)}
+        if after:
+            self._mates[key] = after
+        for mate in before - after:
+            self._mates[mate].discard(key)
+        for mate in after - before:
+            self._mates.setdefault(mate, set()).add(key)
         self._enter(key)
-        for mate in self._mates.get(key, ()):
+        for mate in before ^ after:
             self._seat_anew(mate)
 
     def take(self, key: Key) -> None:
@@ -62,16 +68,21 @@ class Majority:
 
     def move(self, key: Key, origin: int) -> None:
         """Learn that something is of another origin now."""
-        if key in self._said:
-            self._leave(key)
-            self._said[key].origin = origin
-            self._enter(key)
+        said = self._said.get(key)
+        if said is not None:
+            self._count_out(said)
+            said.origin = origin
+            self._count_in(said)
 
     def join(self, origin: int, larger: int) -> None:
         """Learn that what was of two origins is of one."""
         self._joined[origin] = larger
         self._counting.join(origin, larger)
         self._agreeing.join(origin, larger)
+        if len(self._joined) > len(self._said):
+            for said in self._said.values():
+                said.origin = self._now(said.origin)
+            self._joined.clear()
 
     def is_reached(self, origins: int) -> bool:
         """Say whether a group that is no bridge has more than half of so many origins, and two that assert or deny."""
@@ -91,15 +102,15 @@ class Majority:
 
     # What is asked as one
 
-    def _meet_anyway(self, one: Case, other: Case) -> bool:
-        """Say whether two meet whatever links say."""
-        return all(self._is_plain(case) and not case.is_denial and not _is_text(case) for case in (one, other))
-
     def _is_plain(self, case: Case) -> bool:
         """Say whether such answers meet all that they do not conflict with, or none: they need not be judged then."""
         answer = case.claim.answer
         is_always = isinstance(answer, answers.TimeAnswer) or not self._varies
         return is_always and not isinstance(answer, answers.EntitiesAnswer)
+
+    def _meets_all(self, case: Case) -> bool:
+        """Say whether two such answers meet whatever links say."""
+        return self._is_plain(case) and not case.is_denial and not _is_text(case)
 
     def _part_of(self, key: Key) -> Key | None:
         """Name what is asked as one with this; None where it meets nothing."""
@@ -108,7 +119,7 @@ class Majority:
             return "alone", key
         if _is_text(case) and not case.is_denial:
             return None
-        said = None if self._is_plain(case) and not case.is_denial else case.key
+        said = None if self._meets_all(case) else case.key
         return type(case.claim.answer), said, case.is_denial, case.when if self._varies else None
 
     def _seat_anew(self, key: Key) -> None:
@@ -124,48 +135,57 @@ class Majority:
             return
         part = self._parts.get(name) or self._begin(name, key)
         part.size += 1
-        for coverage in self._coverages(said):
-            coverage.add(part.number, self._now(said.origin))
+        self._count_in(said)
 
     def _leave(self, key: Key) -> None:
         said = self._said[key]
         if said.part is None:
             return
+        self._count_out(said)
         part = self._parts[said.part]
-        for coverage in self._coverages(said):
-            coverage.take(part.number, self._now(said.origin))
         part.size -= 1
         if not part.size:
             self._end(said.part)
+
+    def _count_in(self, said: "_Said") -> None:
+        if self._is_known and said.part is not None:
+            for coverage in self._coverages(said):
+                coverage.add(self._parts[said.part].number, self._now(said.origin))
+
+    def _count_out(self, said: "_Said") -> None:
+        if self._is_known and said.part is not None:
+            for coverage in self._coverages(said):
+                coverage.take(self._parts[said.part].number, self._now(said.origin))
 
     def _coverages(self, said: "_Said") -> "Sequence[_Coverage]":
         is_agreeing = said.case.claim.stance in AGREEING
         return (self._counting, self._agreeing) if is_agreeing else (self._counting,)
 
     def _now(self, origin: int) -> int:
+        """Follow an origin to the one that it is part of now, and shorten the way for the next."""
         while origin in self._joined:
-            origin = self._joined[origin]
+            ahead = self._joined[origin]
+            self._joined[origin] = origin = self._joined.get(ahead, ahead)
         return origin
 
     # What meets what
 
     def _begin(self, name: Key, key: Key) -> "_Part":
-        number = self._free.pop() if self._free else len(self._parts)
-        part = _Part(number, self._said[key].case, alone=key if self._mates.get(key) else None)
+        part = self._parts[name] = _Part(self._said[key].case, alone=key if self._mates.get(key) else None)
+        # By then so many came that to look at all again, once they are gone, is little for each.
+        if len(self._parts) > 2 * MOST_SAID:
+            self._forget()
         if self._is_known:
-            self._let_meet(number, self._judge([part])[number] | 1 << number)
-        self._parts[name] = part
-        if len(self._parts) > MOST_SAID:
-            self._is_known = False
-            self._met.clear()
+            part.number = self._free.pop() if self._free else len(self._parts) - 1
+            self._let_meet(part.number, self._judge([part])[part.number])
         return part
 
     def _end(self, name: Key) -> None:
-        number = self._parts.pop(name).number
-        self._free.append(number)
+        part = self._parts.pop(name)
         if self._is_known:
-            self._let_meet(number, 0)
-            del self._met[number]
+            self._free.append(part.number)
+            self._let_meet(part.number, 0)
+            del self._met[part.number]
 
     def _let_meet(self, number: int, met: int) -> None:
         """Let a part in which nobody speaks meet these."""
@@ -178,15 +198,20 @@ class Majority:
 
     def _look_at_all(self) -> None:
         parts = list(self._parts.values())
-        self._met.update({number: met | 1 << number for number, met in self._judge(parts).items()})
-        for coverage in (self._counting, self._agreeing):
-            for number in self._met:
-                coverage.count_anew(number)
-        self._whole.clear()
+        for number, part in enumerate(parts):
+            part.number = number
+        self._met.update(self._judge(parts))
         self._is_known = True
+        for said in self._said.values():
+            self._count_in(said)
+
+    def _forget(self) -> None:
+        self._is_known = False
+        for memory in (self._free, self._met, self._whole, self._counting, self._agreeing):
+            memory.clear()
 
     def _judge(self, some: "Sequence[_Part]") -> dict[int, int]:
-        """Give for each of some parts those of all that it meets."""
+        """Give for each of some parts those of all that it meets, itself among them."""
         those = list(self._parts.values())
         company = None
         found = {}
@@ -196,9 +221,11 @@ class Majority:
                 met = [those[i] for i in bits(company.meets(part.case))]
             elif part.case.is_denial:
                 met = [each for each in those if each.case.is_denial and each.case.key == part.case.key]
+            elif self._meets_all(part.case):
+                met = [each for each in those if self._meets_all(each.case)]
             else:
-                met = [each for each in those if self._meet_anyway(part.case, each.case)]
-            found[part.number] = set_of([each.number for each in (*met, *self._parts_of_mates(part))])
+                met = []
+            found[part.number] = set_of([each.number for each in (part, *met, *self._parts_of_mates(part))])
         return found
 
     def _parts_of_mates(self, part: "_Part") -> "Iterator[_Part]":
@@ -213,48 +240,69 @@ class _Coverage:
     def __init__(self, met: Mapping[int, int]) -> None:
         self._met = met
         self.of: Counter[int] = Counter()
-        # For each origin in which parts it speaks, and how often in each.
+        # How often an origin speaks in a part, and in which parts each does; how many origins speak in just those.
+        self._counts: Counter[tuple[int, int]] = Counter()
         self._spread: dict[int, int] = {}
-        self._counts: dict[int, dict[int, int]] = {}
+        self._spreads: Counter[int] = Counter()
 
-    def add(self, number: int, origin: int, count: int = 1) -> None:
-        counts = self._counts.setdefault(origin, {})
-        if number not in counts:
+    def clear(self) -> None:
+        for memory in (self.of, self._counts, self._spread, self._spreads):
+            memory.clear()
+
+    def add(self, number: int, origin: int) -> None:
+        self._counts[origin, number] += 1
+        if self._counts[origin, number] == 1:
             elsewhere = self._spread.get(origin, 0)
-            self._spread[origin] = elsewhere | 1 << number
+            self._let_speak(origin, elsewhere | 1 << number)
             self._let_cover(number, elsewhere, 1)
-        counts[number] = counts.get(number, 0) + count
 
-    def take(self, number: int, origin: int, count: int = 1) -> None:
-        counts = self._counts[origin]
-        counts[number] -= count
-        if not counts[number]:
-            del counts[number]
-            self._spread[origin] = elsewhere = self._spread[origin] ^ 1 << number
+    def take(self, number: int, origin: int) -> None:
+        self._counts[origin, number] -= 1
+        if not self._counts[origin, number]:
+            del self._counts[origin, number]
+            elsewhere = self._spread[origin] ^ 1 << number
+            self._let_speak(origin, elsewhere)
             self._let_cover(number, elsewhere, -1)
-            if not elsewhere:
-                del self._spread[origin], self._counts[origin]
+
+    def join(self, origin: int, larger: int) -> None:
+        spread, there = self._spread.get(origin, 0), self._spread.get(larger, 0)
+        for number in bits(spread):
+            self._counts[larger, number] += self._counts.pop((origin, number))
+        self._let_speak(origin, 0)
+        self._let_speak(larger, spread | there)
+        for i in bits(self._reach(spread) & self._reach(there)):
+            self.of[i] -= 1
+
+    def _let_speak(self, origin: int, spread: int) -> None:
+        """Let an origin speak in these parts and no others."""
+        before = self._spread.pop(origin, 0)
+        if spread:
+            self._spread[origin] = spread
+        self._spreads[before] -= 1
+        self._spreads[spread] += 1
+        if self._spreads[before] <= 0:
+            del self._spreads[before]
 
     def _let_cover(self, number: int, elsewhere: int, change: int) -> None:
         """Count an origin in or out that speaks in a part, where it does not reach those that meet it from elsewhere."""
-        for i in bits(self._met.get(number, 0)):
+        for i in bits(self._met[number]):
             if not elsewhere & self._met[i]:
                 self.of[i] += change
 
-    def join(self, origin: int, larger: int) -> None:
-        for number, count in list(self._counts.get(origin, {}).items()):
-            self.take(number, origin, count)
-            self.add(number, larger, count)
+    def _reach(self, spread: int) -> int:
+        """Give the parts that meet any of these."""
+        return union(self._met[i] for i in bits(spread))
 
     def count_anew(self, number: int) -> None:
         met = self._met[number]
-        self.of[number] = sum(1 for spread in self._spread.values() if spread & met)
+        self.of[number] = sum(count for spread, count in self._spreads.items() if spread & met)
 
 
 @dataclass(slots=True)
 class _Said:
     case: Case
     origin: int
+    meets_all: bool
     part: Key | None = None
 
 
@@ -262,9 +310,9 @@ class _Said:
 class _Part:
     """What is asked as one, such as this case, and how much that is; `alone` is the key of what links touch."""
 
-    number: int
     case: Case
     alone: Key | None
+    number: int = 0
     size: int = 0
 
 

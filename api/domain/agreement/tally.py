@@ -83,7 +83,7 @@ class Tally:
         old = self._sayings.pop(out) if out is not None else None
         if old is not None:
             self._clash.take(old)
-            if self._majority is not None:
+            if self._majority is not None and (saying is None or old.key != saying.key):
                 self._majority.take(old.key)
             if saying is None or (old.key, old.voice) != (saying.key, saying.voice):
                 self._let_repeat(old.key)
