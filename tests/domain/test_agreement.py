@@ -405,6 +405,21 @@ def test_more_groups_than_are_shown_are_said_to_be_more() -> None:
     assert agreement.conflicts[0] == ("c0", "c1")
 
 
+def test_the_core_of_a_group_is_its_own_even_where_not_all_groups_are_sought() -> None:
+    """What stands in a group that was not found stands in another all the same."""
+    told = {"x": ["y", "z"], "y": ["z"], "p": ["x"], "q": ["y"], "r": ["z"]}
+    places = {"x": 0, "y": 1_000, "z": 1_001, "p": 1_002, "q": 1_003, "r": 1_004}
+    claims = [
+        a_claim(name, text(name), position=place, links=[a_link("corroborates", one) for one in told.get(name, ())])
+        for name, place in places.items()
+    ]
+    claims += [a_claim(f"c{i}", text(str(i)), position=i) for i in range(1, MAX_GROUPS + 10)]
+    agreement = added_up(*claims)
+    assert not agreement.groups_complete
+    assert ("y", "q") not in {tuple(group.claims) for group in agreement.groups}
+    assert ("x", "y", "z") not in {tuple(group.claims) for group in agreement.groups if not group.is_bridge}
+
+
 def test_links_made_to_multiply_groups_do_not_multiply_the_work() -> None:
     def against(i: int) -> list[Link]:
         return [a_link("contradicts", f"c{i + 1}", i)] if i % 2 == 0 else []

@@ -425,15 +425,15 @@ class _Found(NamedTuple):
 
 def _groups(table: Table, origin_of: Mapping[int, int]) -> tuple[list[_Found], bool]:
     """Give the first MAX_GROUPS maximal sets of counting claims that meet pairwise, and whether these are all."""
+    found: Iterable[_Found]
     if meeting.is_swept(table.cases, varies=table.varies):
         counting, is_whole = bits(table.counting), True
         # Each is large, and they may be many: none is kept but to be shown.
-        shared, found = _shared_by_some(meeting.sweep(table.cases, counting)), meeting.sweep(table.cases, counting)
+        shared = _shared_by_some(meeting.sweep(table.cases, counting))
+        found = (_Found(members, members ^ (members & shared)) for members in meeting.sweep(table.cases, counting))
     else:
-        cliques, is_whole = _cliques(table)
-        shared, found = _shared_by_some(cliques), iter(cliques)
-    cored = (_Found(members, members ^ (members & shared)) for members in found)
-    ranked = ((-len({origin_of[i] for i in bits(each.core)}), each) for each in cored)
+        found, is_whole = _cliques(table)
+    ranked = ((-len({origin_of[i] for i in bits(each.core)}), each) for each in found)
     first = nsmallest(MAX_GROUPS + 1, ranked, key=cmp_to_key(_which_first))
     return [each for _, each in first[:MAX_GROUPS]], is_whole and len(first) <= MAX_GROUPS
 
@@ -455,19 +455,22 @@ def _which_first(one: tuple[int, _Found], other: tuple[int, _Found]) -> int:
     return -1 if apart & -apart & one[1].members else 1
 
 
-def _cliques(table: Table) -> tuple[list[int], bool]:
+def _cliques(table: Table) -> tuple[list[_Found], bool]:
     """Search by Bron and Kerbosch with pivots; give up with what is there when too many are found or patience is out.
 
     Claims that meet one another and the same others stand for each other: the search sees one of them. The budget is
-    counted in claims looked at, so it ends at the same place on every machine.
+    counted in claims looked at, so it ends at the same place on every machine. What meets nothing beyond a set stands in
+    no other, found or not.
     """
     twins = _twins(table)
-    found: list[int] = []
+    found: list[_Found] = []
     patience, weight = _PATIENCE, 1 + len(table.claims) // _AT_A_LOOK
-    for clique, looked_at in _search(_Near(table, set_of(list(twins))), sorted(twins)):
+    near = _Near(table, set_of(list(twins)))
+    for clique, looked_at in _search(near, sorted(twins)):
         patience -= looked_at * weight
         if clique:
-            found.append(set_of([mate for i in bits(clique) for mate in twins[i]]))
+            core = set_of([mate for i in bits(clique) if near[i] | 1 << i == clique for mate in twins[i]])
+            found.append(_Found(set_of([mate for i in bits(clique) for mate in twins[i]]), core))
         if patience < 0 or len(found) > MAX_GROUPS:
             return found, False
     return found, True
