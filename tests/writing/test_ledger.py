@@ -27,6 +27,7 @@ from api.ledger.writing.ledger import Ledger
 from api.ledger.writing.unit import Note, Outcome, Unit
 from api.ledger.writing.writer import Sealed
 from api.settings import Settings
+from tests.support.auditor import audit
 from tests.support.builders import Writing, a_claim, an_entity, ground, restore, retract, revise
 from tests.support.databases import connected, is_sqlite
 
@@ -348,6 +349,48 @@ def test_a_database_that_cannot_write_for_a_while_loses_nothing_and_goes_on(data
             assert isinstance(writing.ledger.append(writing.unit(*large)).exception(60), errors.Unavailable)
         assert head(writing) == position
         assert writing.append(*large).position == position + 20
+
+
+@pytest.mark.parametrize("failure", ["full", "refused", "too much"])
+def test_a_long_batch_that_fails_in_the_middle_leaves_nothing_and_the_next_is_written(database, monkeypatch, failure):
+    """SQLite writes most of it aside while the rest is prepared: the first part, or the last, or none may be written by then."""
+    limit = ["PRAGMA max_page_count = 4294967294"]
+    if is_sqlite(database):
+        sa.event.listen(database.engine, "connect", lambda connection, _: connection.execute(limit[0]).fetchall())
+    long = [an_entity(f"e-{i}", note="x" * 1_000) for i in range(600)]
+    claims = [a_claim(source="paper", question="offline-when") for _ in range(12)]
+    flips = [(retract if n % 2 else restore)("source", "paper", expect=n) for n in range(1, 6)]
+    with running(database) as writing:
+        position = writing.append(*ground(), *claims).position
+        writing.ledger._drop_writer()
+        with monkeypatch.context() as patch:
+            if failure == "refused":
+                _refuse_poison(database.access())
+                refusal = writing.ledger.append(writing.unit(*long[:300], an_entity("poison"), *long[300:])).exception(
+                    60
+                )
+                assert isinstance(refusal, errors.AskedWrongly)
+            elif failure == "too much":
+                patch.setattr("api.ledger.writing.writer.MOST_WEIGHED", 30)
+                refusal = writing.ledger.append(writing.unit(*long, *flips)).exception(60)
+                assert isinstance(refusal, errors.BeyondLimit)
+            else:
+                with _unwilling(database, limit):
+                    refusal = writing.ledger.append(writing.unit(*long)).exception(60)
+                assert isinstance(refusal, errors.Unavailable)
+        assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("aside")]
+        assert head(writing) == position
+        assert writing.append(*long).position == position + len(long)
+    audit(database.access())
+
+
+def test_a_long_batch_that_is_under_way_when_a_ledger_is_stopped_is_written_whole(database):
+    with running(database) as writing:
+        position = writing.append(*ground()).position
+        future = writing.ledger.append(writing.unit(*(an_entity() for _ in range(600))))
+    assert future.result(60).position == position + 600
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("aside")]
+    audit(database.access())
 
 
 @contextmanager
