@@ -38,7 +38,7 @@ from api.routes.edge.reply import NO_STORE, Reply, options_of
 from api.routes.edge.services import Services
 from api.routes.edge.waiting import Lines, Turns
 from api.routes.log import batch, diff, events, proofs, redactions, tlog
-from api.routes.records import claims, entities, questions, sources, statements, timeline
+from api.routes.records import claims, entities, questions, search, sources, statements, timeline
 from api.routes.service import actors, openapi, pages, reference, service
 from api.settings import Settings, load
 from api.witnessing import cosigning
@@ -55,6 +55,7 @@ _HANDLERS = (
     *questions.HANDLERS,
     *sources.HANDLERS,
     *entities.HANDLERS,
+    *search.HANDLERS,
     *timeline.HANDLERS,
     *statements.HANDLERS,
     *events.HANDLERS,

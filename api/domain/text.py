@@ -1,4 +1,4 @@
-r"""Text as the ledger keeps, compares and searches it: canonical JSON, folded words, paragraphs, the forms of ids and lines.
+r"""Text as the ledger keeps and compares it: canonical JSON, paragraphs, the forms of ids and lines.
 
 Patterns end in `\Z`, because Python's `$` lets a final newline pass; `ecma` gives the spelling that a published
 JSON Schema needs. Nothing here knows what a claim or an event is, reads a file or asks the time.
@@ -19,7 +19,6 @@ from api.domain import errors
 Json = dict[str, "Json"] | list["Json"] | str | int | bool | None
 
 MAX_INTEGER = 2**53 - 1
-MAX_TOKEN = 64
 
 ID_PATTERN = r"^[a-z0-9][a-z0-9-]{0,99}\Z"
 UUID_PATTERN = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z"
@@ -74,17 +73,6 @@ _STEPS = bytes.maketrans(b"[{]},", b"\x01\x01\xff\xff\x00")
 _COMMAS = bytes(byte == ord(",") for byte in range(256))
 _NO_STEPS = bytes(byte for byte in range(256) if byte not in b"[]{},")
 _SLICE = 2**15
-_WORD = re.compile(rf"[^\W_]{{1,{MAX_TOKEN}}}")
-# Folded, and with spaces for all that is in no word.
-_SPACED = bytes(ord(chr(byte).lower()) if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
-_RUNS = bytes(ord("a") if chr(byte).isalnum() else ord(" ") for byte in range(128)) + bytes(128)
-_TOO_LONG = b"a" * (MAX_TOKEN + 1)
-# The accents, and what is invisible inside a word: soft hyphen, joiners, byte order mark.
-_MARKS = re.compile("[\u0300-\u036f\u00ad\u200c\u200d\u2060\ufeff]+")
-# What else may be a mark: neither word, space, ASCII, Latin-1 sign nor general punctuation.
-_SIGNS = re.compile("[^\\w\\s\x00-\xbf\u2010-\u205e]+")
-_SPELLINGS = {"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ħ": "h", "\u0131": "i"}
-_LETTERS = re.compile(f"[{''.join(_SPELLINGS)}]")
 _WHITE_SPACE = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -190,40 +178,6 @@ def wanted_prose(text: str) -> str:
     return "no control character but tabs and ends of lines"
 
 
-def fold(text: str) -> str:
-    """Fold case and accents away: NFKD (Unicode UAX #15) without its marks, then full case folding (Unicode §3.13).
-
-    Letters that Unicode does not take apart, and that people type without their stroke or as two, are replaced.
-    """
-    if text.isascii():
-        return text.lower()
-    # The iota below a Greek letter is a mark that case folding makes a letter, as capitals have it.
-    plain = _MARKS.sub("", unicodedata.normalize("NFKD", text).replace("\u0345", "ι"))
-    return _LETTERS.sub(_spell_out, _SIGNS.sub(_drop_marks, plain).casefold())
-
-
-def tokens(text: str) -> list[str]:
-    """Cut folded text into words of letters and digits, in order; a run beyond 64 characters becomes several.
-
-    A token holds nothing but `str.isalnum` characters, so no quote, operator, space or NUL: inside quotes it is one
-    FTS5 term under `tokenize = 'ascii'`, which takes every character beyond ASCII as part of a word, and one
-    PostgreSQL lexeme, as an item of `array_to_tsvector` or in quotes.
-    """
-    return spaced(text).split()
-
-
-def spaced(text: str) -> str:
-    """Give the `tokens` of a text with one space or more between them, and nothing else."""
-    # Text beyond ASCII may fold to plain ASCII, as most names do.
-    folded = text if text.isascii() else fold(text)
-    if folded.isascii():
-        # Several times as fast as the pattern, and the same but for words that it would cut.
-        plain = folded.encode("ascii").translate(_SPACED)
-        if _TOO_LONG not in plain.translate(_RUNS):
-            return plain.decode()
-    return " ".join(_WORD.findall(fold(text)))
-
-
 def paragraphs(document: str) -> list[str]:
     """Give the non-blank lines of a document's text; a locator's paragraph n is item n - 1."""
     return [line for line in _LINE_END.split(document) if _WHITE_SPACE.sub("", line)]
@@ -260,11 +214,3 @@ def _check_string(value: str, pointer: str) -> None:
 def _check_integer(value: int, pointer: str) -> None:
     if not -MAX_INTEGER <= value <= MAX_INTEGER:
         raise errors.BadText(rule="integers must lie within -(2^53 - 1) and 2^53 - 1", pointer=pointer)
-
-
-def _drop_marks(signs: re.Match[str]) -> str:
-    return "".join(sign for sign in signs[0] if not unicodedata.category(sign).startswith("M"))
-
-
-def _spell_out(letter: re.Match[str]) -> str:
-    return _SPELLINGS[letter[0]]

@@ -126,7 +126,7 @@ class _Asking:
     def __init__(self, scratch: Scratch, size: int, sample: int | None) -> None:
         self._scratch, self._size, self._sample = scratch, size, sample
         # Enough for every draw below.
-        self._words = [word for word, _ in draw(scratch.words, 4 * ROUNDS).items] or ["parler"]
+        self._words = [token[1:] for token, _ in draw(scratch.words, 4 * ROUNDS).items] or ["parler"]
         self._moments = [instant(moment) for moment in draw(scratch.moments, 4 * ROUNDS).items] or [
             "2021-01-11T00:00:00Z"
         ]
@@ -230,8 +230,10 @@ class _Asking:
             yield self._pinned(kind.path, None, {parameter: value}, limit=_PAGE, fields="status")
 
     def found(self, known: tuple[str, frozenset[str]]) -> Iterator[Request]:
-        """Ask for the records that are found by a word."""
-        word, kinds = known
+        """Ask for the records that are found by a word, which is looked for as the stem that it left."""
+        token, kinds = known
+        word = token[1:]
+        yield self._at(self._size, "/v1/search", q=word, limit=_PAGE)
         for kind in sorted(kinds & KINDS.keys()):
             yield self._pinned(KINDS[kind].path, q=word, limit=_PAGE, fields="status")
 
@@ -256,6 +258,7 @@ class _Asking:
             cursor = {"cursor": _CHANCE.randrange(position)}
             yield self._at(position, kind.path, cursor, limit=_SMALL_PAGE)
             yield self._at(position, kind.path, q=_CHANCE.choice(self._words), limit=_SMALL_PAGE, fields="status")
+            yield self._at(position, "/v1/search", q=_CHANCE.choice(self._words), kind=kind.name, limit=_SMALL_PAGE)
             yield self._at(position, kind.path, facets=",".join(kind.facets), limit=1)
         for state in _STATES:
             yield self._at(position, "/v1/questions", agreement=state, limit=_SMALL_PAGE)

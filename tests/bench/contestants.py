@@ -19,7 +19,19 @@ from tests.bench.load import Fire, Outcome, RefusedError, Shot
 from tests.bench.servers import Command, Postgres, Server, granian, home_of, run, running
 
 NAMES = ("const", "ledger", "django", "eventsourcing", "bare", "provable")
-READS = ("read", "as-of", "revision", "history", "list", "list-deep", "list-filter", "list-as-of", "feed")
+READS = (
+    "read",
+    "as-of",
+    "revision",
+    "history",
+    "list",
+    "list-deep",
+    "list-filter",
+    "list-as-of",
+    "words",
+    "search",
+    "feed",
+)
 PROVABLE = ("proof-large", "proof-small", "append-signed", "append-unsigned")
 LONG = ("long-history", "short-history", "long-revision", "short-revision")
 OPERATIONS = (*READS, "create", "update", *LONG, "batch", *PROVABLE)

@@ -14,6 +14,7 @@ CLAIMS_PER_QUESTION = 10
 LONG_HISTORY = 20
 PICKS = 1000
 SEED = 2021
+WITNESSES = 1009
 # A record costs about 1 KB with these; the words only have to differ from record to record.
 STATEMENT_CHARACTERS = 260
 NOTE_CHARACTERS = 320
@@ -138,7 +139,7 @@ def claim(index: int, question_index: int) -> dict[str, object]:
     return {
         "source": source_id(index),
         "question": question_id(question_index),
-        "statement": prose(index, STATEMENT_CHARACTERS),
+        "statement": f"{witness(index)} said: {prose(index, STATEMENT_CHARACTERS)}"[:STATEMENT_CHARACTERS],
         "answer": {
             "type": "quantity",
             "amount": str(8_000_000 + index % 40 * 250_000),
@@ -160,6 +161,11 @@ def changes(index: int, number: int) -> dict[str, object]:
         "statement": prose(index * 31 + number, STATEMENT_CHARACTERS),
         "note": prose(index + number, NOTE_CHARACTERS),
     }
+
+
+def witness(index: int) -> str:
+    """Name somebody whom about one claim in a thousand names: a word as people look for."""
+    return f"Witness{index % WITNESSES:04d}"
 
 
 def prose(seed: int, characters: int) -> str:

@@ -121,11 +121,17 @@ class Client:
             "list-deep": lambda: gets(self._deep_pages(), LIST_PAGE),
             "list-filter": lambda: gets([f"{listed}&stance=asserts"], LIST_PAGE),
             "list-as-of": lambda: gets((f"{listed}&as_of={at}" for at in positions), LIST_PAGE),
+            # A word that few hold, and one that nearly all do.
+            "words": lambda: gets(f"{listed}&q={word}+moderation" for word in self._witnesses()),
+            "search": lambda: gets(f"/v1/search?limit={LIST_PAGE}&q={word}+moderation" for word in self._witnesses()),
             "feed": lambda: gets((f"/v1/events?after={after}&limit={FEED_PAGE}" for after in feed), FEED_PAGE),
             "create": self._creates,
             "update": lambda: self._updates(one),
             **self._long_shots(),
         }
+
+    def _witnesses(self) -> Iterator[str]:
+        return (corpus.witness(index) for index in range(min(corpus.WITNESSES, self.wanted.claims)))
 
     def _creates(self) -> Shot:
         bodies = ({**body, "reason": "measured"} for body in self.wanted.creates)

@@ -26,7 +26,7 @@ ROOMS = (
 )  # fmt: skip
 MOST_FILES = 16
 MOST_ANY, MOST_GETATTR = 22, 0
-PURE = {"msgspec", "cryptography", "pydantic_core", "api"}
+PURE = {"msgspec", "cryptography", "pydantic_core", "Stemmer", "api"}
 # Of the standard library, what reads a clock, a file, a network or another process; randomness too.
 IMPURE = {
     "asyncio", "ctypes", "glob", "http", "io", "logging", "multiprocessing", "os", "pathlib", "queue", "random", "secrets",

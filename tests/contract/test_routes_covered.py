@@ -113,6 +113,7 @@ ASKED: dict[str, Ask] = {
     "listSourceStatements": _get("/v1/sources/paper/statements?include=source,entities"),
     "listQuestionConflicts": _get("/v1/questions/q-time/conflicts"),
     "getTimeline": _get("/v1/timeline?include=source"),
+    "search": _get("/v1/search?q=parler+offline&kind=question&kind=claim"),
     "listEvents": _get("/v1/events?limit=5"),
     "getEvent": _get("/v1/events/2"),
     "diffLedger": _get("/v1/diff?from=0"),

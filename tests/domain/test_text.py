@@ -1,9 +1,7 @@
-"""Canonical JSON is RFC 8785, patterns mean the same in Python and ECMA-262, and tokens are plain words."""
+"""Canonical JSON is RFC 8785, and patterns mean the same in Python and ECMA-262."""
 
-import hashlib
 import json
 import re
-import sqlite3
 import time
 import unicodedata
 from typing import Any
@@ -12,7 +10,7 @@ import jsonschema_rs
 import msgspec
 import pytest
 import rfc8785
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from api.domain import addresses, errors, languages, text
@@ -373,83 +371,3 @@ def test_lone_surrogates_never_come_through_the_decoder() -> None:
     for raw in (rb'{"note":"\ud800"}', rb'{"note":"\udc00x"}', b'{"note":"\xed\xa0\x80"}'):
         with pytest.raises(ValueError, match=r".+"):
             msgspec.json.decode(raw, type=Body)
-
-
-# Words
-
-
-@pytest.mark.parametrize(
-    ("given_text", "expected"),
-    [
-        ("L’Œuvre d'Éric", ["l", "oeuvre", "d", "eric"]),
-        ("STRASSE straße", ["strasse", "strasse"]),
-        ("Ærø Łódź İstanbul ısı", ["aero", "lodz", "istanbul", "isi"]),
-        ("e\u0301te\u0301", ["ete"]),
-        ("15 millions, 3.5 %", ["15", "millions", "3", "5"]),
-        ("snake_case x²", ["snake", "case", "x2"]),
-        ("ΌΣΟΣ όσος", ["οσοσ", "οσοσ"]),
-        ("plat\u00adform co\u200dop", ["platform", "coop"]),
-        ("Москва й", ["москва", "и"]),
-        ("", []),
-        ("\"*'()-:^+\\&|!<>", []),
-    ],
-)
-def test_text_is_cut_into_folded_words(given_text: str, expected: list[str]) -> None:
-    assert text.tokens(given_text) == expected
-
-
-@given(STRINGS)
-def test_folding_twice_folds_no_further(given_text: str) -> None:
-    assert text.fold(text.fold(given_text)) == text.fold(given_text)
-
-
-@given(STRINGS)
-@example("\u0345")
-@example("ᾳ ᾼ ΑΙ ᾳ")
-def test_words_are_the_same_however_the_text_is_composed_or_cased(given_text: str) -> None:
-    words = text.tokens(given_text)
-    for form in ("NFC", "NFD", "NFKC", "NFKD"):
-        assert "".join(text.tokens(unicodedata.normalize(form, given_text))) == "".join(words)
-    assert text.tokens(given_text.casefold()) == words
-
-
-@given(STRINGS)
-def test_tokens_are_short_alphanumeric_and_tokens_of_themselves(given_text: str) -> None:
-    for token in text.tokens(given_text):
-        assert token.isalnum()
-        assert len(token) <= text.MAX_TOKEN
-        assert text.tokens(token) == [token]
-
-
-def test_a_long_run_becomes_several_tokens_and_loses_nothing() -> None:
-    assert text.tokens("a" * 150) == ["a" * 64, "a" * 64, "a" * 22]
-
-
-@given(st.lists(STRINGS, min_size=1, max_size=5))
-def test_fts5_takes_every_token_as_one_word(texts: list[str]) -> None:
-    database = sqlite3.connect(":memory:")
-    database.execute("CREATE VIRTUAL TABLE found USING fts5(words, tokenize = 'ascii')")
-    database.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(found, 'row')")
-    every = [text.tokens(one) for one in texts]
-    database.executemany("INSERT INTO found VALUES (?)", [(" ".join(tokens),) for tokens in every])
-    assert {term for (term,) in database.execute("SELECT term FROM terms")} == {token for one in every for token in one}
-    for token in every[0]:
-        hits = {rowid for (rowid,) in database.execute("SELECT rowid FROM found WHERE found MATCH ?", (f'"{token}"',))}
-        assert hits == {row for row, tokens in enumerate(every, 1) if token in tokens}
-    database.close()
-
-
-# Paragraphs
-
-
-def test_paragraphs_are_the_non_blank_lines() -> None:
-    assert text.paragraphs("one\n\n \t\u00a0\ntwo\r\nthree\rfour\n") == ["one", "two", "three", "four"]
-    assert text.paragraphs("a\u2028b\x0cc\n") == ["a\u2028b\x0cc"]
-    assert text.paragraphs("") == []
-
-
-def test_a_locator_ignores_how_white_space_and_accents_are_written() -> None:
-    expected = hashlib.sha256("Près de 15 millions".encode()).hexdigest()
-    assert text.locator("Près de 15 millions") == expected
-    assert text.locator("  Pre\u0300s\tde\n15\u00a0\u202fmillions ") == expected
-    assert text.locator("près de 15 millions") != expected

@@ -71,9 +71,11 @@ def test_filters_together_show_what_each_of_them_shows(access):
 
 def test_no_value_is_part_of_a_text(access):
     chosen = _chosen(FILTERS, (("stance", "s'x"), ("entity", "e'x")))
-    one = replace(chosen, ids=["i'x"], words=("wx",), agreement=("a'x",), parent_terms=[("source", "publisher", "p'x")])
+    one = replace(
+        chosen, ids=["i'x"], words=(("wx",),), agreement=("a'x",), parent_terms=[("source", "publisher", "p'x")]
+    )
     other = replace(
-        chosen, ids=["j"], words=("w",), agreement=("b",), parent_terms=[("question", "about", "p")], limit=9
+        chosen, ids=["j"], words=(("w", "v"),), agreement=("b",), parent_terms=[("question", "about", "p")], limit=9
     )
     other = replace(other, parent_terms=[("source", "language", "p")], terms=(("stance", "y"), ("entity", "z")))
     (text, values), (same, _) = _text(access, one), _text(access, other)

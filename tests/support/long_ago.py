@@ -3,13 +3,17 @@
 from collections.abc import Iterable, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
+from api.domain.log.event import encode, payload_digest
 from api.domain.records.command import RecordIt
 from api.domain.records.decide import Decision
 from api.domain.records.operation import read_batch
 from api.domain.records.record import State
+from api.domain.records.upcasting import MISSING
+from api.domain.text import canonical
 from api.ledger.storage.clock import now
-from api.ledger.writing.change import Slot, change, salts
+from api.ledger.writing.change import Change, Slot, change, salts
 from api.ledger.writing.writer import Writer
 from tests.support.builders import Operation, Writing
 
@@ -25,11 +29,20 @@ class _Lenient(Writer):
             body = {**command.body, **said.get(command.id or "", {})}
             state: State = {**body, "id": command.id, "status": "asserted", "links": []}
             slot = Slot(self._position + 1, max(now(), self._recorded_at + 1), next(salts(1)))
-            made = Decision("recorded", state)
-            self._accept([change(None, command, made, slot, actor=actor, batch=None)])
+            made = change(None, command, Decision("recorded", state), slot, actor=actor, batch=None)
+            self._accept([_as_it_was(made, MISSING[command.kind]) if command.kind in MISSING else made])
         self._close()
         self._access.ask_commit()
         self._access.settle()
+
+
+def _as_it_was(made: Change, missing: State) -> Change:
+    """Take from a payload what its first version lacked: what is known of the record is read from there."""
+    state = {name: value for name, value in made.after.state.items() if name not in missing}
+    said = canonical({"reason": made.fact.reason, "state": state})
+    entry = replace(made.fact.entry, schema=1, payload_digest=payload_digest(made.salt, said))
+    fact = replace(made.fact, entry=entry, raw=encode(entry), payload=said)
+    return replace(made, fact=fact)
 
 
 def recorded_long_ago(writing: Writing, *operations: Operation, said: Mapping[str, State] | None = None) -> None:

@@ -15,7 +15,7 @@ from api.domain.dates import edtf
 from api.domain.dates.edtf import Extent
 from api.domain.records.answer import from_state
 from api.domain.records.source import published_bounds
-from api.domain.text import tokens
+from api.domain.words import tokens
 from api.ledger.reading.feed import Following, follow
 from api.ledger.reading.selection import Selection, Window
 
@@ -32,7 +32,7 @@ _STATES = ("disputed", "single-origin", "agreed", "open")
 _WORDS = {
     "entity": ("name", "names", "note"),
     "source": ("title", "authors", "url", "note"),
-    "question": ("text", "note"),
+    "question": ("text", "aliases", "note"),
     "claim": ("statement", "note"),
 }
 
@@ -242,7 +242,8 @@ class Past:
         if chosen.ids:
             wanted.append(state["id"] in chosen.ids)
         if chosen.words:
-            wanted.append(set(chosen.words) <= words(chosen.kind, state))
+            held = words(chosen.kind, state)
+            wanted.append(all(held.intersection(word) for word in chosen.words))
         if chosen.is_live is not None:
             wanted.append(self.is_live(state) is chosen.is_live)
         if chosen.agreement:
@@ -347,13 +348,16 @@ def _named(state: State) -> list[str]:
 
 
 def words(kind: str, state: State) -> set[str]:
-    texts = [state["id"].replace("-", " ")]
+    texts = [(state["id"].replace("-", " "), None)]
     for name in _WORDS[kind]:
-        value = state[name]
-        texts += value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value or ""]
+        value, language = state[name], state["language"] if name == "title" else None
+        if isinstance(value, dict):
+            texts += [(text, tag) for tag, text in value.items()]
+        else:
+            texts += [(text, language) for text in (value if isinstance(value, list) else [value or ""])]
     if kind == "claim" and state["answer"]["type"] == "text":
-        texts.append(state["answer"]["text"])
-    return {word for each in texts for word in tokens(each)}
+        texts.append((state["answer"]["text"], None))
+    return {word for each in texts for word in tokens(*each).split()}
 
 
 def _overlaps(extent: Extent | None, window: Window) -> bool:

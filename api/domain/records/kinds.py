@@ -66,6 +66,10 @@ class Term(Said):
     names: KindName | None = None
 
 
+# A text, and its language where that is known.
+Tagged = tuple[str, str | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """A field that holds the id of a record of some kind, or a list of such ids. They are terms, too."""
@@ -96,8 +100,9 @@ class Kind:
 
     `body` is what a client states of one, `computed` what a representation adds to that. Of `fixed` fields none is ever
     revised, of those `fixed_once_answered` none from the first claim on a question on. `stands_on` names the kinds of
-    which a record needs one each: fixed fields of these names, and columns of the record's row. `words` are what `q` looks
-    into, `span` gives the time that a record speaks of. `filters` stand in the order in which they lead a search: first
+    which a record needs one each: fixed fields of these names, and columns of the record's row. `words` are what a search
+    looks into, in English, `tagged` what it looks into beside, each in a language of its own, and `called` what a record is
+    called, in every language; `span` gives the time that a record speaks of. `filters` stand in the order in which they lead a search: first
     those whose values few records share. Of `facets`, `agreement` is no term: it is computed.
     """
 
@@ -111,6 +116,8 @@ class Kind:
     references: tuple[Reference, ...] = ()
     other_terms: tuple[Term, ...] = ()
     words: tuple[Said, ...] = ()
+    tagged: Callable[[State], Sequence[Tagged]] | None = None
+    called: Callable[[State], Sequence[Tagged]] | None = None
     span: Callable[[State], Extent | None] | None = None
     filters: tuple[Filter, ...]
     facets: tuple[str, ...]
@@ -145,13 +152,19 @@ class Kind:
         return tuple(f"{given.of or self.name}.{term}" for term in given.terms or (name,))
 
 
+def _names(state: State) -> Sequence[Tagged]:
+    return [(state["names"][language], language) for language in sorted(state["names"])]
+
+
 ENTITY = Kind(
     name="entity",
     plural="entities",
     body=EntityBody,
     references=(Reference("part_of", "entity"),),
     other_terms=(Term("type"), Term("same_as")),
-    words=(Said("name"), Said("names"), Said("note")),
+    words=(Said("name"), Said("note")),
+    tagged=_names,
+    called=lambda state: [(state["name"], None), *_names(state)],
     filters=(Filter("status"), Filter("type"), Filter("part_of")),
     facets=("type", "status", "part_of"),
 )
@@ -169,7 +182,8 @@ SOURCE = Kind(
         Term("language", lambda state: ranges_of(state["language"]) if state["language"] else ()),
         Term("authors"),
     ),
-    words=(Said("title"), Said("authors"), Said("url"), Said("note")),
+    words=(Said("authors"), Said("url"), Said("note")),
+    tagged=lambda state: [(state["title"], state["language"])],
     span=published_extent,
     filters=(
         Filter("status"),
@@ -189,7 +203,7 @@ QUESTION = Kind(
     fixed_once_answered=("unit", "varies"),
     references=(Reference("about", "entity", is_list=True),),
     other_terms=(Term("answer_type"), Term("unit"), Term("varies")),
-    words=(Said("text"), Said("note")),
+    words=(Said("text"), Said("aliases"), Said("note")),
     filters=(Filter("status"), Filter("about"), Filter("answer_type"), Filter("unit"), Filter("varies")),
     facets=("answer_type", "status", "unit", "varies", "about", "agreement"),
 )

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from api.domain.text import Id, Note, Sentence
+from api.domain.text import Id, Name, Note, Sentence
 
 AnswerType = Literal["time", "entity", "boolean", "text", "entities", "quantity"]
 UNIT_PATTERN: Final = r"^[A-Za-z0-9](?:[A-Za-z0-9 /._-]{0,48}[A-Za-z0-9/._-])?\Z"
@@ -41,6 +41,7 @@ class QuestionBody(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     about: Annotated[list[Id], Meta(min_length=1, max_length=50)]
     text: Sentence
+    aliases: Annotated[list[Name], Meta(max_length=50)] = []
     answer_type: AnswerType
     unit: Unit | None = None
     varies: bool = False

@@ -16,7 +16,8 @@ from api.domain.log.event import Basis, Entry, LoggedKind, Redacts, stamp
 from api.domain.records.command import Redact
 from api.domain.records.operation import Number
 from api.domain.records.record import ASSERTED, Record, State
-from api.domain.text import TEXT_PATTERN, Id, Json, Reason, fold
+from api.domain.text import TEXT_PATTERN, Id, Json, Reason
+from api.domain.words import fold
 
 REDACTION = "redaction"
 Contained = Annotated[

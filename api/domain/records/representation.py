@@ -15,11 +15,12 @@ from api.domain.log.event import stamp
 from api.domain.records.claim import valid_extent
 from api.domain.records.kinds import CLAIM, KINDS
 from api.domain.records.record import LEDGER, Record
+from api.domain.records.upcasting import MISSING
 
 _FIRST_RULES: Final = 1
 # For each kind the number of the form in which a revision is shown: raised with whatever makes the JSON of one that is
 # recorded already another, its payload's schema included. What is computed is another under other rules anyway.
-_FORMS: Final = {"entity": 1, "source": 1, "question": 1, "claim": 1}
+_FORMS: Final = {"entity": 1, "source": 1, "question": 2, "claim": 1}
 # What a tag stands for beside the position. Tags of a first version are positions alone.
 VERSIONS: Final[Mapping[str, int]] = {
     name: form + (RULES - _FIRST_RULES if KINDS[name].computed else 0) for name, form in _FORMS.items()
@@ -41,6 +42,9 @@ class _Said(msgspec.Struct):
 
 
 Computed = dict[str, Raw]
+_MISSING: Final[Mapping[str, Computed]] = {
+    kind: {name: Raw(_SORTED.encode(value)) for name, value in fields.items()} for kind, fields in MISSING.items()
+}
 
 
 def represent(record: Record, payload: bytes, computed: Computed) -> bytes:
@@ -61,12 +65,18 @@ def represent(record: Record, payload: bytes, computed: Computed) -> bytes:
     return msgspec.json.encode(shown)
 
 
-def said(payload: bytes, computed: Computed) -> bytes:
-    """Render what an event says: its payload, with what is computed from the state among the fields of that."""
-    if not computed:
+def said(kind: str, payload: bytes, computed: Computed) -> bytes:
+    """Render what an event says: its payload, with what is computed from the state among the fields of that.
+
+    Fields that there were not yet are there as well.
+    """
+    missing = _MISSING.get(kind, {})
+    if not payload or not (computed or missing):
         return payload
     told = _SAID.decode(payload)
-    return msgspec.json.encode({"reason": told.reason, "state": told.state | computed})
+    if not computed and missing.keys() <= told.state.keys():
+        return payload
+    return msgspec.json.encode({"reason": told.reason, "state": missing | told.state | computed})
 
 
 def computed_from(record: Record) -> Computed:
@@ -92,7 +102,7 @@ def _reader(kind: str, fields: Sequence[str], computed: Sequence[str] = ()) -> m
             ("id", Raw),
             ("revision", int, 0),
             ("status", Raw),
-            *((name, Raw) for name in fields),
+            *((name, Raw, _MISSING.get(kind, {}).get(name, msgspec.NODEFAULT)) for name in fields),
             *((name, object, None) for name in computed),
             ("links", Raw),
             ("position", int, 0),

@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from api.domain.dates.edtf import Extent
 from api.domain.log.event import Entry
-from api.domain.records.kinds import KINDS, SOURCE, Said, texts_in
+from api.domain.records.kinds import KINDS, SOURCE, Said, Tagged, texts_in
 from api.domain.records.record import ASSERTED, REDACTED, Record, State
 from api.domain.records.redaction import REDACTION
+from api.domain.words import CALLED, SAID, Marks, tokens
 
 # What a record is found by: a field, as `kind.term`, and a value.
 Found = tuple[str, str]
+# A text, its language where that is known, and what marks its words.
+Text = tuple[str, str | None, Marks]
 # Where an open or unknown start stands in the timeline: before the year 1, and short enough for a cursor.
 FIRST_START = -(10**17)
 # Where a source stands of which nobody knows since when it is published: after all others, and short enough as well.
@@ -33,6 +36,10 @@ def _flat(kind: str, said: Iterable[Said]) -> list[_Read]:
 
 _TERMS: Mapping[str, list[_Read]] = {kind.name: _flat(kind.name, kind.terms) for kind in KINDS.values()}
 _WORDS: Mapping[str, list[_Read]] = {kind.name: _flat(kind.name, kind.words) for kind in KINDS.values()}
+_TAGGED: Mapping[str, list[tuple[Callable[[State], Sequence[Tagged]], Marks]]] = {
+    kind.name: [(read, marks) for read, marks in ((kind.tagged, SAID), (kind.called, CALLED)) if read]
+    for kind in KINDS.values()
+}
 FIELDS = tuple(field for terms in _TERMS.values() for field, *_ in terms)
 
 
@@ -87,8 +94,8 @@ def _span(extent: Extent, unknown: int) -> Span:
     return starts, extent.shape == "moment", start.earliest, start.latest, end.earliest, end.latest
 
 
-def text(kind: str, state: State) -> str | None:
-    """Give the text that `q` looks into, the id's words first; None where a record has none to be found by."""
+def texts(kind: str, state: State) -> list[Text] | None:
+    """Give what a search looks into, the id's words first; None where a record has none to be found by."""
     if kind not in KINDS or state["status"] == REDACTED:
         return None
     said = [state["id"].replace("-", " ")]
@@ -98,4 +105,12 @@ def text(kind: str, state: State) -> str | None:
             said.append(value)
         elif value:
             said.extend(texts_in(value))
-    return " ".join(filter(None, said))
+    found: list[Text] = [(" ".join(filter(None, said)), None, SAID)]
+    for tagged, marks in _TAGGED[kind]:
+        found += [(text, language, marks) for text, language in tagged(state)]
+    return found
+
+
+def words(found: Sequence[Text]) -> str:
+    """Give the tokens of texts, with spaces between them."""
+    return " ".join([tokens(*each) for each in found])

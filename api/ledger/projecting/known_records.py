@@ -10,6 +10,7 @@ from collections.abc import Set as AbstractSet
 import msgspec
 
 from api.domain.records.record import Record, State, buried_state
+from api.domain.records.upcasting import upcast
 from api.ledger.projecting.overlay import Overlay
 from api.ledger.storage.reads import Reads, Row
 from api.ledger.storage.tables import FOREVER
@@ -83,7 +84,7 @@ class KnownRecords:
         if pending is not None:
             return pending
         row = self._access.row(_STATE_AT, (record.first_position, revision))
-        return msgspec.json.decode(row[0])["state"] if row else None
+        return upcast(record.kind, msgspec.json.decode(row[0])["state"]) if row else None
 
     def naming(self, kind: str, field: str, ids: AbstractSet[str]) -> set[str]:
         """Give the ids of records that now name one of these in a field."""
@@ -115,5 +116,5 @@ def _record(row: Row) -> Record:
         first_position=first_position,
         recorded_at=recorded_at,
         recorded_by=recorded_by,
-        state=msgspec.json.decode(payload)["state"] if payload is not None else buried_state(public_id),
+        state=upcast(kind, msgspec.json.decode(payload)["state"]) if payload is not None else buried_state(public_id),
     )

@@ -14,7 +14,6 @@ from api.domain.records.record import Record, State, changed_fields
 from api.domain.records.redaction import REDACTION, Mark
 from api.domain.records.redaction import represent as represent_redaction
 from api.domain.records.representation import Computed, computed_from, represent, said
-from api.domain.text import spaced
 from api.ledger.projecting import findable
 from api.ledger.projecting.known_questions import KnownQuestions
 from api.ledger.projecting.known_records import KnownRecords
@@ -26,7 +25,7 @@ from api.ledger.storage.tables import FOREVER
 
 # Of this version are the projections that are derived here. Whoever changes what an event makes of them raises it: a
 # database that holds older ones derives all of them again at its next start.
-PROJECTED: Final = 4
+PROJECTED: Final = 5
 MOST_REMEMBERED = 5_000
 _SAYS_NOTHING = b'"reason":null,"state":null}'
 
@@ -157,7 +156,7 @@ class Projector:
         """Join what is stored: the entry's fields, the id, the names that changed, and what the event says."""
         mark = fact.mark.shown() if fact.mark else None
         known = msgspec.json.encode({"id": public_id, "fields": fields, "redacted": mark})
-        position, told = fact.entry.position, said(fact.payload, computed)[1:] or _SAYS_NOTHING
+        position, told = fact.entry.position, said(fact.entry.kind, fact.payload, computed)[1:] or _SAYS_NOTHING
         # Nothing ever closes a row of the feed.
         self._pending.rows["feed"].append([position, b"%b,%b,%b" % (fact.raw[:-1], known[1:-1], told)])
 
@@ -184,13 +183,13 @@ class Projector:
             self._pending.add("span", key, [after.kind, after.first_position, after.position, FOREVER, *new])
 
     def _keep_words(self, before: Record | None, after: Record) -> None:
-        old = findable.text(before.kind, before.state) if before else None
-        new = findable.text(after.kind, after.state)
+        old = findable.texts(before.kind, before.state) if before else None
+        new = findable.texts(after.kind, after.state)
         if old == new:
             return
         self._pending.rows["search"].append([after.first_position, after.position])
         if new is not None:
-            self._pending.words.append((after.position, spaced(new)))
+            self._pending.words.append((after.position, findable.words(new)))
 
     def _keep_agreement(self, public_id: str, position: int, *, is_anew: bool) -> None:
         question = self.records.find("question", public_id)

@@ -14,6 +14,7 @@ from api.domain.errors import Unavailable
 from api.domain.log.event import Entry, Redacts, decode_own
 from api.domain.records.record import Record, State, buried_state, evolve
 from api.domain.records.redaction import Mark
+from api.domain.records.upcasting import upcast
 from api.ledger.projecting.known_questions import parents
 from api.ledger.projecting.pending import NAMES
 from api.ledger.projecting.projection import PROJECTED, Fact, Projector, throw_away
@@ -172,7 +173,7 @@ def _fold(projector: Projector, events: Sequence[tuple[bytes, bytes | None]], bu
             raise _damaged(entry.position)
         before = projector.records.find(entry.kind, told.state["id"]) if entry.revision > 1 else None
         fact = Fact(entry, told.reason, raw, said, covers=_covered(entry, buried))
-        projector.project(before, evolve(before, entry, told.state), fact)
+        projector.project(before, evolve(before, entry, upcast(entry.kind, told.state)), fact)
     projector.write_out()
     projector.forget_if_much()
 
@@ -200,9 +201,9 @@ def _fold_buried(projector: Projector, entry: Entry, raw: bytes, said: bytes | N
         if said is None:
             raise _damaged(entry.position)
         told = _TOLD.decode(said)
-        after = evolve(burial.before, entry, told.state)
+        after = evolve(burial.before, entry, upcast(entry.kind, told.state))
         projector.project(burial.before, after, Fact(entry, told.reason, raw, said, earlier=burial.earlier))
-        burial.before, burial.earlier = after, told.state
+        burial.before, burial.earlier = after, after.state
     elif burial.id is None:
         projector.note_erased(Fact(entry, None, raw, b"", mark))
     else:

@@ -13,7 +13,7 @@ import msgspec
 from api.domain.log.event import decode_own
 from api.domain.records.kinds import KIND_NAMES
 from api.domain.records.record import Record, State
-from api.domain.text import spaced
+from api.domain.records.upcasting import upcast
 from api.ledger.projecting import findable
 from api.ledger.projecting.pending import COLUMNS
 from api.ledger.projecting.rebuild import fold_log
@@ -215,8 +215,8 @@ def _target(entry: bytes) -> str | None:
 def _indexed(access: Reads, kind: str, first: int) -> dict[int, str]:
     """Give the words that a record is made of, by the positions since which it is."""
     told = [(since, msgspec.json.decode(said)["state"]) for since, said in access.rows(_INDEXED, (first,))]
-    texts = ((since, findable.text(kind, state)) for since, state in told)
-    return {since: spaced(text) for since, text in texts if text is not None}
+    found = ((since, findable.texts(kind, upcast(kind, state))) for since, state in told)
+    return {since: findable.words(texts) for since, texts in found if texts is not None}
 
 
 def _replace(access: Access, small: Access, table: str, column: str, values: Sequence[int]) -> bool:

@@ -15,6 +15,7 @@ from api.domain.dates.asof import NOW, AsOf
 from api.domain.dates.edtf import OPEN_END, OPEN_START, Bounds, Extent
 from api.domain.records.kinds import CLAIM, KINDS
 from api.domain.records.record import ASSERTED, REDACTED, RETRACTED
+from api.domain.words import Sought
 from api.ledger.projecting.findable import LAST_START
 from api.ledger.reading.composed import (
     POSITION,
@@ -62,7 +63,7 @@ class Selection:
     terms: Sequence[tuple[str, str]] = ()
     parent_terms: Sequence[tuple[str, str, str]] = ()
     ids: Sequence[str] = ()
-    words: Sequence[str] = ()
+    words: Sequence[Sought] = ()
     is_live: bool | None = None
     agreement: Sequence[str] = ()
     is_undated: bool = False

@@ -11,6 +11,7 @@ import msgspec
 from api.domain.dates.asof import NOW, AsOf, Standpoint
 from api.domain.errors import LogDamaged, NotYet, Redacted, UnknownRecord, UnknownRevision
 from api.domain.records.record import REDACTED, State, changed_fields
+from api.domain.records.upcasting import upcast
 from api.ledger.reading.standpoint import HEAD, LAST_REDACTION, LINKS, PAGE, Page, in_force, locate, reached_by
 from api.ledger.storage.reads import Reads
 from api.ledger.storage.tables import FOREVER
@@ -195,11 +196,11 @@ def difference(access: Reads, kind: str, public_id: str, *, old: int, new: int) 
     """Give the RFC 6902 patch from one revision's state to another's."""
     at = locate(access)
     first, revisions = _know(access, kind, public_id, at)
-    states = [_state(access, first, revision, revisions, at) for revision in (old, new)]
+    states = [_state(access, kind, first, revision, revisions, at) for revision in (old, new)]
     return msgspec.json.encode(jsonpatch.make_patch(states[0], states[1]).patch), at
 
 
-def _state(access: Reads, first: int, revision: int, revisions: int, at: Standpoint) -> State:
+def _state(access: Reads, kind: str, first: int, revision: int, revisions: int, at: Standpoint) -> State:
     row = access.row(_STATE, (first, revision, at.position))
     if row is None:
         sql = "SELECT status, document FROM revision WHERE first_position = ? AND revision = ? AND position <= ?"
@@ -207,8 +208,7 @@ def _state(access: Reads, first: int, revision: int, revisions: int, at: Standpo
             _refuse_redacted(status, document)
             raise LogDamaged("the payload of a revision is missing, and no redaction covers it")
         raise UnknownRevision(revisions)
-    state: State = msgspec.json.decode(row[0])["state"]
-    return state
+    return upcast(kind, msgspec.json.decode(row[0])["state"])
 
 
 # Bytes of lines that a problem document holds.
@@ -228,8 +228,8 @@ def since(access: Reads, kind: str, public_id: str, position: int | None) -> tup
     # Of a revision that was redacted since, nobody may learn what it said.
     sql = f"SELECT revision FROM revision WHERE first_position = ? AND position = ? AND {_IS_THERE}"
     held = access.row(sql, (first, position or 0))
-    before = _state(access, first, held[0], revisions, now.at) if held else None
-    after = _state(access, first, now.revision, revisions, now.at)
+    before = _state(access, kind, first, held[0], revisions, now.at) if held else None
+    after = _state(access, kind, first, now.revision, revisions, now.at)
     return bytes(now.document), lines, changed_fields(before, after)
 
 

@@ -81,8 +81,8 @@ class Reads(ABC):
         return [row[:-2] for row in self.rows(_MEASURED.format(sql), (*parameters, most))]
 
     @abstractmethod
-    def matching_words(self, words: Sequence[str]) -> tuple[str, str]:
-        """Give a query for the keys of `search_index` whose rows hold all the words, and its one parameter."""
+    def matching_words(self, words: Sequence[Sequence[str]]) -> tuple[str, str]:
+        """Give a query for the keys of `search_index` whose rows hold a token of each word, and its one parameter."""
 
     @abstractmethod
     def protection(self) -> Protection:

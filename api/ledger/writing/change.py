@@ -11,6 +11,7 @@ from api.domain.log.event import Entry, encode, payload_digest, stamp
 from api.domain.records.command import Command
 from api.domain.records.decide import Decision
 from api.domain.records.record import Record, evolve
+from api.domain.records.upcasting import schema_of
 from api.domain.text import canonical
 from api.ledger.projecting.projection import Fact
 from api.ledger.storage.reads import Value
@@ -69,7 +70,7 @@ def change(
         recorded_at=stamp(moment),
         actor=actor,
         batch=batch,
-        schema=1,
+        schema=schema_of(command.kind),
         payload_digest=payload_digest(salt, said),
         redacts=decision.redacts,
         basis=decision.basis,

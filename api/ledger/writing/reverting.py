@@ -14,6 +14,7 @@ from api.domain.records.command import Command
 from api.domain.records.operation import MOST_OPERATIONS
 from api.domain.records.opposite import Name, Way, opposite, way_back
 from api.domain.records.record import ASSERTED, REDACTED, State
+from api.domain.records.upcasting import upcast
 from api.ledger.reading.standpoint import locate
 from api.ledger.storage.reads import Reads
 
@@ -28,7 +29,9 @@ _TOUCHED = (
     " JOIN record r ON r.first_position = v.first_position JOIN revision c ON c.position = r.position"
     " WHERE v.position BETWEEN ? AND ? ORDER BY v.position"
 )
-_STATES = "SELECT position, payload FROM payload WHERE position IN ("
+_STATES = (
+    "SELECT p.position, e.kind, p.payload FROM payload p JOIN event e ON e.position = p.position WHERE p.position IN ("
+)
 
 
 class _Touched(NamedTuple):
@@ -103,8 +106,8 @@ def _ways(access: Reads, touched: Sequence[_Touched]) -> Iterator[Way]:
 
 def _states(access: Reads, touched: Iterable[_Touched]) -> Iterator[tuple[int, State]]:
     wanted = [position for each in touched if each.before is not None for position in (each.before, each.position)]
-    for position, payload in access.rows_in(_STATES, wanted):
-        yield position, msgspec.json.decode(payload)["state"]
+    for position, kind, payload in access.rows_in(_STATES, wanted):
+        yield position, upcast(kind, msgspec.json.decode(payload)["state"])
 
 
 def _is_lost(each: _Touched, states: dict[int, State]) -> bool:

@@ -10,14 +10,15 @@ from api.domain.dates import edtf
 from api.domain.dates.asof import AS_OF_PATTERN, POSITION_PATTERN
 from api.domain.dates.edtf import END
 from api.domain.languages import LanguageRange
-from api.domain.log.event import LoggedKind, Type
+from api.domain.log.event import KindName, LoggedKind, Type
 from api.domain.records.claim import Relation, Stance
 from api.domain.records.entity import EntityType
-from api.domain.records.kinds import CLAIM, ENTITY, QUESTION, SOURCE, Kind
+from api.domain.records.kinds import CLAIM, ENTITY, KIND_NAMES, QUESTION, SOURCE, Kind
 from api.domain.records.question import AnswerType, KnownUnit
 from api.domain.records.source import SourceType
 from api.domain.text import Id, Uuid
 from api.ledger.reading.lists import MOST_VALUES, STATES
+from api.ledger.reading.searching.search import MOST_WORDS
 
 # Values that one filter takes.
 MOST_GIVEN = 50
@@ -72,6 +73,13 @@ QuestionCursor = Annotated[
         description="The key of the last item seen; start after it. By agreement, or claims: state, or number, and first position.",
     ),
 ]
+SearchCursor = Annotated[
+    str,
+    Meta(
+        pattern=f"^[1-9][0-9]?\\.{_PLACE}\\.[a-z0-9][a-z0-9-]{{0,99}}\\.(?:{'|'.join(KIND_NAMES)}){END}",
+        description="What the last item seen says.",
+    ),
+]
 AnswersLimit = Annotated[int, Meta(ge=1, le=500, description="Most claims, or pairs of claims, on a page.")]
 PairCursor = Annotated[
     str,
@@ -100,7 +108,7 @@ Words = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[^\u0000]*$",
-        description="Words that must all occur; accents and case are folded.",
+        description="Words that must all occur, in any of their forms; accents and case are folded.",
     ),
 ]
 Ids = Annotated[
@@ -224,6 +232,24 @@ class ListQuery(AsOfQuery, frozen=True):
     q: Words | None = None
     status: Several[StatusName] = []
     limit: Limit = 50
+
+
+class SearchQuery(AsOfQuery, frozen=True, kw_only=True):
+    """Words, and the kinds of record that are looked through."""
+
+    q: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[^\u0000]*$",
+            description=f"Words, {MOST_WORDS} at most.",
+            examples=["Amazon lawsuit"],
+        ),
+    ]
+    kind: Annotated[Several[KindName], Meta(description="Of this kind.")] = []
+    limit: Limit = 50
+    cursor: SearchCursor | None = None
 
 
 class EntityListQuery(ListQuery, frozen=True):

@@ -133,7 +133,7 @@ _TOLD = {
     "captures": list[ShownCapture],
     **dict.fromkeys(("name", "title", "text", "statement"), str),
     **dict.fromkeys(("note", "rights", "language", "url", "archived_url"), str | None),
-    **dict.fromkeys(("authors", "same_as"), list[str]),
+    **dict.fromkeys(("aliases", "authors", "same_as"), list[str]),
     "names": dict[str, str],
     "unit": KnownUnit | None,
 }
@@ -223,6 +223,21 @@ class Statement(Shape, frozen=True):
 
 
 StatementPage = _page_of("StatementPage", Statement, [("questions", dict[str, Question]), _SOURCES, _ENTITIES])  # type: ignore[valid-type]
+
+
+class SearchItem(Shape, frozen=True):
+    """A record that was found: how many words it holds, how many live claims it has."""
+
+    kind: KindName
+    id: Id
+    label: str
+    status: Literal["asserted", "retracted"]
+    words: Count
+    claims: Count
+    question: Id | None
+
+
+SearchPage = _page_of("SearchPage", SearchItem)
 
 
 class RedactionMark(Shape, frozen=True):
@@ -683,7 +698,7 @@ class ProblemTypeShape(Shape, frozen=True):
 
 # What operations return, in the order in which it is published; a patch is a list of its operations.
 PUBLISHED: tuple[type[Struct], ...] = (
-    Entity, Source, Question, Claim, EntityView, SourceView, QuestionView, ClaimView, EntityPage, SourcePage, QuestionPage, ClaimPage, TimelinePage, StatementPage, HistoryPage,
+    Entity, Source, Question, Claim, EntityView, SourceView, QuestionView, ClaimView, EntityPage, SourcePage, QuestionPage, ClaimPage, TimelinePage, StatementPage, SearchPage, HistoryPage,
     TimeMap, ClaimLinks, Answers, ConflictPage, LedgerDiff, FeedPage, ExactEvent, InclusionProof, ConsistencyProof,
     BatchResult, Actor, ActorPage, Stats, Service, Health, ProblemTypeShape, Redaction, RedactionPage, RedactionDone,
     RedactionPreview,

@@ -14,7 +14,7 @@ from api.domain.dates import edtf
 from api.domain.dates.asof import AsOf
 from api.domain.errors import IntervalReversed, NotApplicable
 from api.domain.records.kinds import KINDS, Kind
-from api.domain.text import tokens
+from api.domain.words import Word, sought
 from api.ledger.reading import answers, lists
 from api.ledger.reading.beside import Beside, Documents, with_beside
 from api.ledger.reading.selection import Selection, Window
@@ -132,7 +132,7 @@ def selection(kind: Kind, query: AnyListQuery | TimelineQuery, asked: AsOf) -> S
         terms=[(each.name, value) for each, value in filters if each.of is None],
         parent_terms=[(each.of, each.name, value) for each, value in filters if each.of is not None],
         ids=ids,
-        words=_words(query.q),
+        words=[each for word in words_in(query.q) for each in word],
         is_live="true" in live if len(live) == 1 else None,
         agreement=tuple(dict.fromkeys(several.get("agreement", ()))),
         published=_windows(given, "published"),
@@ -176,10 +176,11 @@ def _date(given: Given, name: str, read: Callable[[str], Date]) -> Date | None:
         raise
 
 
-def _words(text: str | None) -> tuple[str, ...]:
+def words_in(text: str | None) -> Sequence[Word]:
+    """Read the words of a query. Raises NotApplicable where there is none."""
     if text is None:
         return ()
-    words = tuple(dict.fromkeys(tokens(text)))
+    words = sought(text)
     if not words:
         raise NotApplicable("q holds no word to look for", parameter="q")
     return words

@@ -339,8 +339,6 @@ def _header_parameters(contract: Contract[Strict]) -> list[Part]:
 def _parameter(name: str, place: str, schema: Part, contract: Contract[Strict], *, required: bool) -> Part:
     text = schema.pop("description", None) or params.MEANINGS.get(name)
     described: Part = {"name": name, "in": place, "schema": schema} | ({"required": True} if required else {})
-    if schema.get("type") == "array":
-        described |= {"explode": True}
     if text:
         described["description"] = text
     schema.pop("examples", None)

@@ -39,6 +39,7 @@ _LINKS = {
     "docs": "/docs",
     **{kind.plural: kind.path for kind in KINDS.values()},
     "disputed": "/v1/questions?agreement=disputed",
+    "search": "/v1/search?q=parler",
     "timeline": "/v1/timeline",
     "events": "/v1/events?after=0",
     "diff": "/v1/diff?from=0",

@@ -29,8 +29,8 @@ class PostgresReads(Reads):
     # That of no driver: psycopg's would cast each parameter to the type of what it is compared with.
     dialect = PGDialect(paramstyle="qmark")  # type: ignore[no-untyped-call]
 
-    def matching_words(self, words: Sequence[str]) -> tuple[str, str]:
-        quoted = " & ".join(f"'{word}'" for word in words)
+    def matching_words(self, words: Sequence[Sequence[str]]) -> tuple[str, str]:
+        quoted = " & ".join("(" + " | ".join([f"'{token}'" for token in word]) + ")" for word in words)
         return "SELECT since FROM search_index WHERE tokens @@ CAST(? AS tsquery)", quoted
 
     def protection(self) -> Protection:

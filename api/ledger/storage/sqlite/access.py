@@ -72,9 +72,9 @@ class SqliteAccess(Access):
         # SQLite computes a row when it is fetched: rows that nobody takes cost nothing.
         return self._execute(sql, parameters)
 
-    def matching_words(self, words: Sequence[str]) -> tuple[str, str]:
-        quoted = " AND ".join(f'"{word}"' for word in words)
-        return "SELECT rowid FROM search_index WHERE search_index MATCH ?", quoted
+    def matching_words(self, words: Sequence[Sequence[str]]) -> tuple[str, str]:
+        quoted = " AND ".join("(" + " OR ".join([f'"{token}"' for token in word]) + ")" for word in words)
+        return "SELECT rowid AS since FROM search_index WHERE search_index MATCH ?", quoted
 
     def protection(self) -> Protection:
         return protection(self)
