@@ -200,10 +200,14 @@ class Majority:
         parts = list(self._parts.values())
         for number, part in enumerate(parts):
             part.number = number
-        self._met.update(self._judge(parts))
         self._is_known = True
         for said in self._said.values():
             self._count_in(said)
+        # Only now is it known what meets: so what each part covers is counted once, not for each that is said.
+        self._met.update(self._judge(parts))
+        for number in self._met:
+            self._counting.count_anew(number)
+            self._agreeing.count_anew(number)
 
     def _forget(self) -> None:
         self._is_known = False
@@ -285,7 +289,7 @@ class _Coverage:
 
     def _let_cover(self, number: int, elsewhere: int, change: int) -> None:
         """Count an origin in or out that speaks in a part, where it does not reach those that meet it from elsewhere."""
-        for i in bits(self._met[number]):
+        for i in bits(self._met.get(number, 0)):
             if not elsewhere & self._met[i]:
                 self.of[i] += change
 
