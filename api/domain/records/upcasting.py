@@ -8,14 +8,14 @@ from typing import Final
 
 from api.domain.records.record import State
 
-_SCHEMAS: Final[Mapping[str, int]] = {"question": 2}
 # What fields of a kind say where a payload is from before there were such.
 MISSING: Final[Mapping[str, State]] = {"question": {"aliases": []}}
 
 
-def schema_of(kind: str) -> int:
-    """Give the version in which payloads of a kind are written."""
-    return _SCHEMAS.get(kind, 1)
+def schema_of(kind: str, state: State) -> int:
+    """Give the version of a payload that holds a state of a kind."""
+    fields = MISSING.get(kind)
+    return 1 if fields is None or not fields.keys() <= state.keys() else 2
 
 
 def upcast(kind: str, state: State) -> State:

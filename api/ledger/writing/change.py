@@ -70,7 +70,7 @@ def change(
         recorded_at=stamp(moment),
         actor=actor,
         batch=batch,
-        schema=schema_of(command.kind),
+        schema=schema_of(command.kind, decision.state),
         payload_digest=payload_digest(salt, said),
         redacts=decision.redacts,
         basis=decision.basis,
