@@ -370,22 +370,43 @@ def _narrow_by_state(found: Narrowing, chosen: Selection, states: Sequence[str])
         found.where(_IS_UNDATED)
 
 
+# Where so few records were ever made of the words that are sought, these lead to what is chosen.
+_FEW = 10_000
+_NUMBER = "SELECT count(*) FROM (SELECT 1 FROM ({}) f LIMIT ?) n"
+
+
 def _narrow_by_choice(access: Reads, found: Narrowing, chosen: Selection) -> None:
     if chosen.ids:
         found.where(_IS_ONE_OF, ids=chosen.ids)
     if chosen.words:
         matching, words = access.matching_words(chosen.words)
+        if access.row(_NUMBER.format(matching), (words, _FEW + 1)) != (_FEW + 1,):
+            found.where_own(_was_made_of, matching, words=words)
         found.where_own(_is_made_of, matching, words=words)
     if chosen.is_live is not None:
         found.where(_IS_LIVE if chosen.is_live else _IS_NOT_LIVE)
+
+
+def _was_made_of(own: Place, matching: str) -> Condition:
+    """Say that the record was made of the words at some time: where few ever were, these lead to it."""
+    ever, made, first = _ever(own, matching).subquery("f"), rows_of(RevisionRow, "w"), rows_of(RecordRow, "b")
+    # Most are so since their first event, which their own row tells: rows of revisions are long.
+    begun = sa.select(first.c.first_position).where(first.c.first_position == ever.c.since).scalar_subquery()
+    revised = sa.select(made.c.first_position).where(made.c.position == ever.c.since).scalar_subquery()
+    return record.c.first_position.in_(sa.select(sa.func.coalesce(begun, revised)).select_from(ever))
 
 
 def _is_made_of(own: Place, matching: str) -> Condition:
     """Say that the record is made of the words that `matching` looks up: since which position tells which words."""
     earlier = _made.c.first_position == record.c.first_position, _made.c.since <= POSITION
     newest = sa.select(sa.func.max(_made.c.since)).where(*earlier).scalar_subquery()
+    return newest.in_(_ever(own, matching))
+
+
+def _ever(own: Place, matching: str) -> sa.TextualSelect:
+    """Select since when records were made of the words, whether they still are or not."""
     words = own("words")
-    return newest.in_(sa.text(matching.replace("?", f":{words.key}")).bindparams(words).columns(_made.c.since))
+    return sa.text(matching.replace("?", f":{words.key}")).bindparams(words).columns(_made.c.since)
 
 
 def _narrow_by_clocks(found: Narrowing, chosen: Selection) -> None:

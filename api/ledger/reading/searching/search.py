@@ -8,7 +8,7 @@ A word that too many hold tells nothing apart: it is passed over, or if there is
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -42,8 +42,7 @@ class Search:
     cursor: str | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a record stands in the order, and the position of its first event. The counts are negative: most come first."""
 
     words: int
