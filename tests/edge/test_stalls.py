@@ -38,6 +38,7 @@ ASKED: dict[str, list[str]] = {
     "listEntityStatements": ["/v1/entities/m0/statements?limit=500", "/v1/entities/m0/statements?include=source,entities&valid_at=2021"],
     "listSourceStatements": ["/v1/sources/s0/statements?limit=500", "/v1/sources/s1/statements?question=long&published_by=2022"],
     "listQuestionConflicts": ["/v1/questions/long/conflicts?limit=500"],
+    "search": ["/v1/search?q=parler&limit=500", "/v1/search?q=parler+offline+often&kind=claim&kind=question", "/v1/search?q=x"],
     "getTimeline": ["/v1/timeline?limit=500&include=source,entities"],
     "listEvents": ["/v1/events?limit=500", "/v1/events?limit=500&exact=true", "/v1/events?limit=500&state=false", "/v1/events?after=3000&limit=500&kind=entity"],
     "getEvent": ["/v1/events/2"],

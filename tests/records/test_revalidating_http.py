@@ -75,6 +75,8 @@ def _addresses(operation: dict[str, Any], template: str, head: int) -> Iterator[
     ]
     if "facets" in names:
         options.append(["", f"facets={FACETS[plural]}"])
+    if operation["operationId"] == "search":
+        options.append(["q=" + "+".join(_word(kind, revision) for kind in KINDS.values() for revision in (1, 2))])
     if "from" in names:
         options.append(["from=1&to=2"])
     if "limit" in names:

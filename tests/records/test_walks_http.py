@@ -121,6 +121,10 @@ WALKS: dict[str, list[Walk]] = {
         Walk("/v1/timeline?source=s1", _start),
         Walk("/v1/timeline?speaker=walker&speaker=nobody", _start),
     ],
+    "search": [
+        Walk("/v1/search?q=offline", _anywhere),
+        Walk("/v1/search?q=offline&kind=claim", lambda found: found["id"]),
+    ],
     "listRedactions": [
         Walk(f"/v1/redactions?order={order}", _last, is_reversed=order.startswith("-")) for order in ORDERS
     ],
