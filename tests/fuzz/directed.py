@@ -54,6 +54,7 @@ def good(world: World) -> dict[str, Ask]:
         "getProblemType": Ask({"slug": "stale"}), "getActor": Ask({"id": world.actor}), "getRedaction": Ask({"id": world.redaction}),
         "getEvent": Ask({"position": 2}), "proveEvent": Ask({"position": 2}),
         "proveConsistency": Ask(query={"from": 1, "to": 3}), "diffLedger": Ask(query={"from": 0}),
+        "search": Ask(query={"q": "live"}),
     }  # fmt: skip
     for kind in KINDS:
         name, live = kind.title(), Ask({"id": f"live-{kind}"})
