@@ -82,13 +82,10 @@ class Following:
 
 
 _feed, _event, _imported = rows_of(FeedRow, "f"), rows_of(Event, "e"), rows_of(Imported, "i")
-# Files share no positions, so an event came in the last that begins before it, or in none.
-_FILE = (
-    sa.select(sa.case((_imported.c.last >= _feed.c.position, _imported.c.file)))
-    .where(_imported.c.first <= _feed.c.position)
-    .order_by(_imported.c.first.desc())
-    .limit(sa.literal_column("1"))
-    .scalar_subquery()
+# Files share no positions: those of a page begin with the last that begins before it.
+_FILES = (
+    "SELECT first, last, file FROM imported WHERE first <= ? AND first >="
+    " COALESCE((SELECT max(b.first) FROM imported b WHERE b.first <= ?), 0) ORDER BY first"
 )
 _IS_BETWEEN = sa.and_(_feed.c.position > given("after"), _feed.c.position <= given("end"))
 _ALL = Walk(_feed, _feed.c.position, _IS_BETWEEN)
@@ -120,14 +117,15 @@ _REDACTIONS = Walk(
 def follow(access: Reads, wanted: Following) -> Stretch:
     """Give the events after a position. `last` is where to go on, never skipping any. Raises NotYet past the head."""
     at, rows, last = (_chosen if wanted.is_narrowed else _every)(access, wanted)
-    return Stretch([_shown(*row, with_state=wanted.with_state) for row in rows], last, at)
+    items = [row[0] if wanted.with_state else _without_state(row[0]) for row in rows]
+    return Stretch(_with_files(access, items, [row[1] for row in rows]), last, at)
 
 
 def _every(access: Reads, wanted: Following) -> tuple[Standpoint, list[Row], int]:
     """Give all events: positions have no gaps, so a page ends where its count says."""
     end = wanted.after + wanted.limit
     rows, is_cut = _events(access, wanted, end=end, limit=wanted.limit)
-    at = fixed(None, *rows[0][2:-1]) if rows else locate(access)
+    at = fixed(None, *rows[0][2:]) if rows else locate(access)
     if wanted.after > at.head:
         raise NotYet(at.head)
     end = min(end, at.position)
@@ -169,7 +167,7 @@ def _in_order(parts: Sequence[_Rows], limit: int) -> _Rows:
 
 
 def _events(access: Reads, wanted: Following, *, end: int, limit: int) -> _Rows:
-    """Read events up to `end` that pass the filters themselves: item, position, head, last redaction, file."""
+    """Read events up to `end` that pass the filters themselves: item, position, head, last redaction."""
     events = Narrowing(_WITH_RECORDS if wanted.is_narrowed else _ALL, after=wanted.after, end=end)
     for column, values in (
         (_event.c.kind, wanted.kinds),
@@ -263,14 +261,21 @@ def _may_stand_on(own: Place, parent: str) -> Condition:
 
 
 def _items(walk: Walk) -> Query:
-    shown = sa.select(_feed.c.item.label("said"), walk.column, *BESIDE, _FILE.label("file")).select_from(walk.tables)
+    shown = sa.select(_feed.c.item.label("said"), walk.column, *BESIDE).select_from(walk.tables)
     return shown.order_by(walk.column).limit(given("limit"))
 
 
-def _shown(item: bytes, *beside: object, with_state: bool) -> bytes:
-    """Add the file to what was rendered: it is not derived from the log, and so no part of what is."""
-    shown = item if with_state else _without_state(item)
-    return b'%b,"file":%b}' % (shown[:-1], msgspec.json.encode(beside[-1]))
+def _with_files(access: Reads, items: Sequence[bytes], positions: Sequence[int]) -> list[bytes]:
+    """Add to each item the file that it came in: that is not derived from the log, and so no part of what is."""
+    files = access.rows(_FILES, (positions[-1], positions[0])) if positions else []
+    ended = iter([(first, last, msgspec.json.encode(file)) for first, last, file in files])
+    first, last, file = next(ended, (FOREVER, FOREVER, b""))
+    shown = []
+    for item, position in zip(items, positions, strict=True):
+        while position > last:
+            first, last, file = next(ended, (FOREVER, FOREVER, b""))
+        shown.append(b'%b,"file":%b}' % (item[:-1], file if position >= first else b"null"))
+    return shown
 
 
 def _without_state(item: bytes) -> bytes:
