@@ -138,6 +138,12 @@ def as_called(word: Word) -> Word:
     return tuple([tuple([_MARKS_CALLED[token[0]] + token[1:] for token in each]) for each in word])
 
 
+def forget_words() -> None:
+    """Forget what was stemmed, in the whole process: something of it may be redacted."""
+    for known in _KNOWN.values():
+        known.clear()
+
+
 def _forms(word: str) -> Sought:
     others = (_KNOWN[name, SAID.other].make(word) for name in (None, *_OTHERS))
     return tuple(dict.fromkeys([_KNOWN[_ENGLISH, SAID.english].make(word), *others]))

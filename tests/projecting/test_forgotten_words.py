@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.domain import words as words_of
 from api.ledger.projecting.rebuild import rebuild
 from api.ledger.reading.answers import answers
 from api.ledger.reading.lists import select
@@ -50,7 +51,7 @@ def _said_in(roots: Iterable[Any]) -> Iterator[bytes]:
 
 def _remembered(words: Iterable[str], *roots: Any) -> set[str]:
     gc.collect()
-    said = b"\n".join(_said_in([*roots, *_caches()]))
+    said = b"\n".join(_said_in([*roots, *_caches(), words_of._KNOWN]))
     return {word for word in words if word.encode() in said}
 
 

@@ -14,6 +14,7 @@ from api.domain.records.record import Record, State, changed_fields
 from api.domain.records.redaction import REDACTION, Mark
 from api.domain.records.redaction import represent as represent_redaction
 from api.domain.records.representation import Computed, computed_from, represent, said
+from api.domain.words import forget_words
 from api.ledger.projecting import findable
 from api.ledger.projecting.known_questions import KnownQuestions
 from api.ledger.projecting.known_records import KnownRecords
@@ -97,6 +98,7 @@ class Projector:
         self.records.forget()
         self.questions.forget()
         forget_sayings()
+        forget_words()
 
     def forget_if_much(self) -> None:
         """Keep within what is to be remembered, when nothing is pending."""
