@@ -8,6 +8,7 @@ A word that too many hold tells nothing apart: it is passed over, or if there is
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -23,8 +24,9 @@ from api.ledger.storage.reads import Reads, Row
 from api.ledger.storage.tables import RecordRow, Term
 
 MOST_WORDS: Final = 50
-# Records that are looked at for one word.
+# Records that are looked at for one word, and for all of them, the rarest first.
 MOST: Final = 10_000
+MOST_IN_ALL: Final = 40_000
 # Values in one statement.
 _AT_ONCE = 1_000
 # What of a record says, in a line, what it is.
@@ -168,10 +170,12 @@ class _Found:
 
     def look_for(self, words: Sequence[Word]) -> None:
         """Count whatever holds a word, each record once for each; what too many hold only where nothing else is held."""
-        rare = [word for word in words if self._number(word) <= MOST]
-        for word in rare:
-            self._count(word)
-        for word in () if self.counts else words:
+        left = MOST_IN_ALL
+        for number, word in sorted([(self._number(word), word) for word in words], key=itemgetter(0)):
+            left -= number
+            if number <= MOST and left >= 0:
+                self._count(word)
+        for word in () if self.counts else words[: MOST_IN_ALL // MOST]:
             self._count(word)
 
     def _number(self, word: Word) -> int:
