@@ -15,7 +15,7 @@ from api.domain import errors
 from api.domain.dates.asof import NOW, AsOf
 from api.domain.words import Sought, tokens
 from api.domain.words import sought as words_of
-from api.ledger.reading import answers, changes, feed, lists, proofs, standpoint, views
+from api.ledger.reading import answers, changes, feed, lists, proofs, selection, standpoint, views
 from api.ledger.reading.selection import Selection
 from api.ledger.reading.standpoint import Page
 from api.ledger.storage.access import Access
@@ -408,6 +408,27 @@ def test_a_list_of_the_claims_of_one_question_or_source_costs_what_they_are(writ
         work.append(effort(access, read))
     access.close()
     assert work[1] <= 5 * work[0], work
+
+
+@pytest.mark.parametrize("words", ["offline", "removed", "offline removed", "nothing"])
+@pytest.mark.parametrize("order", ["recorded", "-recorded"])
+def test_to_find_words_among_all_claims_grows_no_faster_than_the_claims(writing, order, words, monkeypatch):
+    """Four times as many claims, at most five times the work: what was found is not gone through again for each record."""
+    monkeypatch.setattr(selection, "_FEW", 400)
+    writing.append(an_entity("parler"), a_source("paper"), a_question("when", about="parler"))
+    access, work, done = watched(writing.database), list[int](), 0
+    chosen = Selection(kind="claim", words=sought(words), order=order)
+    for count in (200, 800):
+        said = {n: "Parler was removed." if n % 4 else "Parler went offline." for n in range(done, count)}
+        writing.append(*(a_claim(f"c{n}", source="paper", question="when", statement=said[n]) for n in said))
+        done = count
+        access.upkeep.take_stock()
+        access.asked.clear()
+        read = partial(lists.select, chosen=chosen)
+        read(access)
+        work.append(effort(access, read))
+    access.close()
+    assert work[1] <= 5 * work[0] + 100, work
 
 
 IN_ORDER = {

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -68,6 +69,33 @@ class Led(sa.Join):
 def _spell_led(tables: Led, compiler: SQLCompiler, **how: object) -> str:
     first, second = (compiler.process(table, **{**how, "asfrom": True}) for table in (tables.left, tables.right))
     return f"{first} CROSS JOIN {second}"
+
+
+class Gathered(sa.ColumnElement[bool]):
+    """A column that is one of what a query finds, which is gathered once before rows are looked at.
+
+    After a plain IN, PostgreSQL may go through what was found again for each row, where it expects little of it.
+    """
+
+    inherit_cache = True
+    type = sa.Boolean()
+
+    def __init__(self, column: sa.ColumnElement[int], found: sa.Select[tuple[int]]) -> None:
+        self.column, self.found = column, found.scalar_subquery()
+
+    def self_group(self, against: object = None) -> Self:  # noqa: ARG002
+        """Stand among other conditions as it is; SQLite would take no index for what is compared with 1."""
+        return self
+
+
+@compiles(Gathered)
+def _spell_gathered(one: Gathered, compiler: SQLCompiler, **how: object) -> str:
+    return f"{compiler.process(one.column, **how)} IN {compiler.process(one.found, **how)}"
+
+
+@compiles(Gathered, "postgresql")
+def _spell_gathered_in_postgres(one: Gathered, compiler: SQLCompiler, **how: object) -> str:
+    return f"{compiler.process(one.column, **how)} = ANY(ARRAY{compiler.process(one.found, **how)})"
 
 
 # Text with a `?` for each value, and the names of the values in that order.

@@ -20,6 +20,7 @@ from api.ledger.projecting.findable import LAST_START
 from api.ledger.reading.composed import (
     POSITION,
     Condition,
+    Gathered,
     Led,
     Narrowing,
     Place,
@@ -271,7 +272,7 @@ def narrowed(access: Reads, chosen: Selection, position: int, walk: Walk | None 
         found.where(_IS_NOT_BEFORE_ITS_KIND)
     _narrow_by_terms(found, chosen, led.terms)
     _narrow_by_state(found, chosen, led.states)
-    _narrow_by_choice(access, found, chosen)
+    _narrow_by_choice(access, found, chosen, is_led=is_sought)
     _narrow_by_clocks(found, chosen)
     return found
 
@@ -371,16 +372,16 @@ def _narrow_by_state(found: Narrowing, chosen: Selection, states: Sequence[str])
 
 
 # Where so few records were ever made of the words that are sought, these lead to what is chosen.
-_FEW = 10_000
+_FEW = 2_500
 _NUMBER = "SELECT count(*) FROM (SELECT 1 FROM ({}) f LIMIT ?) n"
 
 
-def _narrow_by_choice(access: Reads, found: Narrowing, chosen: Selection) -> None:
+def _narrow_by_choice(access: Reads, found: Narrowing, chosen: Selection, *, is_led: bool) -> None:
     if chosen.ids:
         found.where(_IS_ONE_OF, ids=chosen.ids)
     if chosen.words:
         matching, words = access.matching_words(chosen.words)
-        if access.row(_NUMBER.format(matching), (words, _FEW + 1)) != (_FEW + 1,):
+        if not is_led and access.row(_NUMBER.format(matching), (words, _FEW + 1)) != (_FEW + 1,):
             found.where_own(_was_made_of, matching, words=words)
         found.where_own(_is_made_of, matching, words=words)
     if chosen.is_live is not None:
@@ -393,7 +394,7 @@ def _was_made_of(own: Place, matching: str) -> Condition:
     # Most are so since their first event, which their own row tells: rows of revisions are long.
     begun = sa.select(first.c.first_position).where(first.c.first_position == ever.c.since).scalar_subquery()
     revised = sa.select(made.c.first_position).where(made.c.position == ever.c.since).scalar_subquery()
-    return record.c.first_position.in_(sa.select(sa.func.coalesce(begun, revised)).select_from(ever))
+    return Gathered(record.c.first_position, sa.select(sa.func.coalesce(begun, revised)).select_from(ever))
 
 
 def _is_made_of(own: Place, matching: str) -> Condition:
