@@ -76,6 +76,7 @@ def test_a_parameter_outside_the_document_is_a_400_that_names_it(ground: Served,
 
 
 SEVERAL = "; for several values give the parameter several times"
+TRUTH = "true or false"
 # Queries, and all that is said of them.
 SAID = {
     "/v1/claims?limit=0": {"limit": "a whole number from 1 to 500"},
@@ -85,7 +86,12 @@ SAID = {
     "/v1/claims?limit=%2B5": {"limit": "a whole number from 1 to 500"},
     "/v1/questions/q-time/answers?group=-1": {"group": "a whole number from 0 to 2147483647"},
     "/v1/claims?status=gone": {"status": "one of asserted, retracted"},
-    "/v1/claims?live=yes": {"live": "one of false, true"},
+    "/v1/claims?live=yes": {"live": TRUTH},
+    "/v1/claims?live=true&live=True": {"live": TRUTH},
+    "/v1/claims?live=true,false": {"live": f"{TRUTH}{SEVERAL}"},
+    "/v1/questions?varies=TRUE": {"varies": TRUTH},
+    "/v1/events?state=&exact=1": {"state": TRUTH, "exact": TRUTH},
+    "/v1/events?state=%22true%22&exact=on": {"state": TRUTH, "exact": TRUTH},
     "/v1/claims?source=Not-An-Id": {"source": "small letters a to z, digits and hyphens, a letter or digit first"},
     "/v1/claims?id=A&id=B&id=c": {"id": "small letters a to z, digits and hyphens, a letter or digit first"},
     "/v1/claims?id=a,b&stance=asserts,denies": {
@@ -106,7 +112,7 @@ SAID = {
     "/v1/claims?limit=0&mode=maybe&live=1&cursor=1": {
         "limit": "a whole number from 1 to 500",
         "mode": "one of certain, possible",
-        "live": "one of false, true",
+        "live": TRUTH,
     },
     "/v1/entities/parler/diff?from=0": {
         "from": "a whole number from 1 to 2147483647",

@@ -1,4 +1,4 @@
-import { getClaim, listEvents, recordEntity, reviseEntity, type Problem } from "./hey";
+import { getClaim, listClaims, listEvents, recordEntity, reviseEntity, type Problem } from "./hey";
 import { client } from "./hey/client.gen";
 
 declare const process: { env: Record<string, string>; exitCode: number };
@@ -24,11 +24,19 @@ async function follow(): Promise<number> {
   return told;
 }
 
+async function ask(): Promise<void> {
+  const { data: bare } = await listEvents({ query: { limit: 1, state: false }, throwOnError: true });
+  if ("state" in bare.items[0]!) throw new Error("the state was to be left out");
+  const query = { id: ["cherif-20210111--parler-offline-when"], live: [true] };
+  const { data: claims } = await listClaims({ query, throwOnError: true });
+  if (claims.items.length !== 1) throw new Error("one live claim was expected");
+}
+
 async function record(): Promise<string> {
-  const { data } = await recordEntity({
-    body: { id: "made-by-hey-api", type: "other", name: "Made by a client" },
-    throwOnError: true,
-  });
+  const body = { id: "made-by-hey-api", type: "other", name: "Made by a client" } as const;
+  const tried = await recordEntity({ body, query: { dry_run: true }, throwOnError: true });
+  if (tried.response.status !== 200) throw new Error(`200 was expected, not ${tried.response.status}`);
+  const { data } = await recordEntity({ body, throwOnError: true });
   return data.id;
 }
 
@@ -45,6 +53,7 @@ async function reviseTooLate(id: string): Promise<Problem> {
 async function main(): Promise<void> {
   const found = await read();
   const told = await follow();
+  await ask();
   const id = await record();
   const problem = await reviseTooLate(id);
   if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");

@@ -34,10 +34,19 @@ async function follow(): Promise<number> {
   return told;
 }
 
+async function ask(): Promise<void> {
+  const { data: bare } = await client.GET("/v1/events", { params: { query: { limit: 1, state: false } } });
+  if (!bare || "state" in bare.items[0]!) throw new Error("the state was to be left out");
+  const query = { id: ["cherif-20210111--parler-offline-when"], live: [true] };
+  const { data: claims } = await client.GET("/v1/claims", { params: { query } });
+  if (claims?.items.length !== 1) throw new Error("one live claim was expected");
+}
+
 async function record(): Promise<string> {
-  const { data, error } = await client.POST("/v1/entities", {
-    body: { id: "made-by-openapi-fetch", type: "other", name: "Made by a client" },
-  });
+  const body = { id: "made-by-openapi-fetch", type: "other", name: "Made by a client" } as const;
+  const tried = await client.POST("/v1/entities", { params: { query: { dry_run: true } }, body });
+  if (tried.response.status !== 200) throw new Error(`200 was expected, not ${tried.response.status}`);
+  const { data, error } = await client.POST("/v1/entities", { body });
   if (error) throw refused(error);
   return data.id;
 }
@@ -54,6 +63,7 @@ async function reviseTooLate(id: string): Promise<Problem> {
 async function main(): Promise<void> {
   const found = await read();
   const told = await follow();
+  await ask();
   const id = await record();
   const problem = await reviseTooLate(id);
   if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");

@@ -3,10 +3,11 @@
 import os
 
 from python import AuthenticatedClient
-from python.api.claims import get_claim
+from python.api.claims import get_claim, list_claims
 from python.api.entities import record_entity, revise_entity
 from python.api.events import list_events
 from python.models import (
+    ClaimPage,
     ClaimView,
     Entity,
     EntityChanges,
@@ -30,7 +31,17 @@ def main() -> None:
     assert isinstance(page, FeedPage)
     kinds = {type(item.state).__name__ for item in page.items if isinstance(item, FeedItem)}
 
+    bare = list_events.sync(client=client, after="700", limit=1, state=False)
+    assert isinstance(bare, FeedPage)
+    assert isinstance(bare.items[0], FeedItem)
+    assert not bare.items[0].state
+    claims = list_claims.sync(client=client, id=[claim.id], live=[True])
+    assert isinstance(claims, ClaimPage)
+    assert [each.id for each in claims.items] == [claim.id]
+
     new = NewEntity(id="made-by-openapi-python-client", type_=EntityType.OTHER, name="Made by a client")
+    tried = record_entity.sync_detailed(client=client, body=new, dry_run=True)
+    assert tried.status_code == 200, tried
     entity = record_entity.sync(client=client, body=new)
     assert isinstance(entity, Entity)
 

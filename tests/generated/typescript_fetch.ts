@@ -25,10 +25,20 @@ async function follow(): Promise<number> {
   return told;
 }
 
+async function ask(): Promise<void> {
+  const bare = await new EventsApi(configuration).listEvents({ limit: 1, state: false });
+  const first = bare.items[0];
+  if (!first || ("state" in first && first.state)) throw new Error("the state was to be left out");
+  const wanted = { id: ["cherif-20210111--parler-offline-when"], live: [true] };
+  const claims = await new ClaimsApi(configuration).listClaims(wanted);
+  if (claims.items.length !== 1) throw new Error("one live claim was expected");
+}
+
 async function record(): Promise<string> {
-  const entity = await new EntitiesApi(configuration).recordEntity({
-    newEntity: { id: "made-by-typescript-fetch", type: "other", name: "Made by a client" },
-  });
+  const newEntity = { id: "made-by-typescript-fetch", type: "other", name: "Made by a client" } as const;
+  const tried = await new EntitiesApi(configuration).recordEntityRaw({ newEntity, dryRun: true });
+  if (tried.raw.status !== 200) throw new Error(`200 was expected, not ${tried.raw.status}`);
+  const entity = await new EntitiesApi(configuration).recordEntity({ newEntity });
   return entity.id;
 }
 
@@ -51,6 +61,7 @@ async function reviseTooLate(id: string): Promise<Problem> {
 async function main(): Promise<void> {
   const found = await read();
   const told = await follow();
+  await ask();
   const id = await record();
   const problem = await reviseTooLate(id);
   if (problem.current?.kind !== "entity") throw new Error("the problem does not show the entity");

@@ -24,7 +24,6 @@ from api.ledger.reading.searching.search import MOST_WORDS
 MOST_GIVEN = 50
 _Each = TypeVar("_Each")
 Several = Annotated[list[_Each], Meta(max_length=MOST_GIVEN)]
-Truth = Literal["true", "false"]
 FileName = Annotated[str, Meta(pattern=f"^[^\\x00-\\x1f/]{{1,255}}{END}", examples=["228-third-reading.ndjson"])]
 Position = Annotated[str, Meta(pattern=POSITION_PATTERN, description="A position in the log.", examples=["42"])]
 TreeSize = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,15}}{END}", examples=["42"])]
@@ -307,7 +306,7 @@ class QuestionListQuery(ListQuery, frozen=True):
     about: Several[Id] = []
     answer_type: Several[AnswerType] = []
     unit: Several[KnownUnit] = []
-    varies: Several[Truth] = []
+    varies: Several[bool] = []
     agreement: Annotated[
         Several[StateOfAgreement], Meta(description="Only questions in this state of agreement, at the clocks given.")
     ] = []
@@ -376,7 +375,7 @@ class ClaimListQuery(ClaimFilters, frozen=True):
     order: PublishedOrder = "recorded"
     cursor: ClaimCursor | None = None
     live: Annotated[
-        Several[Truth],
+        Several[bool],
         Meta(description="Only claims that are, or are not, live: asserted, as source and question are."),
     ] = []
     fields: Annotated[str, fields_of(CLAIM)] | None = None
@@ -461,11 +460,11 @@ class FeedQuery(Strict, frozen=True):
     source: Annotated[Several[Id], Meta(description="Only claims of this source.")] = []
     question: Annotated[Several[Id], Meta(description="Only claims on this question.")] = []
     file: Annotated[Several[FileName], Meta(description="Only what came in this file of operations.")] = []
-    state: Annotated[Literal["true", "false"], Meta(description="Leave the state out with `false`.")] = "true"
+    state: Annotated[bool, Meta(description="Leave the state out with `false`.")] = True
     exact: Annotated[
-        Literal["true", "false"],
+        bool,
         Meta(description="Each event to the byte, as at `/v1/events/{position}`; with `after` and `limit` alone."),
-    ] = "false"
+    ] = False
 
 
 class ProofQuery(Strict, frozen=True):
@@ -493,12 +492,7 @@ class ActorListQuery(Strict, frozen=True):
 class DryRunQuery(Strict, frozen=True):
     """How a write is taken."""
 
-    dry_run: Annotated[Literal["true", "false"], Meta(description="Write nothing; answer what would happen.")] = "false"
-
-    @property
-    def is_dry_run(self) -> bool:
-        """Whether the request is judged as ever, and nothing is written."""
-        return self.dry_run == "true"
+    dry_run: Annotated[bool, Meta(description="Write nothing; answer what would happen.")] = False
 
 
 class RedactionListQuery(AsOfQuery, frozen=True):

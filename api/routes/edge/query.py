@@ -1,7 +1,7 @@
 """How path, query and header values are read: held to the Structs and patterns that are published."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar
@@ -20,6 +20,7 @@ _GIVEN_TWICE = "given twice, and takes one value (names in one are separated by 
 _SEVERAL = "; for several values give the parameter several times"
 _BARE = "; no name ends in []"
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})\Z")
+_TRUTHS: Mapping[str, object] = {"true": True, "false": False}
 _PLAIN_PAIR = "[A-Za-z0-9._~-]+=[A-Za-z0-9._~-]*"
 _PLAIN_QUERY = re.compile(rf"{_PLAIN_PAIR}(?:&{_PLAIN_PAIR})*")
 IDEMPOTENCY_KEY = f"^[!-~]{{1,255}}{END}"
@@ -118,8 +119,8 @@ def _repeatable(wanted: type[Struct]) -> frozenset[str]:
 
 def convert(found: Mapping[str, object], wanted: type[Wanted], place: str) -> Wanted:
     """Hold text values to a Struct. Raises BadParameter."""
-    numbers = _numbers(wanted)
-    typed = {name: _number(value) if name in numbers else value for name, value in found.items()}
+    readers = _readers(wanted)
+    typed = {name: readers[name](value) if name in readers else value for name, value in found.items()}
     try:
         return msgspec.convert(typed, wanted)
     except msgspec.ValidationError:
@@ -127,14 +128,28 @@ def convert(found: Mapping[str, object], wanted: type[Wanted], place: str) -> Wa
 
 
 @lru_cache(maxsize=100)
-def _numbers(wanted: type[Struct]) -> frozenset[str]:
-    """Name the parameters that are integers: the only ones that are not sent as what they are."""
+def _readers(wanted: type[Struct]) -> Mapping[str, Callable[[object], object]]:
+    """Give, by name, how the parameters are read that are not texts: numbers and truths."""
     schema = msgspec.json.schema_components([wanted])[1][wanted.__name__]
-    return frozenset(name for name, each in schema["properties"].items() if "integer" in str(each))
+    described = {name: str(each) for name, each in schema["properties"].items()}
+    return {name: read for name, text in described.items() for kind, read in _READERS.items() if kind in text}
 
 
 def _number(value: object) -> object:
     return int(value) if isinstance(value, str) and _NUMBER.match(value) else value
+
+
+def _truth(value: object) -> object:
+    """Read one truth, or several. Only JSON's own words are one; any other text stays, for the contract to refuse."""
+    if isinstance(value, list):
+        return [_truth(each) for each in value]
+    return _TRUTHS.get(value, value) if isinstance(value, str) else value
+
+
+_READERS: Mapping[str, Callable[[object], object]] = {
+    "'type': 'integer'": _number,
+    "'type': 'boolean'": _truth,
+}
 
 
 def _bad_parameter(typed: Mapping[str, object], wanted: type[Wanted], place: str) -> BadParameter:
@@ -149,7 +164,7 @@ def _of_parameter(fault: Fault, typed: Mapping[str, object], wanted: type[Struct
         bare = _BARE if any(each.endswith("[]") for each in typed) else ""
         return Fault(name, "unknown parameter; this operation takes " + ", ".join(_taken(wanted)) + bare)
     values = typed.get(name)
-    several = _SEVERAL if isinstance(values, list) and any("," in each for each in values) else ""
+    several = _SEVERAL if isinstance(values, list) and any("," in str(each) for each in values) else ""
     return Fault(name, fault.rule.removesuffix(OR_NULL).removesuffix(UNQUOTED) + several)
 
 

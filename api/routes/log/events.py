@@ -45,9 +45,9 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
         actors=query.actor,
         parents=parents,
         files=query.file,
-        with_state=query.state == "true",
+        with_state=query.state,
     )
-    if query.exact == "true":
+    if query.exact:
         if wanted.is_narrowed or not wanted.with_state:
             raise NotApplicable("goes with after and limit alone", parameter="exact")
         page = await asked.read_at(LONG, feed.exact, wanted.after, wanted.limit)

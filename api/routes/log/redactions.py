@@ -39,7 +39,7 @@ _REDACT = PostContract(
 @writes(_PATH, _REDACT)
 async def redact(asked: Posted[DryRunQuery, NewRedaction]) -> Reply:
     command = redact_command(asked.body)
-    if asked.query.is_dry_run:
+    if asked.query.dry_run:
         found = await asked.read_at(LONG, removal.preview, command, asked.body.texts)
         return asked.reply(_preview(found, asked.body))
     outcome = await writing.append(asked, [command])

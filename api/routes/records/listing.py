@@ -13,7 +13,7 @@ from msgspec import Struct
 from api.domain.dates import edtf
 from api.domain.dates.asof import AsOf
 from api.domain.errors import IntervalReversed, NotApplicable
-from api.domain.records.kinds import KINDS, Kind
+from api.domain.records.kinds import KINDS, Kind, texts_in
 from api.domain.words import Word, sought
 from api.ledger.reading import answers, lists
 from api.ledger.reading.beside import Beside, Documents, with_beside
@@ -151,8 +151,9 @@ def texts_of(query: Struct) -> Given:
 
 
 def _lists_of(query: Struct) -> Mapping[str, Sequence[str]]:
-    """Give the parameters of a query that may be given several times, by name."""
-    return {name: value for name, value in msgspec.structs.asdict(query).items() if isinstance(value, list)}
+    """Give the parameters of a query that may be given several times, by name: as texts, as terms are."""
+    lists = {name: value for name, value in msgspec.structs.asdict(query).items() if isinstance(value, list)}
+    return {name: [text for each in value for text in texts_in(each)] for name, value in lists.items()}
 
 
 def at_clocks(chosen: Selection, given: Given) -> Selection:

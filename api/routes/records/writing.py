@@ -57,7 +57,7 @@ async def append(
     `said` are the JSON texts that the body holds, where it is not one.
     """
     note = await noted(asked, said)
-    unit = Unit(commands=commands, actor=_actor(asked), note=note, is_batch=is_batch, is_dry_run=asked.query.is_dry_run)
+    unit = Unit(commands=commands, actor=_actor(asked), note=note, is_batch=is_batch, is_dry_run=asked.query.dry_run)
     return await asked.services.ledger.appended(unit)
 
 
@@ -75,7 +75,7 @@ async def noted(asked: Posted[DryRunQuery, object], said: Sequence[bytes] = ()) 
     """
     key = asked.headers.get("idempotency-key")
     is_based = "If-Match" in asked.contract.headers
-    if key is None or asked.query.is_dry_run or (is_based and "if-match" not in asked.headers):
+    if key is None or asked.query.dry_run or (is_based and "if-match" not in asked.headers):
         # A revision that says not what it is based on was never accepted, so there is nothing to repeat.
         return None
     whose = f"{_actor(asked)}\0{key}".encode()
@@ -140,7 +140,7 @@ def answer(
 
     A dry run names the position that it was judged by, and neither tag nor address of what is not there.
     """
-    if asked.query.is_dry_run:
+    if asked.query.dry_run:
         before = outcome.items[0].position - 1
         return asked.reply(body, at=Standpoint(before, before, is_pinned=False))
     at = Standpoint(outcome.position, outcome.position, is_pinned=False)

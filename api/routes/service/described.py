@@ -87,7 +87,7 @@ class Parameter(_Part, frozen=True):
     def sample(self) -> str:
         """Give the example as it would be typed: of a list one value a line."""
         value = msgspec.json.decode(self.example) if self.example else ""
-        return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+        return "\n".join(map(spelt, value)) if isinstance(value, list) else spelt(value)
 
 
 class Body(_Part, frozen=True):
@@ -167,6 +167,11 @@ class Document(msgspec.Struct, frozen=True):
             for path, methods in self.paths.items()
             for method, operation in methods.items()
         ]
+
+
+def spelt(value: object) -> str:
+    """Give a value as it stands in a query."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 def _laid_out(value: msgspec.Raw) -> str:

@@ -1,11 +1,11 @@
 """One operation as it is told to people: what it takes, as a form to try it with, what it answers, and the schemas of both."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from xml.etree import ElementTree as ET
 
 import msgspec
 
-from api.routes.service.described import Body, Document, Media, Parameter, Response, Route, Schema, Value
+from api.routes.service.described import Body, Document, Media, Parameter, Response, Route, Schema, Value, spelt
 from api.routes.service.markup import Content, code, link, paragraphs, prose, tag
 
 _PLACES = {"path": "In the path", "query": "In the query", "header": "In headers"}
@@ -76,10 +76,9 @@ class Told:
         }  # fmt: skip
         schema = self._schema_of(given.schema)
         items = self._schema_of(schema.items) if isinstance(schema.items, Schema) else None
-        if items is not None and items.enum:
-            return _choose(items.enum, "", {**common, "multiple": "", "size": str(min(4, len(items.enum)))})
-        choices = ["true", "false"] if schema.type == "boolean" else schema.enum
-        if choices:
+        if items is not None and (each := _values(items)):
+            return _choose(each, "", {**common, "multiple": "", "size": str(min(4, len(each)))})
+        if choices := _values(schema):
             return _choose(["", *choices], value, common)
         hint = {"placeholder": given.sample(), "autocomplete": "off", "spellcheck": "false"}
         if items is not None:
@@ -200,7 +199,7 @@ def _simple(schema: Schema) -> list[Content]:
     if schema.enum:
         return _spelt_out(schema.enum)
     if schema.const is not msgspec.UNSET:
-        return [code(_spelt(schema.const))]
+        return [code(spelt(schema.const))]
     types = [schema.type] if isinstance(schema.type, str) else schema.type or ["anything"]
     return [" or ".join(types), *_if(schema.format is not None, f" ({schema.format})")]
 
@@ -217,6 +216,11 @@ def _sending(*, needs_key: bool) -> Iterator[ET.Element]:
     yield tag("noscript", tag("p", "To try it here takes JavaScript."))
     yield tag("output")
     yield tag("div", class_="answer")
+
+
+def _values(schema: Schema) -> Sequence[Value]:
+    """Give the values that a schema allows, as a query spells them, where they are few."""
+    return ["true", "false"] if schema.type == "boolean" else schema.enum
 
 
 def _choose(choices: Iterable[Value], value: str, attributes: Mapping[str, str]) -> ET.Element:
@@ -263,7 +267,7 @@ def _patterns(schema: Schema) -> Iterator[str]:
 
 
 def _spelt_out(values: Iterable[Value]) -> list[Content]:
-    return _joined([[code(_spelt(each))] for each in values], " | ")
+    return _joined([[code(spelt(each))] for each in values], " | ")
 
 
 def _joined(parts: Iterable[list[Content]], between: str) -> list[Content]:
@@ -279,7 +283,3 @@ def _if(condition: bool, *content: Content) -> tuple[Content, ...]:
 
 def _name(ref: str) -> str:
     return ref.rpartition("/")[2]
-
-
-def _spelt(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
