@@ -274,17 +274,22 @@ def state(claims: Sequence[Claim], *, varies: bool) -> str:
     those = counting(claims)
     if any(relation(a, b, varies=varies) == "conflict" for a, b in combinations(those, 2)):
         return "disputed"
-    parts = origins(claims, varies=varies)
-    if len(parts) == 1:
+    if len(origins(claims, varies=varies)) == 1:
         return "single-origin"
-    agreeing = {claim.id for claim in those if claim.stance in ("asserts", "denies")}
-    found = groups(claims, varies=varies)
-    for group in found:
-        is_bridge = group <= set().union(*(other for other in found if other != group))
-        of_two = sum(bool(part & group & agreeing) for part in parts) > 1
-        if not is_bridge and of_two and 2 * sum(bool(part & group) for part in parts) > len(parts):
-            return "agreed"
-    return "open"
+    return "agreed" if agreeing(claims, varies=varies) else "open"
+
+
+def agreeing(claims: Sequence[Claim], *, varies: bool) -> set[frozenset[str]]:
+    """Give the groups any of which makes an agreement, where nothing conflicts."""
+    those = {claim.id for claim in counting(claims) if claim.stance in ("asserts", "denies")}
+    parts, found = origins(claims, varies=varies), groups(claims, varies=varies)
+    return {
+        group
+        for group in found
+        if not group <= set().union(*(other for other in found if other != group))
+        and sum(bool(part & group & those) for part in parts) > 1
+        and 2 * sum(bool(part & group) for part in parts) > len(parts)
+    }
 
 
 # Claims at random

@@ -19,6 +19,7 @@ from tests.domain.agreement_builders import (
     YES,
     a_claim,
     a_link,
+    agreeing,
     groups,
     number,
     origins,
@@ -418,6 +419,37 @@ def test_the_core_of_a_group_is_its_own_even_where_not_all_groups_are_sought() -
     assert not agreement.groups_complete
     assert ("y", "q") not in {tuple(group.claims) for group in agreement.groups}
     assert ("x", "y", "z") not in {tuple(group.claims) for group in agreement.groups if not group.is_bridge}
+
+
+def test_the_groups_that_make_an_agreement_are_shown_though_many_come_before_them() -> None:
+    """Of three origins each two that a link joins are most; the first of them says much else before that."""
+    claims = [a_claim(f"c{i}", text(str(i)), source="ojim", position=i) for i in range(MAX_GROUPS + 10)]
+    claims += [
+        a_claim("x", text("x"), source="ojim", position=1_000),
+        a_claim("y", text("y"), position=1_001, links=[a_link("corroborates", "x")]),
+        a_claim("z", text("z"), position=1_002, links=[a_link("corroborates", "y")]),
+    ]
+    agreement = added_up(*claims)
+    assert (agreement.state, len(agreement.groups), agreement.groups_complete) == ("agreed", MAX_GROUPS, False)
+    assert [(tuple(group.claims), tuple(group.core)) for group in agreement.groups[-3:]] == [
+        ((f"c{MAX_GROUPS - 3}",), (f"c{MAX_GROUPS - 3}",)),
+        (("x", "y"), ("x",)),
+        (("y", "z"), ("z",)),
+    ]
+
+
+@given(some_claims(), st.booleans(), st.integers(1, 3))
+@settings(max_examples=200, deadline=None)
+def test_what_makes_an_agreement_is_shown_before_all_else(claims: list[Claim], varies: bool, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("api.domain.agreement.agreement.MAX_GROUPS", most)
+        agreement = added_up(*claims, varies=varies)
+    whole = added_up(*claims, varies=varies)
+    shown = [frozenset(group.claims) for group in agreement.groups]
+    telling = agreeing(claims, varies=varies) if agreement.state == "agreed" else set()
+    assert len(telling & {*shown}) == min(len(telling), most)
+    assert len(shown) == min(len(whole.groups), most)
+    assert agreement.groups == tuple(group for group in whole.groups if group in agreement.groups)
 
 
 def test_links_made_to_multiply_groups_do_not_multiply_the_work() -> None:

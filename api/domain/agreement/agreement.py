@@ -178,7 +178,7 @@ class Agreement:
     """What a question's claims add up to. Everything but the groups stands in the order of first recording.
 
     `groups` are MAX_GROUPS at most, those with the most origins in their core first, then that with the first claim;
-    bridges come last, and `groups_complete` says whether those are all. `conflicts` are the first MAX_CONFLICTS of
+    bridges come last, and `groups_complete` says whether those are all. By which it is *agreed*, those are among them. `conflicts` are the first MAX_CONFLICTS of
     `conflict_count` pairs. `not_counting` are claims that stand beside no group.
     """
 
@@ -205,11 +205,12 @@ def agree(
     table = tabulate(ordered, context, foreign_links, varies=varies)
     clashes, origins = _clashes(table), _origins(table)
     origin_of = {i: number for number, members in enumerate(origins) for i in members}
-    found, groups_complete = _groups(table, origin_of)
+    state, cores = _weigh(table, origins, is_disputed=bool(clashes))
+    found, groups_complete = _groups(table, origin_of, cores)
     beside = _beside(table, [members for members, _ in found])
     return Agreement(
         question=question_id,
-        state=_state(table, origins, is_disputed=bool(clashes)),
+        state=state,
         groups=tuple(Group(table, each, those, origin_of) for each, those in zip(found, beside, strict=True)),
         groups_complete=groups_complete,
         origins=tuple(_origin(table, members) for members in origins),
@@ -227,7 +228,8 @@ def state_of(
     if len(claims) == 1 and not foreign_links:
         return "single-origin" if claims[0].stance in COUNTING else "open"
     table = tabulate(claims, context, foreign_links, varies=varies)
-    return _state(table, _origins(table), is_disputed=_is_disputed(table))
+    state, _ = _weigh(table, _origins(table), is_disputed=_is_disputed(table))
+    return state
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,26 +304,28 @@ def _let_links_tell(table: Table) -> None:
             table.repeats.append((a, b))
 
 
-def _state(table: Table, origins: Sequence[Sequence[int]], *, is_disputed: bool) -> StateOfAgreement:
-    """Give the first that fits."""
+def _weigh(table: Table, origins: Sequence[Sequence[int]], *, is_disputed: bool) -> tuple[StateOfAgreement, list[int]]:
+    """Give the first state that fits and, of one that is agreed, the claims in the cores of the groups that make it so."""
     if is_disputed:
-        return "disputed"
+        return "disputed", []
     if len(origins) == 1:
-        return "single-origin"
-    return "agreed" if _is_agreed(table, origins) else "open"
+        return "single-origin", []
+    cores = _agreed(table, origins)
+    return ("agreed" if cores else "open"), cores
 
 
 def _is_disputed(table: Table) -> bool:
     return any(table.conflicts(alike[0]) & table.counting for alike in table.alike(table.counting))
 
 
-def _is_agreed(table: Table, origins: Sequence[Sequence[int]]) -> bool:
+def _agreed(table: Table, origins: Sequence[Sequence[int]]) -> list[int]:
     majority = Majority(table.context, varies=table.varies)
     origin_of = {i: number for number, members in enumerate(origins) for i in members}
     for i, number in sorted(origin_of.items()):
         told = table.told[i][0] if i in table.told else ()
         majority.put(i, table.cases[i], number, [mate for mate in told if mate < i and mate in origin_of])
-    return majority.is_reached(len(origins))
+    cores = set(majority.cores(len(origins)))
+    return [i for i in sorted(origin_of) if i in cores]
 
 
 def _clashes(table: Table) -> list[tuple[list[int], int]]:
@@ -423,8 +427,11 @@ class _Found(NamedTuple):
     core: int
 
 
-def _groups(table: Table, origin_of: Mapping[int, int]) -> tuple[list[_Found], bool]:
-    """Give the first MAX_GROUPS maximal sets of counting claims that meet pairwise, and whether these are all."""
+def _groups(table: Table, origin_of: Mapping[int, int], cores: Sequence[int]) -> tuple[list[_Found], bool]:
+    """Give the first MAX_GROUPS maximal sets of counting claims that meet pairwise, and whether these are all.
+
+    Where they are not, those of which `cores` are the cores are among them.
+    """
     found: Iterable[_Found]
     if meeting.is_swept(table.cases, varies=table.varies):
         counting, is_whole = bits(table.counting), True
@@ -433,9 +440,27 @@ def _groups(table: Table, origin_of: Mapping[int, int]) -> tuple[list[_Found], b
         found = (_Found(members, members ^ (members & shared)) for members in meeting.sweep(table.cases, counting))
     else:
         found, is_whole = _cliques(table)
+    first = _first(found, origin_of, MAX_GROUPS + 1)
+    if is_whole and len(first) <= MAX_GROUPS:
+        return first, True
+    wanted = _first(_around(table, cores), origin_of, MAX_GROUPS)
+    others = [each for each in first if each not in wanted]
+    return _first([*wanted, *others][:MAX_GROUPS], origin_of, MAX_GROUPS), False
+
+
+def _first(found: Iterable[_Found], origin_of: Mapping[int, int], most: int) -> list[_Found]:
     ranked = ((-len({origin_of[i] for i in bits(each.core)}), each) for each in found)
-    first = nsmallest(MAX_GROUPS + 1, ranked, key=cmp_to_key(_which_first))
-    return [each for _, each in first[:MAX_GROUPS]], is_whole and len(first) <= MAX_GROUPS
+    return [each for _, each in nsmallest(most, ranked, key=cmp_to_key(_which_first))]
+
+
+def _around(table: Table, cores: Sequence[int]) -> Iterator[_Found]:
+    """Give the groups of which these claims are the cores: each is all that a claim of its core meets."""
+    found: dict[int, int] = {}
+    for alike in table.alike(set_of(cores)):
+        core = set_of(alike)
+        members = table.meets(alike[0]) & table.counting | core
+        found[members] = found.get(members, 0) | core
+    return (_Found(members, core) for members, core in found.items())
 
 
 def _shared_by_some(sets: Iterable[int]) -> int:

@@ -86,12 +86,22 @@ class Majority:
 
     def is_reached(self, origins: int) -> bool:
         """Say whether a group that is no bridge has more than half of so many origins, and two that assert or deny."""
+        return any(True for _ in self._reaching(origins))
+
+    def cores(self, origins: int) -> list[Key]:
+        """Give what stands in such a group and in no other."""
+        found = set(self._reaching(origins))
+        parts = ((key, self._parts[said.part]) for key, said in self._said.items() if said.part is not None)
+        return [key for key, part in parts if part.number in found]
+
+    def _reaching(self, origins: int) -> Iterator[int]:
+        """Give the parts that are the cores of such groups."""
         if len(self._parts) > MOST_SAID:
-            return False
+            return
         if not self._is_known:
             self._look_at_all()
         counting, agreeing = self._counting.of, self._agreeing.of
-        return any(2 * counting[i] > origins and agreeing[i] > 1 and self._is_group(i) for i in self._met)
+        yield from (i for i in self._met if 2 * counting[i] > origins and agreeing[i] > 1 and self._is_group(i))
 
     def _is_group(self, number: int) -> bool:
         """Say whether all that a part meets meet each other."""
