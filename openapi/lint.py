@@ -113,7 +113,8 @@ def answers_have_schemas(document: Document) -> Iterator[str]:
                 yield f"{where} {status} {media_type} needs a schema"
     for where, described in operations(document):
         answers = [answer for status, answer in described["responses"].items() if status.startswith("2")]
-        if not any("example" in media for answer in answers for media in answer.get("content", {}).values()):
+        media = [each for answer in answers for each in answer.get("content", {}).values()]
+        if not any({"example", "examples"} & set(each) for each in media):
             yield f"{where} needs an example of an answer"
 
 
@@ -296,9 +297,14 @@ def examples(document: Document) -> Iterator[tuple[str, dict[str, Any], Any]]:
     for where, status, response in responses(document):
         for media_type, media in response.get("content", {}).items():
             # What is said once, of many operations, is held to its schema once.
-            if "example" in media and id(media) not in told:
+            if id(media) not in told:
                 told.add(id(media))
-                yield f"{where} {status} {media_type}", media["schema"], media["example"]
+                shown = (
+                    [media["example"]]
+                    if "example" in media
+                    else [each["value"] for each in media.get("examples", {}).values()]
+                )
+                yield from ((f"{where} {status} {media_type}", media["schema"], each) for each in shown)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - any JSON

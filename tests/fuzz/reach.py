@@ -63,7 +63,7 @@ def links(document: Mapping[str, object]) -> Iterator[tuple[str, Link]]:
     labels = {operation["operationId"]: label for label, operation in _operations(document)}
     for label, operation in _operations(document):
         for status, answer in operation["responses"].items():
-            for name, written in answer.get("links", {}).items():
+            for name, written in _resolved(document, answer).get("links", {}).items():
                 link = _resolved(document, written)
                 target = link["operationId"]
                 found = Link(operation["operationId"], status, name, target, link["parameters"])

@@ -142,10 +142,10 @@ def build(app: Litestar, address: str | None = None, contact: str | None = None)
         "security": [{}, {"bearer": []}],
         "paths": paths,
     }
-    parameters, links, tried = _share(paths)
+    parameters, links, answers = _share([each for methods in paths.values() for each in methods.values()])
     shared = {
         "schemas": components,
-        "responses": {**{name: _aside(status) for status, (name, *_) in _ASIDE.items()}, **tried},
+        "responses": {**{name: _aside(status) for status, (name, *_) in _ASIDE.items()}, **answers},
         "parameters": parameters,
         "links": links,
         "headers": {name: _header(name) for name in _HEADERS},
@@ -159,19 +159,63 @@ def _contact(given: str | None) -> Part:
     return name if given is None else {**name, "url" if "/" in given else "email": given}
 
 
-def _share(paths: Part) -> tuple[Part, Part, Part]:
-    """Let parameters, links and dry runs that several operations have in the same words stand once; give them by name."""
-    described = [each for methods in paths.values() for each in methods.values()]
-    answers = [(each, answer) for each in described for answer in each["responses"].values() if "links" in answer]
-    tried = _names([("Tried", each, each["responses"][_OK]) for each in described if _OK in each["responses"]])
+def _share(described: Sequence[Part]) -> tuple[Part, Part, Part]:
+    """Let parameters, links and answers stand once that operations have in the same words but for examples; give them by name."""
+    answers = [(each, one) for each in described for one in each["responses"].values() if "$ref" not in one]
+    _agree_on_parameters(described)
+    _agree_on_answers(answers)
     parameters = _names([(one["name"], each, one) for each in described for one in each["parameters"]])
-    links = _names([(name, each, one) for each, answer in answers for name, one in answer["links"].items()])
+    links = _names([(name, each, one) for each, answer in answers for name, one in answer.get("links", {}).items()])
+    for _, answer in answers:
+        if "links" in answer:
+            answer["links"] = {name: _short("links", links, one) for name, one in answer["links"].items()}
+    told = _names([(_name_of(answer), each, answer) for each, answer in answers])
     for each in described:
         each["parameters"] = [_short("parameters", parameters, one) for one in each["parameters"]]
-        each["responses"] = {status: _short("responses", tried, one) for status, one in each["responses"].items()}
-    for _, answer in answers:
-        answer["links"] = {name: _short("links", links, one) for name, one in answer["links"].items()}
-    return _by_name(parameters), _by_name(links), _by_name(tried)
+        each["responses"] = {status: _short("responses", told, one) for status, one in each["responses"].items()}
+    return _by_name(parameters), _by_name(links), _by_name(told)
+
+
+def _name_of(answer: Part) -> str:
+    if answer["description"] == _TRIED:
+        return "Tried"
+    (schema, *_) = (media["schema"]["$ref"] for media in answer["content"].values() if "$ref" in media["schema"])
+    return str(schema).rpartition("/")[2]
+
+
+def _agree_on_parameters(described: Sequence[Part]) -> None:
+    """Show one example of a query parameter, wherever it is told alike; where that is an id, of records of one kind."""
+    shown: dict[tuple[str, bytes], object] = {}
+    told = [(each["tags"][0], one) for each in described for one in each["parameters"] if one["in"] == "query"]
+    for is_asked in (False, True):
+        for tag, one in told:
+            raw = msgspec.json.encode({name: part for name, part in one.items() if name != "example"})
+            place = (tag if b"/Id" in raw else "", raw)
+            if is_asked and place in shown:
+                one["example"] = shown[place]
+            elif "example" in one:
+                shown.setdefault(place, one["example"])
+
+
+def _agree_on_answers(answers: Sequence[tuple[Part, Part]]) -> None:
+    """Where operations tell of an answer alike, show the examples of those alone that have the tag of the first."""
+    alike: dict[bytes, list[tuple[Part, Part]]] = {}
+    for operation, answer in answers:
+        bare = {name: {**media, "example": None} for name, media in answer["content"].items()}
+        alike.setdefault(msgspec.json.encode({**answer, "content": bare}), []).append((operation, answer))
+    for those in alike.values():
+        first, told = those[0]
+        shown = {each["operationId"]: answer["content"] for each, answer in those if each["tags"] == first["tags"]}
+        content = told["content"] if len(shown) == 1 else {name: _all_of(name, shown) for name in told["content"]}
+        for _, answer in those:
+            answer["content"] = content
+
+
+def _all_of(media_type: str, shown: Mapping[str, Part]) -> Part:
+    """Give a body with the examples of several operations, by the operation."""
+    media = [(name, content[media_type]) for name, content in shown.items()]
+    named = {name: {"value": each["example"]} for name, each in media if "example" in each}
+    return {"schema": media[0][1]["schema"], **({"examples": named} if named else {})}
 
 
 def _names(said: Sequence[tuple[str, Part, Part]]) -> dict[bytes, str]:
