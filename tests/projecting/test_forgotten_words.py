@@ -22,6 +22,8 @@ _OPAQUE = (type, types.ModuleType, types.FunctionType, types.CodeType, types.Fra
 
 def _caches() -> list[Any]:
     """Find what remembers results of functions of ours."""
+    # Of what is frozen, as all is that was imported by then, the collector gives nothing.
+    gc.unfreeze()
     wrapper = type(functools.lru_cache(_caches))
     return [each for each in gc.get_objects() if type(each) is wrapper and each.__module__.startswith("api.")]
 

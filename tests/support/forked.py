@@ -84,7 +84,8 @@ def serving(settings: Settings, *words: str, **environment: str) -> Iterator[Ser
         **environment,
     }
     process = Forked(("serve", "--empty", "--port", str(port), *words), known)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE, trust_env=False) as client:
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False, verify=False) as client:
         found = Serving(process, client, str(client.base_url))  # type: ignore[arg-type]
         try:
             until(lambda: answers(found))

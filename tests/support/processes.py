@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 # A server that nothing else runs in: no thread, no connection and no listening socket of the tests reaches a child.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    [f"api.cli.{name}" for name in ("editing", "keys", "log", "serve", "verify")] + [__name__]
+    [f"api.cli.{name}" for name in ("editing", "keys", "log", "serve", "verify")] + [__name__, "tests.support.warm"]
 )
 
 

@@ -113,7 +113,7 @@ def running(settings: Settings, *words: str, port: int | None = None, **environm
     url = f"http://127.0.0.1:{port}"
     with (
         started(settings, *words, "--port", str(port), LEDGER_RATE_LIMIT="off", **environment) as process,
-        httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) as client,
+        httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False, verify=False) as client,
     ):
         serving = Serving(process, client, url)
         try:

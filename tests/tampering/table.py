@@ -192,7 +192,7 @@ def exposed(served: Served) -> Iterator[str]:
     thread.start()
     try:
         url = f"http://127.0.0.1:{server.server_port}"
-        assert httpx.get(f"{url}/health/live", trust_env=False).status_code == 200
+        assert httpx.get(f"{url}/health/live", trust_env=False, verify=False).status_code == 200
         yield url
     finally:
         server.shutdown()
