@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.support.builders import a_claim, a_question, a_source, an_entity, ground, link, retract, revise
-from tests.support.lying import Lie
 from tests.support.served import migrated
 from tests.support.witnessing import ledger
+from tests.verifying.lying import Lie
 from tests.verifying.test_verify_url import Seen, redact, send
 
 Change = Callable[[Any], Any]

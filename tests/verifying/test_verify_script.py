@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from api.domain.log import checkpoint, merkle
 from tests.support.builders import a_claim, an_entity, ground, revise
-from tests.support.lying import Lie, at, lying
 from tests.support.served import DATABASES, migrated
 from tests.support.witnessing import Serving, ledger
+from tests.verifying.lying import Lie, at, lying
 
 SCRIPT = Path(__file__).parents[2] / "api" / "assets" / "verify.py"
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "notes.json").read_text(encoding="utf-8"))

@@ -22,9 +22,9 @@ from api.verifying.outside import tile_path, verify_url
 from api.verifying.site import Site
 from api.verifying.verify import Doubts, Verdict
 from tests.support.builders import a_claim, a_source, an_entity, ground, link, retract, revise
-from tests.support.lying import Drip, Lie, at, lying
 from tests.support.served import DATABASES, migrated
 from tests.support.witnessing import Serving, ledger
+from tests.verifying.lying import Drip, Lie, at, lying
 
 SIZE = 323
 
