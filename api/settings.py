@@ -42,13 +42,9 @@ class Settings(BaseSettings):
         None, description="file of the log's signing key; default: `<database>.key` beside SQLite, else `ledger.key`"
     )
     log_origin: str | None = Field(None, description="name of the log, fixed at its first event; default: minted")
-    read_only: bool = Field(
-        False, description="`true` serves reads alone, without the signing key, and writes nothing: for copies"
-    )
-    public_read: bool = Field(True, description="`false` closes every read but `/health/live` to callers without a key")
-    public_url: str | None = Field(
-        None, description="URL that the ledger is reached by, for links in full; default: as the client names the host"
-    )
+    read_only: bool = Field(False, description="`true` serves reads alone, without the signing key: for copies")
+    public_read: bool = Field(True, description="`false` closes all reads but `/health/live` to callers without a key")
+    public_url: str | None = Field(None, description="URL for links in full; default: as the client names the host")
     contact: str | None = Field(None, description="URL or mail address of whoever runs the ledger")
     rate_limit: str = Field("1000,6000", description="requests a minute for an anonymous address, for a key; or `off`")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode] = Field(
@@ -59,7 +55,7 @@ class Settings(BaseSettings):
     max_bodies: int = Field(
         64 * 1024 * 1024, ge=1024, le=2**34, description="most bytes of bodies that a process holds at a time"
     )
-    body_deadline: int = Field(120, ge=1, le=86400, description="seconds within which a body must have come whole")
+    body_deadline: int = Field(120, ge=1, le=86400, description="seconds for a body to come whole")
     max_operations: int = Field(MOST_OPERATIONS, ge=1, le=MOST_OPERATIONS, description="most operations in a batch")
     max_depth: int = Field(32, ge=8, le=200, description="deepest JSON nesting")
     reader_threads: int = Field(8, ge=1, le=256, description="reads at a time that may take long")
@@ -67,21 +63,21 @@ class Settings(BaseSettings):
     connect_timeout: int = Field(
         3, ge=2, le=3600, description="seconds to connect to PostgreSQL, for each of its hosts"
     )
-    read_timeout: float = Field(5, ge=0.1, le=3600, description="seconds within which PostgreSQL must answer a read")
+    read_timeout: float = Field(5, ge=0.1, le=3600, description="seconds for PostgreSQL to answer a read")
     write_timeout: float = Field(
         20,
         ge=0.1,
         le=3600,
-        description="seconds within which PostgreSQL must do what is written, a standby's part included",
+        description="seconds for PostgreSQL to write, a standby included",
     )
     start_timeout: float = Field(
         30,
         ge=0.1,
         le=3600,
-        description="seconds that a start, or a command, waits for a PostgreSQL that shows no sign of work",
+        description="seconds that a start or command waits for a PostgreSQL that shows no sign of work",
     )
     witnesses: Annotated[tuple[WitnessAddress, ...], NoDecode] = Field(
-        (), description="witnesses to ask to cosign: pairs `<vkey> <URL>`, each on a line or after a comma"
+        (), description="witnesses to ask to cosign: `<vkey> <URL>`, one a line or after a comma"
     )
     seed: Path | None = Field(None, description="folder of seed files; default: the one shipped")
     log_format: Literal["json", "console"] = Field("json", description="how log lines are written")

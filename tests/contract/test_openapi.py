@@ -231,7 +231,9 @@ def _some(document: Document) -> Document:
 
 
 def _use_wrong_example(document: Document) -> None:
-    _some(document)["responses"]["201"]["content"]["application/json"]["examples"]["reviseClaim"]["value"]["revision"] = "two"
+    _some(document)["responses"]["201"]["content"]["application/json"]["examples"]["reviseClaim"]["value"][
+        "revision"
+    ] = "two"
 
 
 def _inlined(document: Document) -> Document:
