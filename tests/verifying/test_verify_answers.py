@@ -98,75 +98,64 @@ def test_an_honest_ledger_is_sound(seen: Seen) -> None:
     assert verdict.compared > 300
 
 
-# Each is told beside the others of its group, none of which touches the same answers; and where it must be found.
-LIES: dict[str, list[tuple[Lie, str]]] = {
-    "answers": [
-        (changing(without("/answers", "as_of"), put("conflict_count", 9)), "at /conflict_count"),
-        (changing(without("/answers?", "group="), everywhere("state", "agreed")), "/answers?"),
-        (changing(without("group=0"), put("conflict_count", 9)), "group=0"),
-        (changing(without("/conflicts?"), put("items", ["x"])), "/conflicts?"),
-        (changing(below("/v1/questions?agreement=disputed"), put("items", [{"id": "users"}])), "agreement=disputed"),
-        (changing(below("/v1/questions?limit=500"), everywhere("text", "Forged")), "at /items/0/text"),
-    ],
-    "the feed and records": [
-        (changing(below("/v1/events?after=0"), first(put("reason", "Forged"))), "/v1/events?after=0"),
-        (changing(below("/v1/events?kind=claim"), dropped()), "/v1/events?kind=claim"),
-        (changing(below("/v1/events?type="), first(put("actor", None))), "/v1/events?type="),
-        (changing(below("/v1/events?state=false"), first(put("fields", ["note"]))), "/v1/events?state=false"),
-        (changing(lambda path: path == "/v1/claims/a", put("note", "Forged")), "/v1/claims/a says"),
-        (changing(below("/v1/claims/b?as_of"), put("note", "Forged")), "/v1/claims/b?as_of"),
-        (changing(below("/v1/claims/b/revisions/1"), put("stance", "doubts")), "/v1/claims/b/revisions/1 says"),
-        (changing(below("/v1/claims/b/revisions?"), first(put("reason", "Forged"))), "at /items/0/reason"),
-        (changing(below("/v1/claims/a/revisions?"), dropped()), "/v1/claims/a/revisions?"),
-        (changing(below("/v1/claims/b/links"), put("outgoing", [])), "/v1/claims/b/links"),
-        (changing(below("/v1/claims/a/links"), put("incoming", [])), "/v1/claims/a/links"),
-        (changing(below("/v1/entities/aws/diff"), lambda _: []), "/v1/entities/aws/diff"),
-        (changing(below("/v1/entities/aws/timemap"), dropped("mementos")), "/v1/entities/aws/timemap"),
-        (changing(below("/v1/claims/b/timemap"), first(put("datetime", "2020"), "mementos")), "/v1/claims/b/timemap"),
-        (changing(without("/v1/redactions/"), put("basis", "safety, truly")), "/v1/redactions/"),
-    ],
-    "lists": [
-        (changing(below("/v1/claims?limit=500"), dropped()), "/v1/claims?limit=500"),
-        (changing(below("/v1/claims?order=-revised"), dropped()), "order=-revised"),
-        (changing(below("/v1/sources?limit=500"), first(put("title", "Forged"))), "at /items/0/title"),
-        (changing(below("/v1/claims?live=false"), dropped()), "live=false"),
-        (changing(below("/v1/claims?stance=asserts"), dropped()), "/v1/claims?stance=asserts"),
-        (changing(below("/v1/claims?question="), dropped()), "/v1/claims?question="),
-        (changing(without("facets="), everywhere("count", 7)), "facets="),
-        (changing(below("/v1/timeline"), dropped()), "/v1/timeline"),
-        (changing(below("/v1/diff?from=0"), first(put("change", "retracted"))), "/v1/diff?from=0"),
-        (changing(lambda path: path == "/v1/stats", everywhere("claim.stance", {})), "/v1/stats says"),
-        (changing(below("/v1/redactions?"), dropped()), "/v1/redactions?"),
-    ],
-    "what is hidden, and what should be": [
-        (answering_instead("/v1/claims/b?", 404), "/v1/claims/b?as_of=20 answered 404, and by the log it is 200"),
-        (answering_instead("/v1/entities/aws?", 302), "aws?as_of=20 answered 302, and by the log it is 200"),
-        (answering_instead("/v1/entities/parler?", 500), "parler?as_of=20 answered 500, and by the log it is 200"),
-        (answering_instead("/v1/claims/d?", 200), "/v1/claims/d?as_of=20 answered 200, and by the log it is 410"),
-        (answering_instead("/v1/claims/d/timemap", 404), "/v1/claims/d/timemap answered 404, and by the log it is 410"),
-        (answering_instead("/v1/claims/a/revisions/1", 200), "/revisions/1 answered 200, and by the log it is 410"),
-    ],
-}  # fmt: skip
+# All are told at once, for no two of them touch the same answers; and where each must be found.
+LIES: list[tuple[Lie, str]] = [
+    # What is hidden from searches: whichever word it is, for every word that the log holds is looked for.
+    (changing(lambda path: "q=servic" in path, put("items", [])), "q=servic"),
+    # Answers.
+    (changing(without("/answers", "as_of"), put("conflict_count", 9)), "at /conflict_count"),
+    (changing(without("/answers?", "group="), everywhere("state", "agreed")), "/answers?"),
+    (changing(without("group=0"), put("conflict_count", 9)), "group=0"),
+    (changing(without("/conflicts?"), put("items", ["x"])), "/conflicts?"),
+    (changing(below("/v1/questions?agreement=disputed"), put("items", [{"id": "users"}])), "agreement=disputed"),
+    (changing(below("/v1/questions?limit=500"), everywhere("text", "Forged")), "at /items/0/text"),
+    # The feed and records.
+    (changing(below("/v1/events?after=0"), first(put("reason", "Forged"))), "/v1/events?after=0"),
+    (changing(below("/v1/events?kind=claim"), dropped()), "/v1/events?kind=claim"),
+    (changing(below("/v1/events?type="), first(put("actor", None))), "/v1/events?type="),
+    (changing(below("/v1/events?state=false"), first(put("fields", ["note"]))), "/v1/events?state=false"),
+    (changing(lambda path: path == "/v1/claims/a", put("note", "Forged")), "/v1/claims/a says"),
+    (changing(below("/v1/claims/b?as_of"), put("note", "Forged")), "/v1/claims/b?as_of"),
+    (changing(below("/v1/claims/b/revisions/1"), put("stance", "doubts")), "/v1/claims/b/revisions/1 says"),
+    (changing(below("/v1/claims/b/revisions?"), first(put("reason", "Forged"))), "at /items/0/reason"),
+    (changing(below("/v1/claims/a/revisions?"), dropped()), "/v1/claims/a/revisions?"),
+    (changing(below("/v1/claims/b/links"), put("outgoing", [])), "/v1/claims/b/links"),
+    (changing(below("/v1/claims/a/links"), put("incoming", [])), "/v1/claims/a/links"),
+    (changing(below("/v1/entities/aws/diff"), lambda _: []), "/v1/entities/aws/diff"),
+    (changing(below("/v1/entities/aws/timemap"), dropped("mementos")), "/v1/entities/aws/timemap"),
+    (changing(below("/v1/claims/b/timemap"), first(put("datetime", "2020"), "mementos")), "/v1/claims/b/timemap"),
+    (changing(without("/v1/redactions/"), put("basis", "safety, truly")), "/v1/redactions/"),
+    # Lists.
+    (changing(below("/v1/claims?limit=500"), dropped()), "/v1/claims?limit=500"),
+    (changing(below("/v1/claims?order=-revised"), dropped()), "order=-revised"),
+    (changing(below("/v1/sources?limit=500"), first(put("title", "Forged"))), "at /items/0/title"),
+    (changing(below("/v1/claims?live=false"), dropped()), "live=false"),
+    (changing(below("/v1/claims?stance=asserts"), dropped()), "/v1/claims?stance=asserts"),
+    (changing(below("/v1/claims?question="), dropped()), "/v1/claims?question="),
+    (changing(without("facets="), everywhere("count", 7)), "facets="),
+    (changing(below("/v1/timeline"), dropped()), "/v1/timeline"),
+    (changing(below("/v1/diff?from=0"), first(put("change", "retracted"))), "/v1/diff?from=0"),
+    (changing(lambda path: path == "/v1/stats", everywhere("claim.stance", {})), "/v1/stats says"),
+    (changing(below("/v1/redactions?"), dropped()), "/v1/redactions?"),
+    # What is hidden, and what should be.
+    (answering_instead("/v1/claims/c?", 404), "/v1/claims/c?as_of=20 answered 404, and by the log it is 200"),
+    (answering_instead("/v1/entities/aws?", 302), "aws?as_of=20 answered 302, and by the log it is 200"),
+    (answering_instead("/v1/entities/parler?", 500), "parler?as_of=20 answered 500, and by the log it is 200"),
+    (answering_instead("/v1/claims/d?", 200), "/v1/claims/d?as_of=20 answered 200, and by the log it is 410"),
+    (answering_instead("/v1/claims/d/timemap", 404), "/v1/claims/d/timemap answered 404, and by the log it is 410"),
+    (answering_instead("/v1/claims/a/revisions/1", 200), "/revisions/1 answered 200, and by the log it is 410"),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("group", LIES)
-def test_every_rewritten_answer_is_found(seen: Seen, group: str) -> None:
+def test_every_rewritten_answer_is_found(seen: Seen) -> None:
     def lie(path: str, status: int, body: bytes) -> tuple[int, bytes]:
-        for each, _ in LIES[group]:
+        for each, _ in LIES:
             status, body = each(path, status, body)
         return status, body
 
     told = seen.look(lie, sample=None)[1]
-    missed = [where for _, where in LIES[group] if not any(where in each.what for each in told)]
+    missed = [where for _, where in LIES if not any(where in each.what for each in told)]
     assert not missed, told
-
-
-def test_a_word_that_is_hidden_from_searches_is_found(seen: Seen) -> None:
-    """Whichever it is: every word that the log holds is looked for."""
-    lie = changing(lambda path: "q=servic" in path, put("items", []))
-    told = seen.look(lie, sample=None)[1]
-    assert told
-    assert all("q=servic" in each.what for each in told)
 
 
 def test_a_lie_about_the_past_alone_is_found(seen: Seen) -> None:
@@ -176,14 +165,17 @@ def test_a_lie_about_the_past_alone_is_found(seen: Seen) -> None:
     def is_past(path: str) -> bool:
         return "as_of=" in path and f"as_of={size}" not in path
 
-    told = seen.look(changing(is_past, put("position", size)), sample=None)[1]
+    told = seen.look(changing(is_past, put("position", size)), sample=5)[1]
     assert told
 
 
 def test_an_answer_of_a_position_that_is_never_signed_is_found(seen: Seen) -> None:
     """A server may go on while it is asked, but not in words alone."""
-    lie = changing(lambda path: path in ("/v1/stats", "/v1/claims/a"), put("position", 9999))
-    told = seen.look(lie, sample=None)[1]
+
+    def is_of_now(path: str) -> bool:
+        return path == "/v1/stats" or (path.startswith("/v1/claims/") and path.count("/") == 3 and "?" not in path)
+
+    told = seen.look(changing(is_of_now, put("position", 9999)), sample=10)[1]
     assert [str(each) for each in told] == [
         "position 9999: answers are given of position 9999, which no checkpoint signs"
     ]
