@@ -144,14 +144,17 @@ def test_no_read_holds_the_event_loop_up(filled: Settings, capsys: pytest.Captur
         app = build(filled, Metrics())
         async with app.lifespan():
             edge, stalls, usual = wrap(app), dict[str, float](), max(await _beside_a_busy_thread(), 0.02)
-            # What is read first is compiled and cached first.
             for path in (path for paths in (*ASKED.values(), MORE) for path in paths):
-                status = await ask(edge, path, Accept_Encoding="identity")
-                assert status == 200, (path, status)
-                stalls[path] = await longest_stall(lambda path=path: ask(edge, path))
+
+                async def asked(path: str = path) -> None:
+                    status = await ask(edge, path, Accept_Encoding="identity")
+                    assert status == 200, (path, status)
+
+                # What is read first is compiled and cached first, and may take longer than what is read again.
+                stalls[path] = await longest_stall(asked, times=1)
                 for _ in range(TRIES):
                     if stalls[path] >= 4 * usual:
-                        stalls[path] = min(stalls[path], await longest_stall(lambda path=path: ask(edge, path)))
+                        stalls[path] = min(stalls[path], await longest_stall(asked))
             return usual, stalls
 
     usual, stalls = asyncio.run(walk())
