@@ -30,7 +30,7 @@ _BATCH = "/v1/batch"
 
 @dataclass(frozen=True)
 class Attack:
-    """What is done, and how it may be answered. One that `lasts` takes as long as the server is patient.
+    """What is done, and how it may be answered. One that `lasts` takes as long as the server is patient, or busy.
 
     One that `reads` comes as far as the database; the others are answered before.
     """
@@ -362,8 +362,8 @@ def _attacks() -> Iterator[Attack]:
     def attack(name: str, run: Callable[[Target], Answers], *answers: str, lasts: bool = False) -> Attack:
         return Attack(name, run, frozenset(answers), lasts)
 
-    def reading(name: str, run: Callable[[Target], Answers], *answers: str) -> Attack:
-        return Attack(name, run, frozenset(answers), reads=True)
+    def reading(name: str, run: Callable[[Target], Answers], *answers: str, lasts: bool = False) -> Attack:
+        return Attack(name, run, frozenset(answers), lasts, reads=True)
 
     refused = ("400", "431", "closed")
     yield attack("40,000 copies of a header field", partial(_copies, 40_000, 370), *refused)
@@ -415,7 +415,9 @@ def _attacks() -> Iterator[Attack]:
     yield attack("a gzip bomb", _bomb, "415 unsupported-media-type")
     yield reading("16 clients ask long questions", partial(_reads, _LONG_READS, 16, 3), "200")
     yield reading("16 clients ask for large answers", partial(_reads, _LARGE_READS, 16, 10), "200")
-    yield reading("800 clients want large answers compressed", _compressed_at_once, "200", "503 unavailable")
+    yield reading(
+        "800 clients want large answers compressed", _compressed_at_once, "200", "503 unavailable", lasts=True
+    )
     yield attack("100 clients take no answer", _never_read, "closed", lasts=True)
     yield reading("400 long questions asked and left, then one by another", _asked_and_left, "200")
 

@@ -66,6 +66,12 @@ def test_an_attack_that_lasts_is_outlasted(target: Target, attack: Attack) -> No
 
 
 @pytest.mark.slow
+@attacks(lasts=True, reads=True)
+def test_an_attack_that_reads_and_lasts_is_outlasted(target: Target, attack: Attack) -> None:
+    withstand(target, attack)
+
+
+@pytest.mark.slow
 def test_a_witness_waits_for_no_body_without_end(tmp_path: Path) -> None:
     with witness(tmp_path, Log("a.example").key.vkey) as serving, Wire(serving.client.base_url.port or 0) as wire:
         wire.send(head("POST", "/add-checkpoint", ("Content-Length", "1000")))

@@ -38,7 +38,7 @@ from tests.support.watched import effort, watched
 from tests.writing.test_prefix import fresh, kind
 
 __all__ = ["fresh", "kind"]
-EXAMPLES = int(os.environ.get("TEST_HISTORIES", "8"))
+EXAMPLES = int(os.environ.get("TEST_HISTORIES", "5"))
 C = {"source": "paper", "question": "offline-when"}
 _IDS = {"entity": ENTITIES, "source": SOURCES, "question": QUESTIONS, "claim": CLAIMS}
 _HEADS = "SELECT r.kind, r.id, r.revision, v.status FROM record r JOIN revision v ON v.position = r.position"

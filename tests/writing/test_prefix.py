@@ -33,7 +33,7 @@ from tests.support.served import DATABASES, migrated
 from tests.writing import oracle
 from tests.writing.oracle import Past
 
-EXAMPLES = int(os.environ.get("TEST_HISTORIES", "5"))
+EXAMPLES = int(os.environ.get("TEST_HISTORIES", "3"))
 KINDS = ("entity", "source", "question", "claim")
 Revisions = dict[tuple[str, str], int]
 
