@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,7 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from api.__main__ import main
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
-from tests.fuzz.serving import environment_of, served
+from api.settings import Settings
 from tests.log.naive_tree import Tree
 from tests.support.builders import an_entity, an_id
 from tests.support.log_reader import (
@@ -29,8 +28,9 @@ from tests.support.log_reader import (
     vkey_for,
 )
 from tests.support.served import DATABASES, migrated
+from tests.support.witnessing import running
 
-WORKERS = ("--workers", "2")
+SERVE = ("-m", "api", "serve", "--empty", "--workers", "2")
 PATIENCE = 60
 
 
@@ -38,10 +38,9 @@ PATIENCE = 60
 class Node:
     """A ledger that two processes serve, and what its operator holds."""
 
-    folder: Path
-    url: str
+    settings: Settings
     key: str
-    address: str = ""
+    address: str
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         answer = httpx.get(self.address + path, headers=headers, timeout=30, verify=False)
@@ -57,7 +56,11 @@ class Node:
 
     def rotate(self) -> str:
         """Change the signing key as an operator does, beside the processes that serve."""
-        done = CliRunner().invoke(main, ["keys", "rotate-signing"], env=environment_of(self.folder, self.url))
+        own = {
+            "LEDGER_DATABASE_URL": self.settings.database_url,
+            "LEDGER_SIGNING_KEY": str(self.settings.signing_key_path),
+        }
+        done = CliRunner().invoke(main, ["keys", "rotate-signing"], env=own)
         assert done.exit_code == 0, done.output
         return done.stdout
 
@@ -74,9 +77,8 @@ def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
         key = keys.create(database.access(), "test", keys.SCOPES, None)
         database.close()
-        made = Node(folder, settings.database_url, key)
-        with served(folder, settings.database_url, *WORKERS) as made.address:
-            yield made
+        with running(settings, *SERVE) as serving:
+            yield Node(settings, key, serving.url)
 
 
 @dataclass
@@ -208,8 +210,8 @@ def test_a_rotation_while_others_append_leaves_each_checkpoint_to_its_key(node: 
 
 
 def test_a_ledger_that_is_started_again_signs_on_with_its_newest_key(node: Node) -> None:
-    with served(node.folder, node.url, *WORKERS) as address:
-        again = Node(node.folder, node.url, node.key, address)
+    with running(node.settings, *SERVE) as serving:
+        again = Node(node.settings, node.key, serving.url)
         size = again.append()
         hold(again, [again.get("/tlog/checkpoint").text])
         assert size_of(again.get("/tlog/checkpoint").text) == size

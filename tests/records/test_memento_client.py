@@ -16,9 +16,9 @@ from memento_client.memento_client import MementoClientException
 
 from api.ledger.storage.database import Database
 from api.ledger.writing import genesis, keys
-from tests.fuzz.serving import served
 from tests.support.builders import Operation, a_claim, a_question, a_source, an_entity, restore, retract, revise
 from tests.support.served import DATABASES, migrated
+from tests.support.witnessing import running
 
 PATHS = {
     "entity": "/v1/entities/aged",
@@ -41,9 +41,9 @@ def address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         genesis.open_ledger(database, key_path=settings.signing_key_path, origin=None, is_seeded=True)
         key = keys.create(database.access(), "test", keys.SCOPES, None)
         database.close()
-        with served(folder, settings.database_url) as address:
-            _write(address, key)
-            yield address
+        with running(settings, "-m", "api", "serve", "--empty") as serving:
+            _write(serving.url, key)
+            yield serving.url
 
 
 def _write(address: str, key: str) -> None:
