@@ -27,7 +27,8 @@ __all__ = ["ground", "served"]
 LONGEST = (
     "edge/test_attacks.py", "writing/test_prefix.py", "projecting/test_refolding.py", "verifying/test_tampering.py",
     "verifying/test_verify_script.py", "verifying/test_witness_ledgers.py", "cli/test_serving.py", "cli/test_operating.py",
-    "contract/test_schemathesis.py", "writing/test_durability.py", "verifying/test_verify_url.py", "verifying/test_verify_flips.py",
+    "contract/test_schemathesis.py", "writing/test_durability.py", "verifying/test_verify_url.py", "verifying/test_verify_answers.py",
+    "verifying/test_verify_flips.py", "edge/test_stalls.py", "storage/test_damage.py", "log/test_feed_redactions_http.py",
 )  # fmt: skip
 IN_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps files in memory
 ROOM = 4 * 1024**3
