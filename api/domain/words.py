@@ -112,9 +112,8 @@ def tokens(text: str, language: str | None = None, marks: Marks = SAID) -> str:
     """Give the tokens of a text in a language, with spaces between them; without a language it is taken as English."""
     name = _ALGORITHMS.get(language.split("-")[0].lower()) if language else _ENGLISH
     words, runs = _cut(text)
-    found = [*map(_KNOWN[name, marks.english if name == _ENGLISH else marks.other].__getitem__, words)]
-    found += [marks.other + part for run in runs for part in _parts(run)]
-    return " ".join(found)
+    found = map(_KNOWN[name, marks.english if name == _ENGLISH else marks.other].__getitem__, words)
+    return " ".join([*found, *[marks.other + part for run in runs for part in _parts(run)]] if runs else found)
 
 
 # Tokens of which a text must hold any.

@@ -17,7 +17,7 @@ ASSERTED, RETRACTED, REDACTED = "asserted", "retracted", "redacted"
 LEDGER = "ledger"
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record after its latest event. `record` is the UUID in the tree, `id` the public one; times are microseconds."""
 
     kind: str

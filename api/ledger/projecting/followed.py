@@ -16,7 +16,7 @@ from api.ledger.projecting.weighed import WeighedClaim
 
 # What a question takes whatever is said on it, in claims.
 _BY_ITSELF = 3
-# A question with so few sayings, and so little around them, keeps no tally: it would take more memory than they do.
+# A question with so few sayings, and so little around them, keeps no tally for long: it would take more memory than they do.
 _FEW, _LITTLE = 8, 32
 
 IsInForce = Callable[[str], bool]
@@ -78,9 +78,12 @@ class Followed:
 
     @property
     def state(self) -> StateOfAgreement:
-        tally = self._tally or self._counted_up()
-        self._tally = None if self._is_small() else tally
-        return tally.state
+        return (self._tally or self._counted_up()).state
+
+    def rest(self) -> None:
+        """Keep no tally of a question that is soon counted up again."""
+        if self._is_small():
+            self._tally = None
 
     def _is_small(self) -> bool:
         sayings = len(self._alike) + len(self._apart)

@@ -40,6 +40,8 @@ class KnownQuestions:
         self.effort = Effort()
         # Those that were read, those used last at the end; redacted claims are on none.
         self._followed: dict[str, Followed] = {}
+        # Those counted up since anything was last forgotten.
+        self._counted: list[Followed] = []
         # Every state that is pending is here: states are forgotten only when nothing is.
         self._states: dict[str, str | None] = {}
         self._most_kept = _CLAIMS_TO_A_RECORD * most_remembered
@@ -48,11 +50,15 @@ class KnownQuestions:
 
     def forget(self) -> None:
         self._followed.clear()
+        self._counted.clear()
         self._states.clear()
         self._kept_count = 0
 
     def forget_if_many(self) -> None:
         """Forget some, when nothing is pending."""
+        for followed in self._counted:
+            followed.rest()
+        self._counted.clear()
         if len(self._states) > self._most_kept:
             self.forget()
         if self._kept_count > self._kept_at_most:
@@ -221,6 +227,7 @@ class KnownQuestions:
             for claim_id, makers in followed.makers().items():
                 self._let_replace(followed, claim_id, makers)
         if not followed.is_counted:
+            self._counted.append(followed)
             self._records.read(("source", source) for source in followed.sources())
         return followed.state
 

@@ -31,7 +31,7 @@ MOST_REMEMBERED = 5_000
 _SAYS_NOTHING = b'"reason":null,"state":null}'
 
 
-class Fact(msgspec.Struct, frozen=True):
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """An event and its payload, as they are read and as they are stored.
 
     Of a redacted one the entry alone is left, and the mark of who removed the rest. `earlier` is the last state before
