@@ -265,16 +265,19 @@ def _items(walk: Walk) -> Query:
     return shown.order_by(walk.column).limit(given("limit"))
 
 
+_NO_FILE = b',"file":null}'
+
+
 def _with_files(access: Reads, items: Sequence[bytes], positions: Sequence[int]) -> list[bytes]:
     """Add to each item the file that it came in: that is not derived from the log, and so no part of what is."""
     files = access.rows(_FILES, (positions[-1], positions[0])) if positions else []
-    ended = iter([(first, last, msgspec.json.encode(file)) for first, last, file in files])
-    first, last, file = next(ended, (FOREVER, FOREVER, b""))
+    ends = iter([(first, last, b',"file":%b}' % msgspec.json.encode(file)) for first, last, file in files])
+    first, last, end = next(ends, (FOREVER, FOREVER, _NO_FILE))
     shown = []
     for item, position in zip(items, positions, strict=True):
         while position > last:
-            first, last, file = next(ended, (FOREVER, FOREVER, b""))
-        shown.append(b'%b,"file":%b}' % (item[:-1], file if position >= first else b"null"))
+            first, last, end = next(ends, (FOREVER, FOREVER, _NO_FILE))
+        shown.append(item[:-1] + (end if position >= first else _NO_FILE))
     return shown
 
 

@@ -9,7 +9,7 @@ from api.routes.contract.contract import Contract
 from api.routes.contract.params import FeedQuery, NoQuery
 from api.routes.edge.asked import BRIEF, LONG, Asked
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import page_of, send_shown
+from api.routes.edge.paging import page_of, send_items, send_shown
 from api.routes.edge.reply import Reply
 
 _FEED = Contract(
@@ -55,8 +55,10 @@ async def list_events(asked: Asked[FeedQuery]) -> Reply:
         page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
     resume = asked.with_query(after=page.last)
     following = resume if page.is_more else None
-    tag = None if wanted.is_narrowed else _tag(page)
-    return send_shown(asked, page_of(page.items, {}), page.at, following, {"resume": resume}, tag=tag)
+    beside = {"resume": resume}
+    if wanted.is_narrowed:
+        return send_shown(asked, page_of(page.items, {}), page.at, following, beside)
+    return send_items(asked, page.items, page.at, following, beside, tag=_tag(page))
 
 
 def _tag(page: Stretch) -> str:
