@@ -162,18 +162,26 @@ def _judge(raw: bytes) -> Entry:
 
 def _check(entry: Entry) -> None:
     unstamp(entry.recorded_at)
-    for holds, rule in (
-        ((entry.type == "opened") is (entry.position == 1), "position 1, and only it, is opened"),
-        (entry.type != "opened" or entry.kind == "ledger", "only the ledger is opened"),
-        ((entry.type == "redacted") is (entry.kind == "redaction"), "a redaction is redacted and nothing else is"),
-        ((entry.type in _FIRST_OF_A_RECORD) is (entry.revision == 1), "a record's first event, and only it, begins it"),
-        (entry.type not in ("linked", "unlinked") or entry.kind == "claim", "only claims are linked"),
-        (entry.actor is not None or entry.kind == "ledger", "only the ledger's own events have no actor"),
-    ):
-        if not holds:
-            raise ValueError(rule)
+    rule = _broken(entry.type, entry.kind, entry.position == 1, entry.revision == 1, entry.actor is not None)
+    if rule is not None:
+        raise ValueError(rule)
     _check_redaction(entry)
     _check_batch(entry)
+
+
+# Few of these come up, again and again.
+@lru_cache(maxsize=256)
+def _broken(type_: str, kind: str, opens_the_log: bool, begins_a_record: bool, has_actor: bool) -> str | None:
+    """Say which rule of types and kinds an entry breaks, if any."""
+    rules = (
+        ((type_ == "opened") is opens_the_log, "position 1, and only it, is opened"),
+        (type_ != "opened" or kind == "ledger", "only the ledger is opened"),
+        ((type_ == "redacted") is (kind == "redaction"), "a redaction is redacted and nothing else is"),
+        ((type_ in _FIRST_OF_A_RECORD) is begins_a_record, "a record's first event, and only it, begins it"),
+        (type_ not in ("linked", "unlinked") or kind == "claim", "only claims are linked"),
+        (has_actor or kind == "ledger", "only the ledger's own events have no actor"),
+    )
+    return next((rule for holds, rule in rules if not holds), None)
 
 
 def _check_redaction(entry: Entry) -> None:

@@ -73,6 +73,9 @@ def said(kind: str, payload: bytes, computed: Computed) -> bytes:
     missing = _MISSING.get(kind, {})
     if not payload or not (computed or missing):
         return payload
+    if not missing and computed.keys() <= _ADDED[kind]:
+        # The payload ends with its state (RFC 8785: names in order), which goes on.
+        return b"%b,%b}" % (payload[:-2], msgspec.json.encode(computed)[1:])
     told = _SAID.decode(payload)
     if not computed and missing.keys() <= told.state.keys():
         return payload
@@ -119,6 +122,8 @@ def _reader(kind: str, fields: Sequence[str], computed: Sequence[str] = ()) -> m
 
 # What is computed of a claim that does not tell when it holds.
 _NOT_TOLD: Computed = {"rules": Raw(b"%d" % RULES), "valid_bounds": Raw(b"null")}
+# What is computed beside a state, and stands in none.
+_ADDED: Final[Mapping[str, frozenset[str]]] = {kind.name: frozenset(kind.computed) for kind in KINDS.values()}
 _SAID = msgspec.json.Decoder(_Said)
 _READERS = {kind.name: _reader(kind.name, kind.fields, kind.computed) for kind in KINDS.values()} | {
     LEDGER: _reader(LEDGER, ("formats", "keys", "log_origin"))

@@ -1,6 +1,5 @@
 """Claims as agreement weighs them: no more of them than it looks at. What many of them say alike is read once."""
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -67,18 +66,20 @@ def weighed_payload(first_position: int, payload: bytes) -> WeighedClaim:
     """Read a claim's payload."""
     kept = _PAYLOAD.decode(payload).state
     says = b"[%b,%b,%b,%b,%b,%b]" % (kept.answer, kept.source, kept.speaker, kept.stance, kept.valid, kept.via)
-    return _weighed(first_position, kept.id, kept.question, kept.status, kept.links, says)
+    said = _SAYINGS.get(says) or _read(says, dict(zip(_SAID, msgspec.json.decode(says), strict=True)))
+    return _weighed(first_position, kept.id, kept.question, kept.status, kept.links, said)
 
 
 def weighed_state(first_position: int, state: State) -> WeighedClaim:
     """Read a claim's state."""
     says = canonical([state[field] for field in _SAID])
-    return _weighed(first_position, state["id"], state["question"], state["status"], read_links(state), says)
+    said = _SAYINGS.get(says) or _read(says, state)
+    return _weighed(first_position, state["id"], state["question"], state["status"], read_links(state), said)
 
 
 def forget_sayings() -> None:
     """Forget what was read, in the whole process: something of it may be redacted."""
-    _read.cache_clear()
+    _SAYINGS.clear()
 
 
 def read_links(state: State) -> tuple[agreement.Link, ...]:
@@ -87,9 +88,8 @@ def read_links(state: State) -> tuple[agreement.Link, ...]:
 
 
 def _weighed(
-    first_position: int, public_id: str, question: str, status: str, links: tuple[agreement.Link, ...], says: bytes
+    first_position: int, public_id: str, question: str, status: str, links: tuple[agreement.Link, ...], said: _Said
 ) -> WeighedClaim:
-    said = _read(says)
     claim = agreement.Claim(
         id=public_id,
         first_position=first_position,
@@ -105,10 +105,15 @@ def _weighed(
     return WeighedClaim(claim, status == ASSERTED, said.says)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _read(says: bytes) -> _Said:
-    said = dict(zip(_SAID, msgspec.json.decode(says), strict=True))
-    return _Said(
+# What was read last: the same bytes are the same thing to say.
+_SAYINGS: dict[bytes, _Said] = {}
+
+
+def _read(says: bytes, said: State) -> _Said:
+    """Read what a claim says, and remember it; of too much that is remembered all is forgotten."""
+    if len(_SAYINGS) >= _REMEMBERED:
+        _SAYINGS.clear()
+    read = _SAYINGS[says] = _Said(
         says=says,
         answer=from_state(said["answer"]),
         source=said["source"],
@@ -117,3 +122,4 @@ def _read(says: bytes) -> _Said:
         valid=valid_extent(said),
         via=tuple(said["via"]),
     )
+    return read

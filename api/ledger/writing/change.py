@@ -33,7 +33,7 @@ def salts(count: int) -> Iterator[bytes]:
     return (drawn[start : start + _SALT_BYTES] for start in range(0, len(drawn), _SALT_BYTES))
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """An event decided and not yet written."""
 
     before: Record | None
