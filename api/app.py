@@ -19,16 +19,19 @@ from litestar.types import ASGIApp
 
 from api.ledger.keeping.standby import Lag, as_it_allows
 from api.ledger.keeping.watch import Watch
+from api.ledger.reading.pulse import Pulse
 from api.ledger.reading.soundness import ledger_state
 from api.ledger.signing.checkpoints import Checkpoints, Kept
 from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger
+from api.ledger.writing.writer import Sealed
 from api.logs import configure_logging
 from api.routes.edge.asked import NO_CACHE
 from api.routes.edge.bodies import Bodies
 from api.routes.edge.edge import Edge
 from api.routes.edge.exchange import PlainRequest
 from api.routes.edge.explaining import explain_framework
+from api.routes.edge.followers import Followers
 from api.routes.edge.keyring import Keyring
 from api.routes.edge.limits import RateLimits
 from api.routes.edge.metrics import Metrics
@@ -141,12 +144,13 @@ def _living(
         asking = Cosigning(services.database, checkpoints, () if is_read_only else settings.witnesses)
         metrics.observe_each("witness", lambda: cosigning.numbers(asking.tallies()))
         if ending is not None:
-            Thread(target=_hasten, args=(ending, services.database), name="ending", daemon=True).start()
+            Thread(target=_hasten, args=(ending, services), name="ending", daemon=True).start()
         watch.start()
         if is_read_only:
             lag.start()
         checkpoints.start()
         asking.start()
+        services.pulse.start()
         ledger.start()
         try:
             yield
@@ -155,6 +159,7 @@ def _living(
             patience = Timer(_ENDS_WITHIN, services.database.give_up)
             patience.start()
             ledger.stop()
+            services.pulse.stop()
             asking.stop()
             checkpoints.stop()
             watch.stop()
@@ -165,11 +170,12 @@ def _living(
     return living
 
 
-def _hasten(ending: Connection, database: Database) -> None:
-    """Let nothing that is under way wait for a database any longer, some seconds after the process is told to end."""
+def _hasten(ending: Connection, services: Services) -> None:
+    """Let go those who follow the log when the process is told to end, and some seconds later all that waits for a database."""
     ending.poll(None)
+    services.pulse.let_go()
     time.sleep(_ENDS_WITHIN)
-    database.give_up()
+    services.database.give_up()
 
 
 def _furnish(settings: Settings) -> Services:
@@ -178,6 +184,7 @@ def _furnish(settings: Settings) -> Services:
     settings = as_it_allows(settings, database)
     watch = Watch(database)
     checkpoints = (Kept if settings.read_only else Checkpoints)(database, settings.signing_key_path, watch)
+    pulse = Pulse(database)
     return Services(
         settings=settings,
         database=database,
@@ -186,7 +193,7 @@ def _furnish(settings: Settings) -> Services:
             group_size=settings.group_size,
             guard=checkpoints.guard,
             hold=checkpoints.hold,
-            committed=checkpoints.committed,
+            committed=_telling(checkpoints, pulse),
         ),
         checkpoints=checkpoints,
         watch=watch,
@@ -196,8 +203,20 @@ def _furnish(settings: Settings) -> Services:
         encoders=Encoders(),
         turns=Turns(),
         lines=Lines(),
+        pulse=pulse,
+        followers=Followers(settings.followers),
         origin=ledger_state(database.access())["log_origin"],
     )
+
+
+def _telling(checkpoints: Checkpoints, pulse: Pulse) -> Callable[[Sealed], None]:
+    """Tell those who are to know what was committed, before whoever appended it knows."""
+
+    def tell(sealed: Sealed) -> None:
+        checkpoints.committed(sealed)
+        pulse.tell(sealed.position)
+
+    return tell
 
 
 @contextmanager

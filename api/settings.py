@@ -59,6 +59,7 @@ class Settings(BaseSettings):
     max_operations: int = Field(MOST_OPERATIONS, ge=1, le=MOST_OPERATIONS, description="most operations in a batch")
     max_depth: int = Field(32, ge=8, le=200, description="deepest JSON nesting")
     reader_threads: int = Field(8, ge=1, le=256, description="reads at a time that may take long")
+    followers: int = Field(1000, ge=0, le=100_000, description="most who follow the log live, in a process")
     group_size: int = Field(64, ge=1, le=1000, description="most appends that share a commit")
     connect_timeout: int = Field(
         3, ge=2, le=3600, description="seconds to connect to PostgreSQL, for each of its hosts"

@@ -47,9 +47,10 @@ from api.ledger.storage.tables import FOREVER, Event, FeedRow, Imported, RecordR
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of the log: rendered items, and the position up to which nothing was left out."""
+    """A part of the log: rendered items with their positions, and the position up to which nothing was left out."""
 
-    items: list[bytes]
+    items: Sequence[bytes]
+    positions: Sequence[int]
     last: int
     at: Standpoint
 
@@ -118,7 +119,8 @@ def follow(access: Reads, wanted: Following) -> Stretch:
     """Give the events after a position. `last` is where to go on, never skipping any. Raises NotYet past the head."""
     at, rows, last = (_chosen if wanted.is_narrowed else _every)(access, wanted)
     items = [row[0] if wanted.with_state else _without_state(row[0]) for row in rows]
-    return Stretch(_with_files(access, items, [row[1] for row in rows]), last, at)
+    positions = [row[1] for row in rows]
+    return Stretch(_with_files(access, items, positions), positions, last, at)
 
 
 def _every(access: Reads, wanted: Following) -> tuple[Standpoint, list[Row], int]:
@@ -328,7 +330,8 @@ def exact(access: Reads, after: int, limit: int) -> Stretch:
         items.append(item)
         size += len(item)
     is_whole = not is_cut and len(items) == len(found)
-    return Stretch(items, end if is_whole else found[len(items) - 1].position, at)
+    positions = [each.position for each in found[: len(items)]]
+    return Stretch(items, positions, end if is_whole else positions[-1], at)
 
 
 def spelt(event: ExactEvent) -> bytes:

@@ -69,6 +69,14 @@ class Access(Reads):
         Raises a driver's error where that is not known.
         """
 
+    @abstractmethod
+    def announce(self) -> None:
+        """Have those who wait for a change told of it, once the transaction is committed."""
+
+    @abstractmethod
+    def wait_for_change(self, seconds: float) -> None:
+        """Wait until something was committed since this was last asked, by whomever, or for so long."""
+
     def in_brief(self, view: Callable[[Reads], Result]) -> Result:
         """Run a view in the event loop, with the steps that are granted there. Raises TakesLong once they are gone."""
         self.steps_left = BRIEF

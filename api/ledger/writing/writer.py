@@ -280,6 +280,7 @@ class Writer:
         with self._access.together():
             self._write_rows()
             self._access.run(_MOVE_HEAD, (self._position, self._recorded_at, self._frontier.to_bytes()))
+            self._access.announce()
 
     def _write_out(self) -> None:
         """Write out all that is pending: because statements are to see it, or because it is much."""

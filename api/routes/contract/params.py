@@ -448,6 +448,9 @@ class LedgerDiffQuery(Strict, frozen=True):
     cursor: DiffCursor | None = None
 
 
+Form = Literal["json", "ndjson", "json-seq", "sse"]
+
+
 class FeedQuery(Strict, frozen=True):
     """The feed: after which position, and of what."""
 
@@ -465,6 +468,8 @@ class FeedQuery(Strict, frozen=True):
         bool,
         Meta(description="Each event to the byte, as at `/v1/events/{position}`; with `after` and `limit` alone."),
     ] = False
+    format: Annotated[Form, Meta(description="The form, instead of by Accept.")] | None = None
+    wait: Annotated[int, Meta(ge=0, le=30, description="Seconds to wait for an event where a page would be empty.")] = 0
 
 
 class ProofQuery(Strict, frozen=True):

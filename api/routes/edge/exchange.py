@@ -57,6 +57,10 @@ _KEY, _HIDDEN = re.compile(r"(dl_[a-z0-9]{12})_[A-Za-z0-9_-]+"), r"\1_..."
 _ABANDONED = 499
 
 
+class NotTaken(Exception):
+    """Nobody takes more of an answer that comes in pieces: its head alone was asked for, or it was broken off."""
+
+
 class Exchange:
     """One request, what has come of its body, and what has gone out in answer."""
 
@@ -97,6 +101,8 @@ class Exchange:
             await self._send(message)
         elif self.method != "HEAD" and not self.is_broken_off:
             await self._send_body(message.get("body", b""), is_last=not message.get("more_body", False))
+        elif message.get("more_body", False):
+            raise NotTaken
 
     async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.status = status

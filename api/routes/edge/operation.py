@@ -33,12 +33,12 @@ _CHALLENGE = 'Bearer realm="ledger"'
 
 def reads(
     path: str, contract: Contract[Query_co]
-) -> Callable[[Callable[[Asked[Query_co]], Awaitable[Reply]]], HTTPRouteHandler]:
+) -> Callable[[Callable[[Asked[Query_co]], Awaitable[ASGIApp]]], HTTPRouteHandler]:
     """Make a GET route of a function from what was asked to a reply, held to its contract."""
     # What is negotiated by a header depends on it where it is refused, too.
     vary = [VARY_TIMEGATE] if "Accept-Datetime" in contract.headers else []
 
-    def decorate(handler: Callable[[Asked[Query_co]], Awaitable[Reply]]) -> HTTPRouteHandler:
+    def decorate(handler: Callable[[Asked[Query_co]], Awaitable[ASGIApp]]) -> HTTPRouteHandler:
         async def respond(request: PlainRequest) -> ASGIApp:
             try:
                 return await handler(await _judge(request, contract))

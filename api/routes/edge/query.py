@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 import msgspec
 from msgspec import Struct
 
+from api.domain.dates.asof import POSITION_PATTERN
 from api.domain.dates.edtf import END
 from api.domain.errors import BadParameter, Fault
 from api.domain.records.faults import OR_NULL, UNKNOWN, UNQUOTED, faults
@@ -55,6 +56,11 @@ HEADERS: Mapping[str, Header] = {
     "If-None-Match": Header("Entity tags that are already held: 304 if one of them still fits."),
     "Accept-Datetime": Header(
         "Be sent to the revision then in force (RFC 7089).", HTTP_DATE, BAD_HTTP_DATE, is_published=False
+    ),
+    "Last-Event-ID": Header(
+        "The position of the last event that came: what a browser says when it connects again, in place of `after`.",
+        POSITION_PATTERN,
+        "a position, 0 or a whole number without leading zeros",
     ),
     "Idempotency-Key": Header(
         "Makes a repeated request safe for 7 days: it gets the first one's answer.",

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 
 from api.ledger.keeping.watch import Watch
+from api.ledger.reading.pulse import Pulse
 from api.ledger.signing.checkpoints import Checkpoints
 from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger
 from api.routes.edge.bodies import Bodies
 from api.routes.edge.exchange import PlainRequest
+from api.routes.edge.followers import Followers
 from api.routes.edge.keyring import Keyring
 from api.routes.edge.limits import RateLimits
 from api.routes.edge.negotiation import Encoders
@@ -30,6 +32,8 @@ class Services:
     encoders: Encoders
     turns: Turns
     lines: Lines
+    pulse: Pulse
+    followers: Followers
     origin: str
 
     def close(self) -> None:

@@ -5,6 +5,8 @@ writer prepares more. `settle` waits for the answers, and any next statement doe
 """
 
 import itertools
+import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
@@ -34,6 +36,8 @@ _SET_UP: Final = (
     " SET default_statistics_target = 10"
 )
 _STREAMS, _STREAMED_AT_ONCE = itertools.count(), 200
+# Where a server tells that something was committed; and seconds between two looks at one that does not.
+_CHANNEL, _LOOKED_EVERY = "ledger", 0.1
 # The server's own limit, as a share of the time after which it is given up: so it ends a statement first, and says so.
 _SHARE = 0.9
 
@@ -51,6 +55,8 @@ class PostgresAccess(PostgresReads, Access):
         # What is changed `together`, until the block ends; the pipeline that is open since something was sent ahead.
         self._held: list[tuple[str, Sequence[Value]]] | None = None
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
+        # Whether the server tells this connection of changes; None until that was asked for.
+        self._listens: bool | None = None
         self.driver.autocommit = True
         register(self.driver.adapters)
         self.driver.execute(_SET_UP)
@@ -218,3 +224,19 @@ class PostgresAccess(PostgresReads, Access):
 
     def keep_others_out(self) -> None:
         self.run("LOCK TABLE head IN EXCLUSIVE MODE")
+
+    def announce(self) -> None:
+        # Last of what goes out together: a query within a statement is left out where nothing asks for its rows.
+        self.run(f"SELECT pg_notify('{_CHANNEL}', '')")
+
+    def wait_for_change(self, seconds: float) -> None:
+        if self._listens is None:
+            self._listens = not self.is_standby()
+            if self._listens:
+                self.run(f"LISTEN {_CHANNEL}")
+        if self._listens:
+            self.settle()
+            deque(self.driver.notifies(timeout=seconds, stop_after=1), maxlen=0)
+        else:
+            # A standby tells nobody of anything (https://www.postgresql.org/docs/current/hot-standby.html).
+            time.sleep(min(seconds, _LOOKED_EVERY))

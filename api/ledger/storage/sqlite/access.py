@@ -5,6 +5,7 @@ for, but for what is done aside: each statement is done when it returns.
 """
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
@@ -26,6 +27,8 @@ from api.ledger.storage.sqlite.words import SqliteWords
 Result = TypeVar("Result")
 # SQLite tells so often, in instructions of its own machine, that it is still at work: ten steps, some 30 microseconds.
 _TOLD_EVERY, _STEPS_TOLD = 1_000, 10
+# Seconds between two looks whether somebody committed something.
+_LOOKED_EVERY = 0.02
 
 
 class SqliteAccess(Access):
@@ -39,6 +42,8 @@ class SqliteAccess(Access):
         self._pooled = engine.raw_connection()
         self.driver = cast("sqlite3.Connection", self._pooled.driver_connection)
         self._aside: Aside | None = None
+        # The version of the database when `wait_for_change` last looked at it.
+        self._seen: int | None = None
 
     @property
     def words(self) -> SqliteWords:
@@ -208,6 +213,17 @@ class SqliteAccess(Access):
 
     def keep_others_out(self) -> None:
         """Do nothing more: the transaction holds the one write lock."""
+
+    def announce(self) -> None:
+        """Tell nobody: each connection can see for itself that another committed (`wait_for_change`)."""
+
+    def wait_for_change(self, seconds: float) -> None:
+        # A number that another connection's commit makes another (https://sqlite.org/pragma.html#pragma_data_version): it is
+        # in memory, and to read it takes two microseconds.
+        until, seen = time.monotonic() + seconds, self._seen
+        while (version := self.rows("PRAGMA data_version")[0][0]) == seen and time.monotonic() < until:
+            time.sleep(_LOOKED_EVERY)
+        self._seen = version
 
 
 def _decode_leniently(raw: bytes) -> str:
