@@ -31,7 +31,6 @@ from api.routes.edge.bodies import Bodies
 from api.routes.edge.edge import Edge
 from api.routes.edge.exchange import PlainRequest
 from api.routes.edge.explaining import explain_framework
-from api.routes.edge.followers import Followers
 from api.routes.edge.keyring import Keyring
 from api.routes.edge.limits import RateLimits
 from api.routes.edge.metrics import Metrics
@@ -39,7 +38,7 @@ from api.routes.edge.negotiation import Encoders
 from api.routes.edge.operation import serves
 from api.routes.edge.reply import NO_STORE, Reply, options_of
 from api.routes.edge.services import Services
-from api.routes.edge.waiting import Lines, Turns
+from api.routes.edge.waiting import Followers, Lines, Turns
 from api.routes.log import batch, diff, events, proofs, redactions, tlog
 from api.routes.records import claims, entities, questions, search, sources, statements, timeline
 from api.routes.service import actors, openapi, pages, reference, service

@@ -46,7 +46,7 @@ _PREFLIGHT: RawHeaders = (
         b"access-control-allow-headers",
         b"Authorization, Content-Type, Accept, Accept-Datetime, If-Match, If-None-Match, Idempotency-Key, X-Request-Id, "
         # What clients for scripts add by themselves, to get past caches or to follow a request.
-        b"Cache-Control, Pragma, traceparent, tracestate",
+        b"Cache-Control, Last-Event-ID, Pragma, traceparent, tracestate",
     ),
     (b"access-control-max-age", b"86400"),
 )

@@ -9,11 +9,10 @@ from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger
 from api.routes.edge.bodies import Bodies
 from api.routes.edge.exchange import PlainRequest
-from api.routes.edge.followers import Followers
 from api.routes.edge.keyring import Keyring
 from api.routes.edge.limits import RateLimits
 from api.routes.edge.negotiation import Encoders
-from api.routes.edge.waiting import Lines, Turns
+from api.routes.edge.waiting import Followers, Lines, Turns
 from api.settings import Settings
 
 

@@ -4,13 +4,15 @@ A turn says for how long requests that are ready are begun before the event loop
 a hundred that came at once would be done one after the other, and who came next would wait for all of them. It begins
 with an iteration of the loop, and may last for several short ones.
 
+Those who follow the log live hold a connection for as long as they like, so they are counted.
+
 In a line, a few of each caller's reads are done at a time: who asks for many at once waits for himself, and nobody else
 does. A client that left is not noticed, so what it asked for is read all the same; it stands in that client's own line.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from time import perf_counter
 
 from api.domain.errors import Unavailable
@@ -81,3 +83,21 @@ class _Line:
     def __init__(self, places: int) -> None:
         self.length = 0
         self.places = asyncio.Semaphore(places)
+
+
+class Followers:
+    """How many follow the log live. For one event loop."""
+
+    def __init__(self, most: int) -> None:
+        self.count, self._most = 0, most
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Have a place among them. Raises Unavailable where there is none."""
+        if self.count >= self._most:
+            raise Unavailable(f"{self._most} follow the log here already; ask again soon, or read it in pages")
+        self.count += 1
+        try:
+            yield
+        finally:
+            self.count -= 1

@@ -15,8 +15,7 @@ from api.routes.contract.params import FeedQuery, NoQuery
 from api.routes.edge.asked import BRIEF, LONG, Asked
 from api.routes.edge.operation import reads
 from api.routes.edge.paging import page_of, send_items, send_shown
-from api.routes.edge.reply import NO_STORE, Reply
-from api.routes.edge.streamed import Streamed
+from api.routes.edge.reply import NO_STORE, Reply, Streamed
 from api.routes.log.stream import FORMS, Form, read, stream
 
 _FEED = Contract(
