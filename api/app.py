@@ -17,9 +17,9 @@ from litestar.exceptions import HTTPException
 from litestar.handlers import HTTPRouteHandler
 from litestar.types import ASGIApp
 
+from api.ledger.keeping.pulse import Pulse
 from api.ledger.keeping.standby import Lag, as_it_allows
 from api.ledger.keeping.watch import Watch
-from api.ledger.reading.pulse import Pulse
 from api.ledger.reading.soundness import ledger_state
 from api.ledger.signing.checkpoints import Checkpoints, Kept
 from api.ledger.storage.database import Database

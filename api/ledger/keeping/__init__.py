@@ -1,4 +1,4 @@
-"""What a node does beside its work: it looks through its log, copies it, finds it, and stands by.
+"""What a node does beside its work: it looks through its log, copies it, finds it, stands by, and tells who waits that it grew.
 
 It never appends.
 """

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from api.ledger.keeping.pulse import Pulse
 from api.ledger.keeping.watch import Watch
-from api.ledger.reading.pulse import Pulse
 from api.ledger.signing.checkpoints import Checkpoints
 from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger

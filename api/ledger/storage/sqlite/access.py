@@ -28,7 +28,7 @@ Result = TypeVar("Result")
 # SQLite tells so often, in instructions of its own machine, that it is still at work: ten steps, some 30 microseconds.
 _TOLD_EVERY, _STEPS_TOLD = 1_000, 10
 # Seconds between two looks whether somebody committed something.
-_LOOKED_EVERY = 0.02
+_LOOKED_EVERY = 0.05
 
 
 class SqliteAccess(Access):
