@@ -20,7 +20,7 @@ from litestar.types import ASGIApp
 from api.ledger.keeping.pulse import Pulse
 from api.ledger.keeping.standby import Lag, as_it_allows
 from api.ledger.keeping.watch import Watch
-from api.ledger.reading.soundness import ledger_state
+from api.ledger.reading import soundness
 from api.ledger.signing.checkpoints import Checkpoints, Kept
 from api.ledger.storage.database import Database
 from api.ledger.writing.ledger import Ledger
@@ -204,7 +204,8 @@ def _furnish(settings: Settings) -> Services:
         lines=Lines(),
         pulse=pulse,
         followers=Followers(settings.followers),
-        origin=ledger_state(database.access())["log_origin"],
+        origin=soundness.ledger_state(database.access())["log_origin"],
+        begun=soundness.begun(database.access()),
     )
 
 

@@ -98,6 +98,7 @@ def test_nothing_of_a_redacted_text_finds_anything(affair):
 
 
 def test_a_word_that_many_hold_is_passed_over_or_looked_for_in_those_recorded_first(affair, monkeypatch):
-    monkeypatch.setattr("api.ledger.reading.searching.search.MOST", 2)
+    for limit in ("COMMON", "MOST"):
+        monkeypatch.setattr(f"api.ledger.reading.searching.search.{limit}", 2)
     assert found(affair, "removed") == ["question matze-when 1 2", "claim c1 1 1", "claim c2 1 1"]
     assert found(affair, "removed hurry") == ["question matze-when 1 2", "claim c2 1 1"]

@@ -62,12 +62,13 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Following:
-    """Which events, after which position: those that hold one of the values of each filter that has any.
+    """Which events, after which position and up to which: those that hold one of the values of each filter that has any.
 
     `parents` are (source | question, ids) of the claims wanted.
     """
 
     after: int = 0
+    end: int = FOREVER
     limit: int = 50
     kinds: Sequence[str] = ()
     types: Sequence[str] = ()
@@ -125,7 +126,7 @@ def follow(access: Reads, wanted: Following) -> Stretch:
 
 def _every(access: Reads, wanted: Following) -> tuple[Standpoint, list[Row], int]:
     """Give all events: positions have no gaps, so a page ends where its count says."""
-    end = wanted.after + wanted.limit
+    end = min(wanted.after + wanted.limit, wanted.end)
     rows, is_cut = _events(access, wanted, end=end, limit=wanted.limit)
     at = fixed(None, *rows[0][2:]) if rows else locate(access)
     if wanted.after > at.head:
@@ -144,11 +145,12 @@ def _chosen(access: Reads, wanted: Following) -> tuple[Standpoint, list[Row], in
     at = locate(access)
     if wanted.after > at.head:
         raise NotYet(at.head)
+    end = min(at.position, wanted.end)
     # One more than a page holds tells whether anything follows.
-    own = _events(access, wanted, end=at.position, limit=wanted.limit + 1)
-    redactions = _redactions(access, wanted, end=at.position, limit=wanted.limit + 1)
+    own = _events(access, wanted, end=end, limit=wanted.limit + 1)
+    redactions = _redactions(access, wanted, end=end, limit=wanted.limit + 1)
     rows, is_more = _in_order([own, redactions], wanted.limit)
-    return at, rows, rows[-1][1] if is_more else at.position
+    return at, rows, rows[-1][1] if is_more else end
 
 
 # Rows of the feed, and whether more were left out because these came to as many bytes as a page may have.

@@ -153,6 +153,12 @@ def ledger_state(access: Reads) -> State:
     return state
 
 
+def begun(access: Reads) -> str:
+    """Say when the log's first event was recorded."""
+    [(recorded_at,)] = access.rows("SELECT recorded_at FROM event WHERE position = 1")
+    return event.stamp(recorded_at)
+
+
 def check_gone(access: Reads, entries: Sequence[Entry]) -> None:
     """Raise LogDamaged unless a later redaction covers each of these events, whose payloads are missing."""
     if not entries:

@@ -448,13 +448,21 @@ class LedgerDiffQuery(Strict, frozen=True):
     cursor: DiffCursor | None = None
 
 
-Form = Literal["json", "ndjson", "json-seq", "sse"]
+Form = Literal["json", "ndjson", "json-seq", "sse", "atom", "cloudevents"]
 
 
 class FeedQuery(Strict, frozen=True):
     """The feed: after which position, and of what."""
 
-    after: Annotated[Position, Meta(description="The last position seen; 0 begins at the beginning.")] = "0"
+    after: (
+        Annotated[
+            Position,
+            Meta(
+                description="The last position seen; 0, or none, begins at the beginning. Atom without it is the newest."
+            ),
+        ]
+        | None
+    ) = None
     limit: Limit = 50
     kind: Annotated[Several[LoggedKind], Meta(description="Only this kind.")] = []
     type: Annotated[Several[Type], Meta(description="Only events of this type.")] = []

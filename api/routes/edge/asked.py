@@ -138,6 +138,11 @@ class Asked(Generic[Query_co]):
         raw = self.request.scope["query_string"].decode("ascii")
         return f"{self.request.scope['path']}?{replace_in_query(raw, replaced)}"
 
+    def without_query(self, *names: str) -> str:
+        """Write the request's own address again, relative to the server, without some of its parameters."""
+        raw = replace_in_query(self.request.scope["query_string"].decode("ascii"), dict.fromkeys(names))
+        return f"{self.request.scope['path']}?{raw}" if raw else str(self.request.scope["path"])
+
     def in_full(self, path: str) -> str:
         """Spell an address of ours in full, as it is public or else as the client reached it.
 

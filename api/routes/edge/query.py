@@ -106,14 +106,18 @@ def read_pairs(raw: str) -> list[tuple[str, str]]:
 
 
 def replace_in_query(raw: str, replaced: Mapping[str, object]) -> str:
-    """Write a query again with some of its parameters replaced, in the form of HTML's (urlencoded serializing)."""
+    """Write a query again with some of its parameters replaced, in the form of HTML's (urlencoded serializing).
+
+    One that is replaced by None is left out.
+    """
     if _PLAIN_QUERY.fullmatch(raw):
         # What needs no escape is written as it was read, in a fraction of the time.
         kept = [pair for pair in raw.split("&") if pair.partition("=")[0] not in replaced]
     else:
         pairs = [(name, value) for name, value in parse_qsl(raw, keep_blank_values=True) if name not in replaced]
         kept = [urlencode(pairs)] if pairs else []
-    return "&".join([*kept, *(f"{name}={quote_plus(str(value))}" for name, value in replaced.items())])
+    given = (f"{name}={quote_plus(str(value))}" for name, value in replaced.items() if value is not None)
+    return "&".join([*filter(None, kept), *given])
 
 
 @lru_cache(maxsize=100)

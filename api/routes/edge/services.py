@@ -34,6 +34,8 @@ class Services:
     pulse: Pulse
     followers: Followers
     origin: str
+    # When the log's first event was recorded.
+    begun: str
 
     def close(self) -> None:
         """Close what was opened here, and wait for what is under way in threads."""

@@ -8,16 +8,26 @@ from litestar.types import ASGIApp
 from api.domain.computed import RULES
 from api.domain.errors import NotApplicable
 from api.ledger.projecting.projection import PROJECTED
-from api.ledger.reading import feed
+from api.ledger.reading import feed, standpoint
 from api.ledger.reading.feed import Following, Stretch
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import FeedQuery, NoQuery
 from api.routes.edge.asked import BRIEF, LONG, Asked
+from api.routes.edge.bodies import JSON
+from api.routes.edge.negotiation import content_tag
 from api.routes.edge.operation import reads
-from api.routes.edge.paging import page_of, send_items, send_shown
+from api.routes.edge.paging import link_to, page_of, send_items, send_shown
 from api.routes.edge.reply import NO_STORE, Reply, Streamed
+from api.routes.log import atom, cloudevents
 from api.routes.log.stream import FORMS, Form, read, stream
 
+# The forms of the feed by their media types; the first is taken where a client does not care.
+_NAMES = {
+    JSON: "json",
+    **{form.media_type: name for name, form in FORMS.items()},
+    atom.MEDIA_TYPE: "atom",
+    cloudevents.MEDIA_TYPE: "cloudevents",
+}
 _FEED = Contract(
     id="listEvents",
     tag="events",
@@ -31,7 +41,7 @@ _FEED = Contract(
     ),
     query=FeedQuery,
     headers=("If-None-Match", "Last-Event-ID"),
-    offers=("application/json", *(form.media_type for form in FORMS.values())),
+    offers=tuple(_NAMES),
     returns="FeedPage",
     answer_headers=("ETag", "Ledger-Position", "Link"),
     absent=True,
@@ -44,10 +54,15 @@ async def list_events(asked: Asked[FeedQuery]) -> ASGIApp:
     query, wanted = asked.query, _wanted(asked)
     if query.exact and (wanted.is_narrowed or not wanted.with_state):
         raise NotApplicable("goes with after and limit alone", parameter="exact")
-    form = _form(asked)
-    if form is not None:
-        return await _stream(asked, wanted, form)
-    return _page(asked, wanted, await _read(asked, wanted))
+    name = asked.query.format or _NAMES[asked.media_type]
+    if name in FORMS:
+        return await _stream(asked, wanted, FORMS[name])
+    if query.exact and name != "json":
+        raise NotApplicable("goes with JSON alone", parameter="exact")
+    if name == "atom":
+        return await _atom(asked, wanted)
+    page = await _read(asked, wanted)
+    return _page(asked, wanted, page) if name == "json" else _cloud_events(asked, wanted, page)
 
 
 def _wanted(asked: Asked[FeedQuery]) -> Following:
@@ -68,19 +83,12 @@ def _wanted(asked: Asked[FeedQuery]) -> Following:
 
 def _after(asked: Asked[FeedQuery]) -> int:
     """Say where to go on: browsers that connect again name the last event that came, beside the address as it was."""
-    after, last = int(asked.query.after), asked.headers.get("last-event-id")
+    after, last = int(asked.query.after or 0), asked.headers.get("last-event-id")
     if last is None:
         return after
     if int(last) < after:
         raise NotApplicable("names an event before `after`; leave one of them out", parameter="Last-Event-ID")
     return int(last)
-
-
-def _form(asked: Asked[FeedQuery]) -> Form | None:
-    """Give the form that is wanted, unless it is a page of JSON: `format` says it, or else Accept."""
-    if asked.query.format is not None:
-        return FORMS.get(asked.query.format)
-    return next((form for form in FORMS.values() if form.media_type == asked.media_type), None)
 
 
 async def _stream(asked: Asked[FeedQuery], wanted: Following, form: Form) -> Streamed:
@@ -118,6 +126,33 @@ def _page(asked: Asked[FeedQuery], wanted: Following, page: Stretch) -> Reply:
 def _tag(page: Stretch) -> str:
     """Tag a page of all events: what stands at a position changes by redactions alone, and with how it is derived and computed."""
     return f'W/"{page.last}{"+" * page.is_more}.{page.at.redaction}.{PROJECTED}.{RULES}"'
+
+
+def _cloud_events(asked: Asked[FeedQuery], wanted: Following, page: Stretch) -> Reply:
+    body = cloudevents.render(page.items, origin=asked.services.origin)
+    tag = content_tag(body) if wanted.is_narrowed else _tag(page)
+    following = link_to(asked.with_query(after=page.last) if page.is_more else None)
+    return asked.reply(body, at=page.at, etag=tag, media_type=cloudevents.MEDIA_TYPE, headers=following)
+
+
+async def _atom(asked: Asked[FeedQuery], wanted: Following) -> Reply:
+    """Give the newest events, or with `after` an archive page."""
+    is_archive = asked.query.after is not None
+    if not is_archive:
+        head = (await asked.read(standpoint.locate)).position
+        wanted = replace(wanted, after=max(0, (head - 1) // atom.A_PAGE - 1) * atom.A_PAGE)
+    end = wanted.after + atom.A_PAGE * (1 if is_archive else 2)
+    page = await asked.read_at(LONG, feed.follow, replace(wanted, end=end, limit=2 * atom.A_PAGE))
+    links = {"self": asked.without_query()}
+    if is_archive:
+        links["current"] = asked.without_query("after")
+    if wanted.after:
+        links["prev-archive"] = asked.with_query(after=max(0, wanted.after - atom.A_PAGE))
+    if is_archive and page.at.position > end:
+        links["next-archive"] = asked.with_query(after=end)
+    services = asked.services
+    body = atom.render(page.items, origin=services.origin, begun=services.begun, links=links, in_full=asked.in_full)
+    return asked.reply(body, at=page.at, etag=content_tag(body), media_type=atom.MEDIA_TYPE)
 
 
 _EVENT = Contract(

@@ -1,6 +1,6 @@
 """Search: entities, sources, questions and claims together, found by any of some words."""
 
-from api.ledger.reading.searching.search import MOST, Search, search
+from api.ledger.reading.searching.search import COMMON, Search, search
 from api.routes.contract.contract import Contract
 from api.routes.contract.params import SearchQuery
 from api.routes.edge.asked import LONG, Asked
@@ -15,7 +15,7 @@ _SEARCH = Contract(
     summary="Find records by any of some words",
     description=(
         "Most words first, then most claims, then id. A question is also found by its live claims and its entities' names. "
-        f"Words in more than {MOST:,} records give way to rarer."
+        f"Words in more than {COMMON:,} records give way to rarer."
     ),
     query=SearchQuery,
     headers=("If-None-Match",),

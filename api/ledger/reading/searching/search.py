@@ -24,6 +24,8 @@ from api.ledger.storage.reads import Reads, Row
 from api.ledger.storage.tables import RecordRow, Term
 
 MOST_WORDS: Final = 50
+# A word that more records hold than this tells nothing apart, where another does.
+COMMON: Final = 2_000
 # Records that are looked at for one word, and for all of them, the rarest first.
 MOST: Final = 10_000
 MOST_IN_ALL: Final = 40_000
@@ -173,14 +175,14 @@ class _Found:
         left = MOST_IN_ALL
         for number, word in sorted([(self._number(word), word) for word in words], key=itemgetter(0)):
             left -= number
-            if number <= MOST and left >= 0:
+            if number <= COMMON and left >= 0:
                 self._count(word)
         for word in () if self.counts else words[: MOST_IN_ALL // MOST]:
             self._count(word)
 
     def _number(self, word: Word) -> int:
         matching, asked = self._access.matching_words(word)
-        row = self._access.row(_NUMBER.format(matching=matching), (asked, self._position, MOST + 1))
+        row = self._access.row(_NUMBER.format(matching=matching), (asked, self._position, COMMON + 1))
         return row[0] if row else 0
 
     def _count(self, word: Word) -> None:
