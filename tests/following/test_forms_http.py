@@ -4,7 +4,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pytest
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from api.ledger.storage.database import Database
+from api.ledger.writing import keys
 from api.settings import Settings
 from tests.support.builders import Operation, a_claim, a_question, a_source, an_entity, retract, revise
 from tests.support.served import DATABASES, migrated
@@ -195,9 +197,10 @@ def some(serving: Serving, query: str, before: list[Event], count: int) -> list[
 class Listener(threading.Thread):
     """Follows in a thread, and keeps what came with the moment at which it came."""
 
-    def __init__(self, serving: Serving, query: str) -> None:
+    def __init__(self, serving: Serving, query: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(daemon=True)
-        self.url, self.headers = f"{serving.url}/v1/events?format=sse&{query}", dict(serving.client.headers)
+        self.url = f"{serving.url}/v1/events?format=sse&{query}"
+        self.headers = dict(headers or serving.client.headers)
         self.events: list[tuple[float, Event]] = []
         self.has_caught_up, self.is_over = threading.Event(), threading.Event()
         self.start()
@@ -307,6 +310,23 @@ def test_more_followers_than_there_may_be_are_told_to_come_again(settings: Setti
         append(serving, a_claim(source="paper", question="when"))
         # Who leaves makes room.
         until(lambda: other.client.get(f"/v1/events?after={head + 1}&wait=1").status_code == 200)
+
+
+def test_who_follows_with_a_key_that_is_revoked_is_let_go_before_the_next_event(
+    settings: Settings, serving: Serving
+) -> None:
+    database = Database(settings)
+    key = keys.create(database.access(), "follower", keys.SCOPES, None)
+    head = append(serving, a_claim(source="paper", question="when"))
+    listener = Listener(serving, f"after={head}", {"Authorization": f"Bearer {key}"})
+    keys.revoke(database.access(), keys.recognise(database.access(), key).key)
+    database.close()
+    # For so long a key is remembered.
+    time.sleep(5)
+    append(serving, a_claim(source="paper", question="when"))
+    listener.join(10)
+    assert not listener.is_alive()
+    assert listener.positions == []
 
 
 def test_a_server_that_is_told_to_end_waits_for_no_follower(tmp_path: Path, settings: Settings) -> None:

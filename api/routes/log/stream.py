@@ -70,7 +70,7 @@ async def stream(asked: Asked[FeedQuery], wanted: Following, form: Form) -> Asyn
 
 async def _live(asked: Asked[FeedQuery], wanted: Following, form: Form) -> AsyncGenerator[bytes]:
     pulse, has_caught_up = asked.services.pulse, False
-    while not pulse.is_stopping:
+    while await _goes_on(asked):
         page = await read(asked, wanted)
         yield form.all_of(page) or _STILL_THERE
         wanted = replace(wanted, after=page.last)
@@ -79,8 +79,18 @@ async def _live(asked: Asked[FeedQuery], wanted: Following, form: Form) -> Async
         if not has_caught_up:
             has_caught_up = True
             yield await _caught_up(asked, page.last)
-        while not await pulse.wait(page.last, HEARTBEAT) and not pulse.is_stopping:
+        while not await pulse.wait(page.last, HEARTBEAT):
+            if not await _goes_on(asked):
+                return
             yield _STILL_THERE
+
+
+async def _goes_on(asked: Asked[FeedQuery]) -> bool:
+    """Say whether there is somebody to follow for: the process is not to end, and the key that was sent is good still."""
+    services = asked.services
+    if services.pulse.is_stopping:
+        return False
+    return asked.caller is None or await services.keyring.recognise(asked.headers.get("authorization")) is not None
 
 
 async def _caught_up(asked: Asked[FeedQuery], position: int) -> bytes:
