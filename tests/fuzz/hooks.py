@@ -5,7 +5,7 @@ from collections.abc import Iterable, MutableMapping
 from pathlib import Path
 
 import schemathesis
-from schemathesis import Case, HookContext, Response, cli
+from schemathesis import Case, DeserializationContext, HookContext, Response, cli
 from schemathesis.core.failures import Failure
 from schemathesis.engine import Status, events
 from schemathesis.engine.recorder import ScenarioRecorder
@@ -17,14 +17,22 @@ from tests.fuzz.reach import REACHED, Answer, Reach, write
 from tests.fuzz.world import body_of
 
 laws.register()
+_WAITS = set(map(str, range(1, 31)))
+
+
+@schemathesis.deserializer("application/x-ndjson", "application/json-seq", "text/event-stream", "application/atom+xml")
+def as_text(_context: DeserializationContext, response: Response) -> str:
+    """Take what the document says is text for that."""
+    return response.text
 
 
 @schemathesis.hook
 def before_call(_context: HookContext, case: Case, _kwargs: object) -> None:
-    """Let a step of the stateful phase be one that others can follow: without what is optional, and with a body that is taken.
+    """Let a request end, and a step of the stateful phase be one that others can follow: without what is optional, and with a body that is taken.
 
     Filters that fit nothing, and bodies that name nothing, are what the other phases try.
     """
+    _let_it_end(case.query)
     if case.meta is None or case.meta.phase.name != TestPhase.STATEFUL:
         return
     _drop_optional(case.query, case.operation.query)
@@ -41,6 +49,14 @@ def filter_failure(_context: HookContext, failure: Failure, _case: Case, respons
     What the document demands of a URL is the pattern beside it.
     """
     return not (response.status_code == 409 and "not matching the 'uri' format" in failure.message)
+
+
+def _let_it_end(query: MutableMapping[str, object]) -> None:
+    """Ask for nothing that goes on for ever, or waits for what nobody records: `tests/following` does."""
+    if query.get("format") == "sse":
+        query["format"] = "ndjson"
+    if str(query.get("wait")) in _WAITS:
+        query["wait"] = 1
 
 
 def _drop_optional(given: MutableMapping[str, object], parameters: Iterable[OpenApiParameter]) -> None:

@@ -23,6 +23,7 @@ TAG = re.compile(r'"([1-9][0-9]*)(?:\.v[0-9]+)?(?:-gz|-br)?"')
 PINNED = ("/revisions/{n}", "/v1/events/{position}", "/v1/proofs/consistency")
 BELOW = ("", "/revisions", "/revisions/1", "/revisions/1/proof", "/timemap", "/diff?from=1&to=1")
 BELOW_SOME = {"claim": ("/links",), "question": ("/answers", "/conflicts")}
+JSON = "application/json"
 MOST_KEPT, ASKED_AGAIN = 200, 3
 PATIENCE = 60
 
@@ -35,7 +36,7 @@ def register() -> None:
 
 def positions_are_gapless(_ctx: CheckContext, response: Response, case: Case) -> None:
     """The whole feed names each position after the one asked for, a filtered one some of those in order, a batch each that it took."""
-    if case.path == FEED and _is_read(response, case):
+    if case.path == FEED and _is_read(response, case) and _is_json(response):
         asked, found = _query(response), [item["position"] for item in response.json()["items"]]
         after = int(asked.get("after", ["0"])[0])
         expected = range(after + 1, after + 1 + len(found)) if asked.keys() <= WHOLE else sorted(set(found))
@@ -46,6 +47,11 @@ def positions_are_gapless(_ctx: CheckContext, response: Response, case: Case) ->
         found = [item["position"] for item in body["items"]]
         assert found == list(range(found[0], found[0] + len(found))), f"a batch took {found}"
         assert body["position"] == found[-1], f"a batch that took {found} says that it ends at {body['position']}"
+
+
+def _is_json(response: Response) -> bool:
+    """Say whether an answer is a page: the feed has other forms."""
+    return response.headers.get("content-type", [JSON]) == [JSON]
 
 
 def tags_are_positions(_ctx: CheckContext, response: Response, case: Case) -> None:

@@ -410,6 +410,15 @@ def _responses(path: str, method: str, contract: Contract[Strict]) -> Part:
     return dict(sorted(responses.items()))
 
 
+_TEXT: Part = {"schema": {"type": "string"}}
+# What is no JSON text although it is made of such, and the one list that is none of ours.
+_OTHERS: Mapping[str, Part] = {
+    "application/x-ndjson": _TEXT,
+    "application/json-seq": _TEXT,
+    "application/cloudevents-batch+json": {"schema": {"type": "array", "items": {"type": "object"}}},
+}
+
+
 def _to_aside(status: int) -> Part:
     return {"$ref": f"#/components/responses/{_ASIDE[status][0]}"}
 
@@ -452,7 +461,7 @@ def _refusals(contract: Contract[Strict]) -> list[int]:
 def _success(path: str, method: str, contract: Contract[Strict]) -> Part:
     example = _redaction_example() if contract.id == "redact" else _example(contract.id)
     media = {"schema": ref(contract.returns), **example}
-    content = {offered: media if "json" in offered else {"schema": {"type": "string"}} for offered in contract.offers}
+    content = {offered: _OTHERS.get(offered, media if "json" in offered else _TEXT) for offered in contract.offers}
     headers = _headers((*contract.answer_headers, *_EVERYWHERE))
     response: Part = {"description": _DONE, "headers": headers, "content": content}
     links = _links(path, method, contract)
