@@ -5,7 +5,7 @@ declare const process: { env: Record<string, string>; exitCode: number };
 
 type Problem = components["schemas"]["Problem"];
 
-const client = createClient<paths>({
+const client = createClient<paths, "application/json" | "application/problem+json">({
   baseUrl: process.env["LEDGER_ADDRESS"],
   headers: { Authorization: `Bearer ${process.env["LEDGER_KEY"]}` },
 });
