@@ -238,7 +238,7 @@ def _run(load: Callable[[], ASGIApp], settings: Settings, address: str, port: in
         log_dictconfig=logging_config(settings),
         backlog=2048,
         workers_kill_timeout=_PATIENCE,
-        **_bounds(),
+        **_bounds(settings.followers),
     ).serve(target_loader=load, wrap_loader=False)
 
 
@@ -250,8 +250,8 @@ class Bounds(TypedDict):
     http1_settings: HTTP1Settings
 
 
-def _bounds() -> Bounds:
-    """Bound what a worker takes upon itself.
+def _bounds(followers: int) -> Bounds:
+    """Bound what a worker takes upon itself: those who follow the log take no connection from others.
 
     A head that is not whole after PATIENCE seconds ends the connection, and so does silence after an answer. One of more
     than 100 fields or much more than _HEAD bytes is answered by the server, with a bare 431.
@@ -262,7 +262,7 @@ def _bounds() -> Bounds:
     files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return {
         "http": HTTPModes.http1,
-        "backpressure": max(1, min(_CONNECTIONS, files - _FILES)),
+        "backpressure": max(1, min(_CONNECTIONS + followers, files - _FILES)),
         "http1_settings": HTTP1Settings(header_read_timeout=PATIENCE * 1000, max_buffer_size=_HEAD),
     }
 

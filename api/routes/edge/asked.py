@@ -95,10 +95,14 @@ class Asked(Generic[Query_co]):
         line = partial(self._place, computes=pace.computes)
         return await self.services.database.read(whole, slow=pace.slow, computes=pace.computes, line=line)
 
+    @property
+    def whose(self) -> str:
+        """Who asks, as far as that is known: by which key, or from which address."""
+        return self.services.limits.caller_of(self.request.scope, self.caller.key if self.caller else None)
+
     def _place(self, *, computes: bool) -> AbstractAsyncContextManager[None]:
         """Give a place among this caller's reads that take long."""
-        caller = self.services.limits.caller_of(self.request.scope, self.caller.key if self.caller else None)
-        return self.services.lines.place(caller, computes=computes)
+        return self.services.lines.place(self.whose, computes=computes)
 
     def reply(
         self,

@@ -1,8 +1,8 @@
 """What goes out: replies, and refusals of the edge's own as problem documents. Nothing of the ledger is known here."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import aclosing, asynccontextmanager, suppress
 from email.utils import formatdate
 from functools import lru_cache
 
@@ -63,19 +63,33 @@ class Streamed:
         self._headers, self._begin, self._rest = headers, begin, rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        async with aclosing(self._rest) as rest:
-            with suppress(NotTaken, TimeoutError):
-                async with asyncio.timeout(None) as stay:
-                    leaving = asyncio.ensure_future(_leaving(receive))
-                    leaving.add_done_callback(lambda _: _end(stay))
-                    try:
-                        await send({"type": "http.response.start", "status": 200, "headers": self._headers})
-                        await _send_piece(send, self._begin)
-                        async for piece in rest:
-                            await _send_piece(send, piece)
-                        await send({"type": "http.response.body", "body": b"", "more_body": False})
-                    finally:
-                        leaving.cancel()
+        async with aclosing(self._rest) as rest, _while_wanted(receive):
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
+            begin, self._begin = self._begin, b""
+            await _send_piece(send, begin)
+            del begin
+            async for piece in rest:
+                await _send_piece(send, piece)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+@asynccontextmanager
+async def _while_wanted(receive: Receive) -> AsyncIterator[None]:
+    """End what is within when the client leaves, or takes nothing more."""
+    stay = asyncio.timeout(None)
+    try:
+        async with stay:
+            leaving = asyncio.ensure_future(_leaving(receive))
+            leaving.add_done_callback(lambda _: _end(stay))
+            try:
+                yield
+            finally:
+                leaving.cancel()
+    except NotTaken:
+        pass
+    except TimeoutError:
+        if not stay.expired():
+            raise
 
 
 async def _send_piece(send: Send, piece: bytes) -> None:

@@ -11,6 +11,7 @@ does. A client that left is not noticed, so what it asked for is read all the sa
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from time import perf_counter
@@ -86,18 +87,20 @@ class _Line:
 
 
 class Followers:
-    """How many follow the log live. For one event loop."""
+    """How many follow the log live, of whom one caller has half at most. For one event loop."""
 
     def __init__(self, most: int) -> None:
-        self.count, self._most = 0, most
+        self._most, self._callers = most, Counter[str]()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Have a place among them. Raises Unavailable where there is none."""
-        if self.count >= self._most:
-            raise Unavailable(f"{self._most} follow the log here already; ask again soon, or read it in pages")
-        self.count += 1
+    def place(self, caller: str) -> Iterator[None]:
+        """Have a place among them. Raises Unavailable where there is none, or none more for this caller."""
+        if self._callers.total() >= self._most or self._callers[caller] >= (self._most + 1) // 2:
+            raise Unavailable("as many follow the log live here as may; ask again soon, or read it in pages")
+        self._callers[caller] += 1
         try:
             yield
         finally:
-            self.count -= 1
+            self._callers[caller] -= 1
+            if not self._callers[caller]:
+                del self._callers[caller]

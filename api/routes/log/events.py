@@ -37,7 +37,7 @@ _FEED = Contract(
         "nothing follows, as in every list; `resume` is where to ask again later, with the same filters. A redaction passes "
         "every filter that one of the events passes which it covers, and each by itself; after `erase_id` no `id`, and for a "
         "claim redacted as a whole any `source` and `question`, since nobody knows them any more; and any `file`. `state` of a claim has the "
-        "bounds of its dates, as its representation has."
+        "bounds of its dates, as its representation has. `limit` and `wait` are of pages, of JSON and CloudEvents."
     ),
     query=FeedQuery,
     headers=("If-None-Match", "Last-Event-ID"),
@@ -58,7 +58,7 @@ async def list_events(asked: Asked[FeedQuery]) -> ASGIApp:
     if name in FORMS:
         return await _stream(asked, wanted, FORMS[name])
     if query.exact and name != "json":
-        raise NotApplicable("goes with JSON alone", parameter="exact")
+        raise NotApplicable("goes with the forms json, ndjson, json-seq and sse", parameter="exact")
     if name == "atom":
         return await _atom(asked, wanted)
     page = await _read(asked, wanted)
@@ -107,7 +107,7 @@ async def _read(asked: Asked[FeedQuery], wanted: Following) -> Stretch:
         page = await asked.read_at(LONG if wanted.is_narrowed else BRIEF, feed.follow, wanted)
     until = monotonic() + asked.query.wait
     while not page.items and (left := until - monotonic()) > 0:
-        with asked.services.followers.place():
+        with asked.services.followers.place(asked.whose):
             if not await asked.services.pulse.wait(page.last, left):
                 return page
         page = await read(asked, replace(wanted, after=page.last))

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from api.domain.errors import LedgerError
 from api.ledger.reading import feed
 from api.ledger.reading.feed import Following, Stretch
 from api.routes.contract.params import FeedQuery
@@ -55,31 +56,46 @@ async def read(asked: Asked[FeedQuery], wanted: Following) -> Stretch:
 async def stream(asked: Asked[FeedQuery], wanted: Following, form: Form) -> AsyncGenerator[bytes]:
     """Give the events after a position, up to the head or, in a form that is live, for as long as they are wanted."""
     wanted = replace(wanted, limit=_AT_ONCE)
-    if not form.is_live:
-        page = await read(asked, wanted)
-        end = page.at.position
-        yield form.all_of(page)
-        while page.last < end:
-            page = await read(asked, replace(wanted, after=page.last))
-            yield form.all_of(page)
+    if form.is_live:
+        with asked.services.followers.place(asked.whose):
+            async for piece in _live(asked, wanted, form):
+                yield piece
         return
-    with asked.services.followers.place():
-        async for piece in _live(asked, wanted, form):
-            yield piece
+    piece, last, head = await _next(asked, wanted, form)
+    yield piece
+    while last < head:
+        piece, last, _ = await _next(asked, replace(wanted, after=last), form)
+        yield piece
+
+
+async def _next(asked: Asked[FeedQuery], wanted: Following, form: Form) -> tuple[bytes, int, int]:
+    """Write the events that come next: with the position up to which none is left out, and that of the head.
+
+    The page that was read is not kept: many followers wait for long behind it.
+    """
+    page = await read(asked, wanted)
+    return form.all_of(page), page.last, page.at.position
 
 
 async def _live(asked: Asked[FeedQuery], wanted: Following, form: Form) -> AsyncGenerator[bytes]:
-    pulse, has_caught_up = asked.services.pulse, False
+    pulse, has_begun, has_caught_up = asked.services.pulse, False, False
     while await _goes_on(asked):
-        page = await read(asked, wanted)
-        yield form.all_of(page) or _STILL_THERE
-        wanted = replace(wanted, after=page.last)
-        if page.is_more:
+        try:
+            piece, last, head = await _next(asked, wanted, form)
+        except LedgerError:
+            if not has_begun:
+                raise
+            # Who connects again is told what is wrong.
+            return
+        has_begun = True
+        yield piece or _STILL_THERE
+        wanted = replace(wanted, after=last)
+        if last < head:
             continue
         if not has_caught_up:
             has_caught_up = True
-            yield await _caught_up(asked, page.last)
-        while not await pulse.wait(page.last, HEARTBEAT):
+            yield await _caught_up(asked, last)
+        while not await pulse.wait(last, HEARTBEAT):
             if not await _goes_on(asked):
                 return
             yield _STILL_THERE
